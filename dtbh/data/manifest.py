@@ -1,0 +1,186 @@
+"""The manifest: which images and sounds there are, how they pair, and what is known of each.
+
+Comes in: JSON Lines, one item a line after a header line. Paths stand relative to the manifest's own
+folder, so a data folder can be moved together with its media. No torch in this room.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from dtbh.errors import DataError
+from dtbh.files import write_text
+
+Modality = Literal["image", "sound"]
+Split = Literal["train", "val", "test"]
+MODALITIES: tuple[str, ...] = get_args(Modality)
+SPLITS: tuple[str, ...] = get_args(Split)
+VERSION = 1
+NAME = "manifest.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One image or one sound.
+
+    Attributes:
+        id: Unique in its manifest.
+        modality: ``"image"`` or ``"sound"``.
+        path: The media file, relative to the manifest's folder or absolute; None for a caption that has
+            not been spoken yet.
+        label: The class name, or None where it is not known.
+        pair: The pair's name, shared by an image and the sounds that describe it; None where only the
+            class relates them.
+        split: ``"train"``, ``"val"`` or ``"test"`` as the source has it; None where it has none.
+        speaker: Who speaks, for sounds.
+        transcript: What is said, for sounds.
+    """
+
+    id: str
+    modality: Modality
+    path: str | None = None
+    label: str | None = None
+    pair: str | None = None
+    split: Split | None = None
+    speaker: str | None = None
+    transcript: str | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.id, str) or not self.id:
+            raise DataError(f"an item needs an id that is a non-empty string, found {self.id!r}")
+        if self.modality not in MODALITIES:
+            raise DataError(f"item {self.id}: modality must be image or sound, found {self.modality!r}")
+        if self.split is not None and self.split not in SPLITS:
+            raise DataError(f"item {self.id}: split must be train, val or test, found {self.split!r}")
+        for name in ("path", "label", "pair", "speaker", "transcript"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, str):
+                raise DataError(f"item {self.id}: {name} must be a string, found {value!r}")
+
+    def to_dict(self) -> dict[str, str]:
+        """The item's known fields, in the order above."""
+        return {name: value for name in self.__slots__ if (value := getattr(self, name)) is not None}
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """All items of a data set, in a fixed order.
+
+    Attributes:
+        items: Images and sounds, with unique ids.
+        root: The folder that relative paths start from.
+        source: What it was made from, for instance ``"ucm"``.
+        settings: The arguments that made it, so that a stage can see whether it is up to date.
+    """
+
+    items: tuple[Item, ...]
+    root: Path
+    source: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        seen: set[str] = set()
+        twice = sorted({item.id for item in self.items if item.id in seen or seen.add(item.id)})  # type: ignore[func-returns-value]
+        if twice:
+            raise DataError(f"{self.root}: {len(twice)} ids stand more than once", [f"id {i}" for i in twice])
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[Item]:
+        return iter(self.items)
+
+    @property
+    def images(self) -> tuple[Item, ...]:
+        """The images, in order."""
+        return tuple(item for item in self.items if item.modality == "image")
+
+    @property
+    def sounds(self) -> tuple[Item, ...]:
+        """The sounds, in order, spoken or not."""
+        return tuple(item for item in self.items if item.modality == "sound")
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The class names, sorted."""
+        return tuple(sorted({item.label for item in self.items if item.label is not None}))
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the items, 16 hex digits: the same items give the same fingerprint."""
+        digest = hashlib.sha256()
+        for item in self.items:
+            digest.update(json.dumps(item.to_dict(), sort_keys=True).encode())
+        return digest.hexdigest()[:16]
+
+    def file(self, item: Item) -> Path:
+        """The media file of an item.
+
+        Raises:
+            DataError: The item is a caption that has not been spoken yet.
+        """
+        if item.path is None:
+            raise DataError(f"{self.root}: sound {item.id} has no file yet; run: dtbh speak {self.root}")
+        return self.root / item.path
+
+    def replaced(self, items: Iterable[Item]) -> Manifest:
+        """The same manifest with other items."""
+        return replace(self, items=tuple(items))
+
+
+def relative(path: Path, root: Path) -> str:
+    """How a media file is written in the manifest of ``root``: relative, with forward slashes."""
+    return Path(os.path.relpath(path.resolve(), root.resolve())).as_posix()
+
+
+def write_manifest(manifest: Manifest) -> Path:
+    """Write ``manifest.jsonl`` into the manifest's root, beside and renamed; returns its path."""
+    header = {"version": VERSION, "source": manifest.source, "fingerprint": manifest.fingerprint,
+              "settings": dict(manifest.settings)}  # fmt: skip
+    lines = [json.dumps(header)] + [json.dumps(item.to_dict(), ensure_ascii=False) for item in manifest]
+    return write_text(manifest.root / NAME, "\n".join(lines) + "\n")
+
+
+def read_manifest(path: str | Path) -> Manifest:
+    """Read a manifest from its file, or from the folder that holds it.
+
+    Raises:
+        DataError: No such file, a line that is not an item (named by its number), or a fingerprint that
+            does not fit the items, as after a truncated copy.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / NAME
+    if not path.is_file():
+        raise DataError(f"{path}: no manifest here; make one with: dtbh prepare ... --out {path.parent}")
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        header = json.loads(lines[0])
+        version, source, fingerprint = header["version"], header["source"], header["fingerprint"]
+    except (IndexError, KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{path}: line 1 is not a manifest's header ({error}); run dtbh prepare again"
+        ) from None
+    if version != VERSION:
+        raise DataError(
+            f"{path}: manifest version {version}, this dtbh reads {VERSION}; run dtbh prepare again"
+        )
+    items = []
+    for number, line in enumerate(lines[1:], start=2):
+        try:
+            items.append(Item(**json.loads(line)))
+        except (TypeError, ValueError, DataError) as error:
+            raise DataError(f"{path}: line {number} is no item ({error}); run dtbh prepare again") from None
+    manifest = Manifest(tuple(items), path.parent, source, header.get("settings", {}))
+    if manifest.fingerprint != fingerprint:
+        raise DataError(
+            f"{path}: the items do not fit the header's fingerprint {fingerprint} (found "
+            f"{manifest.fingerprint}): the file was cut or edited; run dtbh prepare again"
+        )
+    return manifest

@@ -1,0 +1,1 @@
+"""Neighbours to figures: tie-aware measures, protocols and reports."""

@@ -1,0 +1,1 @@
+"""Files to tensors: pixels, MFCC and log-mel, and their augmentation."""

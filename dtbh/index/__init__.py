@@ -1,0 +1,1 @@
+"""Codes to neighbours: exact Hamming search in memory and on disk."""

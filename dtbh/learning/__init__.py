@@ -1,0 +1,1 @@
+"""Distances, triplet selection, objectives and training."""

@@ -1,0 +1,40 @@
+"""Progress of long stages: a bar with an estimate at a terminal, silence elsewhere.
+
+Comes in: any iterable. ``quiet()`` turns it off for the process (``--quiet``).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+T = TypeVar("T")
+_state = {"quiet": False}
+
+
+def quiet() -> None:
+    """Show no progress and no remarks from here on."""
+    _state["quiet"] = True
+
+
+def shown() -> bool:
+    """Whether progress is shown: at a terminal, unless ``quiet()`` was called."""
+    return not _state["quiet"] and sys.stderr.isatty()
+
+
+def say(message: str) -> None:
+    """A remark for whoever watches, on stderr; nothing after ``quiet()``."""
+    if not _state["quiet"]:
+        print(message, file=sys.stderr, flush=True)
+
+
+def track(items: Iterable[T], label: str, *, total: int | None = None) -> Iterator[T]:
+    """Go through ``items``, showing how far it is and how long it will take."""
+    if not shown():
+        yield from items
+        return
+    from rich.console import Console
+    from rich.progress import track as rich_track
+
+    yield from rich_track(items, label, total=total, console=Console(stderr=True), transient=True)
