@@ -1,3 +1,68 @@
-"""Cross-modal image-sound hashing: short binary codes for aerial images and the sounds that describe them."""
+"""Cross-modal image-sound hashing: short binary codes for aerial images and the sounds that describe them.
+
+    model = dtbh.load("runs/ucm")
+    archive = dtbh.open_archive("archives/ucm")
+    hits = archive.search(model.encode_sounds(["query.wav"]), k=10)
+
+Everything from ``dtbh.codes`` down works without torch, so names here are imported when they are first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dtbh.codes import HashCodes, read_codes, write_codes
+    from dtbh.data.manifest import Item, Manifest, read_manifest
+    from dtbh.encode import Model, load
+    from dtbh.errors import DtbhError
+    from dtbh.index.archive import Archive, create_archive, open_archive
+    from dtbh.index.result import Hit, SearchResult
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "Archive": "index.archive",
+    "DtbhError": "errors",
+    "HashCodes": "codes",
+    "Hit": "index.result",
+    "Item": "data.manifest",
+    "Manifest": "data.manifest",
+    "Model": "encode",
+    "SearchResult": "index.result",
+    "create_archive": "index.archive",
+    "load": "encode",
+    "open_archive": "index.archive",
+    "read_codes": "codes",
+    "read_manifest": "data.manifest",
+    "write_codes": "codes",
+}
+__all__ = [
+    "Archive",
+    "DtbhError",
+    "HashCodes",
+    "Hit",
+    "Item",
+    "Manifest",
+    "Model",
+    "SearchResult",
+    "__version__",
+    "create_archive",
+    "load",
+    "open_archive",
+    "read_codes",
+    "read_manifest",
+    "write_codes",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'dtbh' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"dtbh.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -73,9 +73,7 @@ def _explained(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise DtbhError(
-            f"{path}: can't be written ({error.strerror or error}); nothing was changed"
-        ) from error
+        raise DtbhError(f"{path}: can't be written ({error.strerror or error}); nothing was changed") from error
 
 
 def _umask() -> int:

@@ -160,17 +160,13 @@ def read_manifest(path: str | Path) -> Manifest:
     if not path.is_file():
         raise DataError(f"{path}: no manifest here; make one with: dtbh prepare ... --out {path.parent}")
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
         header = json.loads(lines[0])
         version, source, fingerprint = header["version"], header["source"], header["fingerprint"]
     except (IndexError, KeyError, TypeError, ValueError) as error:
-        raise DataError(
-            f"{path}: line 1 is not a manifest's header ({error}); run dtbh prepare again"
-        ) from None
+        raise DataError(f"{path}: line 1 is not a manifest's header ({error}); run dtbh prepare again") from None
     if version != VERSION:
-        raise DataError(
-            f"{path}: manifest version {version}, this dtbh reads {VERSION}; run dtbh prepare again"
-        )
+        raise DataError(f"{path}: manifest version {version}, this dtbh reads {VERSION}; run dtbh prepare again")
     items = []
     for number, line in enumerate(lines[1:], start=2):
         try:

@@ -1,0 +1,291 @@
+"""The command line: a thin face over the stages.
+
+Comes in: arguments. Heavy imports stand inside the commands, so that ``dtbh --help`` is instant. A user's
+mistake is one line on stderr and exit code 2; files that could not be read and were left out give 1; Ctrl-C 130.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from dtbh import __version__, progress
+from dtbh.errors import ConfigError, DtbhError
+
+Arguments = argparse.Namespace
+SKIPPED, MISTAKE, INTERRUPTED = 1, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    parser = _parser()
+    args = parser.parse_args(arguments)
+    if args.quiet:
+        progress.quiet()
+    run: Callable[[Arguments], int] = args.run
+    try:
+        return run(args)
+    except KeyboardInterrupt:
+        print("dtbh: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except (DtbhError, OSError, MemoryError) as error:
+        if args.debug:
+            raise
+        print(f"dtbh: {_line(error)}", file=sys.stderr)
+        return MISTAKE
+
+
+def _line(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error) or type(error).__name__
+
+
+def prepare(args: Arguments) -> int:
+    """Check a data set and write its manifest."""
+    if args.source == "synthetic":
+        from dtbh.data.synthetic import draw
+
+        manifest = draw(args.out, classes=args.classes, per_class=args.per_class, size=args.size, seed=args.seed)
+        warnings: Sequence[str] = ()
+    else:
+        from dtbh.data.sources import prepare as run
+
+        given = {name: getattr(args, name, None) for name in ("images", "captions", "sounds", "classes", "table")}
+        done = run(args.source, args.out, strict=args.strict, **{k: v for k, v in given.items() if v is not None})
+        manifest, warnings = done.manifest, done.warnings
+    for warning in warnings:
+        progress.say(f"warning: {warning}")
+    print(f"{args.out}: {len(manifest.images)} images, {len(manifest.sounds)} sounds, {len(manifest.labels)} classes")
+    _print_protocols(manifest)
+    return 0
+
+
+def _print_protocols(manifest: object) -> None:
+    """For each protocol that this data allows: sizes, and what of test stands in training."""
+    from dtbh.data.manifest import Manifest
+    from dtbh.data.splits import PROTOCOLS, assign, leakage
+
+    assert isinstance(manifest, Manifest)
+    for protocol in PROTOCOLS:
+        try:
+            split = assign(manifest, protocol)
+        except DtbhError as error:
+            print(f"  {protocol}: not possible ({str(error).splitlines()[0]})")
+            continue
+        sizes = ", ".join(
+            f"{name} {sum(i.split == name for i in split.images)}/{sum(i.split == name for i in split.sounds)}"
+            for name in ("train", "val", "test")
+        )
+        print(f"  {protocol}: {sizes} images/sounds; {leakage(split).describe()}")
+
+
+def speak(args: Arguments) -> int:
+    """Speak the captions of a data folder."""
+    from dtbh.data.speech import speak as run
+
+    manifest = run(args.data, engine=args.engine, voices=args.voices, seed=args.seed, suffix=args.suffix,
+                   workers=args.workers)  # fmt: skip
+    speakers = {sound.speaker for sound in manifest.sounds if sound.speaker}
+    print(f"{args.data}: {len(manifest.sounds)} sounds, {len(speakers)} speakers")
+    _print_protocols(manifest)
+    return 0
+
+
+def train(args: Arguments) -> int:
+    """Train a run."""
+    from dtbh.config import read_config
+    from dtbh.learning.trainer import train as run
+
+    config = read_config(args.config, [*args.set, *([f"training.devices={args.devices}"] if args.devices else [])])
+    path = run(config, args.data, args.out)
+    details = json.loads((path / "run.json").read_text())
+    print(f"{path}: best epoch {details['best_epoch']} of {details['epochs']}, validation mAP "
+          f"{details['best_val_map']:.4f}, {details['seconds']:.0f} s")  # fmt: skip
+    return 0
+
+
+def evaluate(args: Arguments) -> int:
+    """Evaluate a run in both directions."""
+    from dtbh.evaluation.protocol import describe
+    from dtbh.stages import evaluate as run
+
+    report, folder = run(args.run_folder, data=args.data, split=args.split, out=args.out)
+    print(describe(report))
+    print(f"report: {folder / 'index.html'}")
+    return 0
+
+
+def encode(args: Arguments) -> int:
+    """Write the codes of media as files."""
+    from dtbh.stages import encode as run
+
+    done = run(args.run_folder, args.source, out=args.out, split=args.split, strict=args.strict)
+    return _left_out(f"{done.path}: {done.count} codes", done.failures)
+
+
+def index(args: Arguments) -> int:
+    """Make an archive of media."""
+    from dtbh.stages import index as run
+
+    done = run(args.run_folder, args.source, out=args.out, split=args.split, strict=args.strict)
+    return _left_out(f"{done.path}: {done.count} items", done.failures)
+
+
+def _left_out(done: str, failures: Sequence[str]) -> int:
+    print(done)
+    for failure in failures:
+        print(f"left out: {failure}", file=sys.stderr)
+    return SKIPPED if failures else 0
+
+
+def search(args: Arguments) -> int:
+    """Search an archive with a sound or an image."""
+    from dtbh.index.archive import open_archive
+    from dtbh.search import encode_query, render_table
+
+    archive = open_archive(args.archive)
+    run = args.model or archive.model
+    if run is None:
+        raise ConfigError(f"{args.archive}: does not say which run made it; give --model RUN")
+    from dtbh.encode import load
+
+    query = encode_query(load(run), sound=args.sound, image=args.image)
+    where = dict(_pair(text) for text in args.where)
+    result = archive.search(query, args.k, find=args.find, where=where)
+    print(json.dumps(result.to_dict(), indent=2, ensure_ascii=False) if args.json else render_table(result))
+    if args.open:
+        import tempfile
+        import webbrowser
+
+        from dtbh.sheet import write_sheet
+
+        page = Path(tempfile.mkdtemp(prefix="dtbh-")) / "results.html"
+        write_sheet(result, query, page, hit_words=archive.words[result.rows])
+        progress.say(f"page: {page}")
+        webbrowser.open(page.as_uri())
+    return 0
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ConfigError(f"--where {text}: wanted field=value, as in --where label=harbor")
+    return name, value
+
+
+def schema(args: Arguments) -> int:
+    """Write the JSON schema of configs."""
+    from dtbh.config import write_schema
+
+    print(write_schema(args.out))
+    return 0
+
+
+def doctor(args: Arguments) -> int:
+    """Say what is installed and what is missing."""
+    from dtbh.doctor import examine
+
+    print(examine())
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("dtbh", description="Cross-modal image-sound hashing for aerial archives.")
+    parser.add_argument("--version", action="version", version=f"dtbh {__version__}")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--quiet", action="store_true", help="no progress and no remarks")
+    common.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def command(name: str, run: Callable[[Arguments], int]) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=str(run.__doc__), description=run.__doc__, parents=[common])
+        sub.set_defaults(run=run)
+        return sub
+
+    _add_prepare(command("prepare", prepare), common)
+    sub = command("speak", speak)
+    sub.add_argument("data", type=Path, help="a prepared data folder")
+    sub.add_argument("--engine", default="espeak", choices=("espeak", "espeak-ng", "flite"))
+    sub.add_argument("--voices", type=int, default=40, help="how many (default 40)")
+    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("--suffix", choices=("flac", "opus"), default="flac")
+    sub.add_argument("--workers", type=int, help="processes (default: one a core)")
+
+    sub = command("train", train)
+    sub.add_argument("config", type=Path)
+    sub.add_argument("--data", type=Path, required=True, help="a prepared data folder")
+    sub.add_argument("--out", type=Path, required=True, help="the run folder")
+    sub.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as in learning.margin=0.3")
+    sub.add_argument("--devices", type=int, help="how many devices share each batch")
+
+    sub = command("evaluate", evaluate)
+    sub.add_argument("run_folder", type=Path, metavar="RUN")
+    sub.add_argument("--data", type=Path, help="another prepared data folder (default: the run's own)")
+    sub.add_argument("--split", default="test", choices=("train", "val", "test", "all"))
+    sub.add_argument("--out", type=Path, help="the report's folder (default: in the run folder)")
+
+    for name, run in (("encode", encode), ("index", index)):
+        sub = command(name, run)
+        sub.add_argument("run_folder", type=Path, metavar="RUN")
+        sub.add_argument(
+            "source", type=Path, metavar="SOURCE", help="a prepared data folder, a folder of media, or a file"
+        )
+        sub.add_argument("--out", type=Path, required=True)
+        sub.add_argument("--split", default="all", choices=("train", "val", "test", "all"))
+        sub.add_argument("--strict", action="store_true", help="stop at the first file that can't be read")
+
+    sub = command("search", search)
+    sub.add_argument("archive", type=Path)
+    query = sub.add_mutually_exclusive_group(required=True)
+    query.add_argument("--sound", type=Path)
+    query.add_argument("--image", type=Path)
+    sub.add_argument("-k", type=int, default=10, help="how many hits (default 10)")
+    sub.add_argument("--find", choices=("image", "sound", "any"), help="default: the other modality")
+    sub.add_argument("--where", action="append", default=[], metavar="FIELD=VALUE", help="only items with this value")
+    sub.add_argument("--model", type=Path, help="the run that made the archive, if it moved")
+    sub.add_argument("--json", action="store_true")
+    sub.add_argument("--open", action="store_true", help="show the hits as a page with pictures and players")
+
+    sub = command("schema", schema)
+    sub.add_argument("out", type=Path)
+    command("doctor", doctor)
+    return parser
+
+
+def _add_prepare(parser: argparse.ArgumentParser, common: argparse.ArgumentParser) -> None:
+    """The sources of ``dtbh prepare``, each with what it takes."""
+    sources = parser.add_subparsers(dest="source", metavar="SOURCE", required=True)
+    takes = {
+        "ucm": ("images!", "captions!", "sounds"), "sydney": ("images!", "captions!", "sounds"),
+        "rsicd": ("images!", "captions!", "sounds", "classes"), "folders": ("images!", "sounds!"), "table": ("table",),
+        "synthetic": (),
+    }  # fmt: skip
+    helps = {
+        "images": "the folder of images", "captions": "the caption file (JSON)", "sounds": "the folder of sounds",
+        "classes": "the folder of class lists (txtclasses_rsicd)",
+        "table": "CSV or JSON Lines: image,sound,label[,transcript,speaker,split]",
+    }  # fmt: skip
+    for source, arguments in takes.items():
+        sub = sources.add_parser(source, parents=[common])
+        for argument in arguments:
+            name = argument.rstrip("!")
+            if name == "table":
+                sub.add_argument(name, type=Path, help=helps[name])
+            else:
+                sub.add_argument(f"--{name}", type=Path, required="!" in argument, help=helps[name])
+        if source == "synthetic":
+            sub.add_argument("--classes", type=int, default=10)
+            sub.add_argument("--per-class", type=int, default=40)
+            sub.add_argument("--size", type=int, default=128, help="pixels")
+            sub.add_argument("--seed", type=int, default=0)
+        else:
+            sub.add_argument("--strict", action="store_true", help="warnings stop it too")
+        sub.add_argument("--out", type=Path, required=True, help="the data folder")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

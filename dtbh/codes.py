@@ -1,0 +1,335 @@
+"""The binary codes as a format: signs, packing, items, the encoder's fingerprint.
+
+Comes in: hash-like codes as arrays, and the items they were made from. Bit ``j`` of a code is bit ``j % 64``
+of its word ``j // 64``; words are little-endian uint64 and unused high bits are 0. Zero counts as +1 (bit 1).
+A folder of codes holds ``codes.npy``, ``items.jsonl`` and ``meta.json``. No torch from here on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dtbh.data.manifest import Item, Modality
+from dtbh.errors import CodesError, DataError
+from dtbh.files import fresh_folder
+
+VERSION = 1
+CODES, ITEMS, META = "codes.npy", "items.jsonl", "meta.json"
+AGAIN = "run dtbh encode again"
+
+
+def signs(values: ArrayLike) -> NDArray[np.bool_]:
+    """Which side of zero each value lies on: the one place that decides that zero counts as +1.
+
+    Args:
+        values: Hash-like codes of any shape, integer or float, finite or infinite.
+
+    Returns:
+        Bits of the same shape: True for +1 (``value >= 0``, so also for 0 and -0), False for -1.
+
+    Raises:
+        CodesError: A value is NaN, or the array is not of real numbers.
+    """
+    array = np.asarray(values)
+    if array.dtype.kind not in "iuf":
+        raise CodesError(f"signs need real numbers, found dtype {array.dtype}; give the hash-like codes")
+    if (missing := int(np.isnan(array).sum())) > 0:
+        raise CodesError(f"{missing} of {array.size} values are NaN and have no sign; the encoder has diverged")
+    return np.asarray(array >= 0)
+
+
+def word_count(bits: int) -> int:
+    """How many 64-bit words hold a code of ``bits`` bits."""
+    return -(-bits // 64)
+
+
+def pack(bits: NDArray[np.bool_]) -> NDArray[np.uint64]:
+    """Pack bits into words.
+
+    Args:
+        bits: bool [n, K], K from 1.
+
+    Returns:
+        uint64 [n, ceil(K / 64)]; bit ``j`` of a row is bit ``j % 64`` of word ``j // 64``, unused bits 0.
+
+    Raises:
+        CodesError: Another dtype or shape.
+    """
+    if bits.dtype != np.bool_ or bits.ndim != 2 or bits.shape[1] < 1:
+        raise CodesError(f"pack needs bool [n, K] with K >= 1, found {bits.dtype} {list(bits.shape)}")
+    n, width = bits.shape
+    octets = np.zeros((n, 8 * word_count(width)), np.uint8)
+    octets[:, : -(-width // 8)] = np.packbits(bits, axis=1, bitorder="little")
+    return octets.view("<u8").astype(np.uint64, copy=False)
+
+
+def unpack(words: NDArray[np.uint64], bits: int) -> NDArray[np.bool_]:
+    """The bits of packed codes; the inverse of `pack`.
+
+    Args:
+        words: uint64 [n, ceil(bits / 64)].
+        bits: The length K of a code, from 1.
+
+    Returns:
+        bool [n, bits].
+
+    Raises:
+        CodesError: Another dtype or shape, or a bit set beyond ``bits``.
+    """
+    check_words(words, bits)
+    octets = np.ascontiguousarray(words, "<u8").view(np.uint8)
+    return np.unpackbits(octets, axis=1, count=bits, bitorder="little").view(np.bool_)
+
+
+def check_words(words: NDArray[np.uint64], bits: int) -> None:
+    """Raise `CodesError` unless ``words`` is uint64 [n, ceil(bits / 64)] with unused high bits 0."""
+    if isinstance(bits, bool) or not isinstance(bits, (int, np.integer)) or bits < 1:
+        raise CodesError(f"a code needs a number of bits from 1 on, found {bits!r}")
+    if not isinstance(words, np.ndarray) or words.dtype != np.uint64:
+        raise CodesError(f"codes must be packed uint64 words, found {getattr(words, 'dtype', type(words))}")
+    if words.ndim != 2 or words.shape[1] != word_count(bits):
+        raise CodesError(f"{bits} bits need words [n, {word_count(bits)}], found {list(words.shape)}")
+    if bits % 64 and (words[:, -1] >> np.uint64(bits % 64)).any():
+        raise CodesError(f"some codes have bits set beyond bit {bits}; the unused high bits must be 0")
+
+
+@dataclass(frozen=True, eq=False)
+class HashCodes:
+    """Hash codes with the items they stand for.
+
+    Attributes:
+        words: uint64 [n, ceil(bits / 64)], read-only.
+        bits: Length K of a code, from 1.
+        encoder: Fingerprint of the encoder that made them; codes of two encoders can't be compared.
+        items: The n items, in the order of the rows; their paths, where they have one, are absolute. An
+            item may stand more than once in memory, but not in a file.
+    """
+
+    words: NDArray[np.uint64]
+    bits: int
+    encoder: str
+    items: tuple[Item, ...]
+
+    def __post_init__(self) -> None:
+        check_words(self.words, self.bits)
+        if not isinstance(self.encoder, str) or not self.encoder:
+            raise CodesError(f"codes need their encoder's fingerprint, found {self.encoder!r}")
+        if len(self.items) != len(self.words):
+            raise CodesError(f"{len(self.words)} codes but {len(self.items)} items; give one item a code")
+        for item in self.items:
+            if item.path is not None and not os.path.isabs(item.path):  # noqa: PTH117
+                raise CodesError(f"item {item.id}: path {item.path} is relative; codes in memory want it absolute")
+        view = self.words.view()
+        view.flags.writeable = False
+        object.__setattr__(self, "words", view)
+        object.__setattr__(self, "bits", int(self.bits))
+        object.__setattr__(self, "items", tuple(self.items))
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @property
+    def modality(self) -> Literal["image", "sound", "mixed"]:
+        """The one modality of all items, or ``"mixed"``; ``"mixed"`` too where there is no item."""
+        found = {item.modality for item in self.items}
+        return found.pop() if len(found) == 1 else "mixed"
+
+    def select(self, rows: ArrayLike) -> HashCodes:
+        """The codes at ``rows``: row numbers in any order, or a bool mask of length n."""
+        index = np.asarray(rows)
+        if index.size == 0 and index.dtype != np.bool_:
+            index = index.astype(np.int64)
+        chosen = np.arange(len(self))[index]
+        return replace(self, words=self.words[chosen], items=tuple(self.items[row] for row in chosen))
+
+    def of(self, modality: Modality) -> HashCodes:
+        """The codes of the images, or of the sounds; possibly none."""
+        return self.select(np.array([item.modality == modality for item in self.items], np.bool_))
+
+    @classmethod
+    def from_values(cls, values: ArrayLike, *, encoder: str, items: Iterable[Item]) -> HashCodes:
+        """Codes from hash-like codes, float [n, K]; zero counts as +1."""
+        bits = signs(values)
+        if bits.ndim != 2:
+            raise CodesError(f"hash-like codes must be [n, K], found {list(bits.shape)}")
+        return cls(pack(bits), bits.shape[1], encoder, tuple(items))
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[HashCodes]) -> HashCodes:
+        """All codes of one or more parts, in order.
+
+        Raises:
+            CodesError: No part, or parts of different encoders or lengths.
+        """
+        if not parts:
+            raise CodesError("nothing to concatenate: give at least one part")
+        for part in parts[1:]:
+            check_same(part, parts[0].bits, parts[0].encoder, of="the first part")
+        items = tuple(item for part in parts for item in part.items)
+        return replace(parts[0], words=np.concatenate([part.words for part in parts]), items=items)
+
+
+def check_same(codes: HashCodes, bits: int, encoder: str, *, of: str) -> None:
+    """Raise `CodesError`, with both values, unless ``codes`` have this length and this encoder."""
+    if codes.encoder != encoder:
+        raise CodesError(
+            f"the codes are of encoder {codes.encoder}, {of} of {encoder}: their distances would mean "
+            "nothing; encode both with the same run"
+        )
+    if codes.bits != bits:
+        raise CodesError(f"the codes have {codes.bits} bits, {of} {bits}; encode both with the same run")
+
+
+def write_codes(codes: HashCodes, folder: str | Path) -> Path:
+    """Write a folder of codes, beside and renamed; an older folder of codes there is replaced.
+
+    Item paths are written relative to the folder, so that it can move together with its media.
+
+    Returns:
+        The folder.
+
+    Raises:
+        CodesError: An id stands twice, text that is not UTF-8, or something else stands in the place.
+        DtbhError: The disk is full or the place can't be written.
+    """
+    folder = Path(folder)
+    check_place(folder, META, "codes")
+    check_storable(codes)
+    encode = relative_to(folder)
+    lines = (json.dumps(encode(item).to_dict(), ensure_ascii=False) + "\n" for item in codes.items)
+    buffer = io.BytesIO()
+    np.save(buffer, codes.words.astype("<u8", copy=False), allow_pickle=False)
+    files = {CODES: buffer.getvalue(), ITEMS: "".join(lines).encode()}
+    meta = {"version": VERSION, "bits": codes.bits, "modality": codes.modality, "encoder": codes.encoder,
+            "count": len(codes), "sha256": {name: _sha256(data) for name, data in files.items()}}  # fmt: skip
+    files[META] = (json.dumps(meta, indent=2) + "\n").encode()
+    with fresh_folder(folder) as new:
+        for name, data in files.items():
+            with (new / name).open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+    return folder
+
+
+def read_codes(folder: str | Path) -> HashCodes:
+    """Read a folder of codes; nothing pickled is ever loaded.
+
+    Raises:
+        CodesError: A file is missing, cut or altered (named, with both checksums), or of a newer version.
+    """
+    folder = Path(folder)
+    if not (folder / META).is_file():
+        raise CodesError(
+            f"{folder}: no codes here, {META} is missing; make some with dtbh encode RUN ITEMS --out {folder}"
+        )
+    meta = read_meta(folder / META, VERSION, ("bits", "encoder", "count", "sha256"), AGAIN)
+    try:
+        wanted = {name: str(meta["sha256"][name]) for name in (CODES, ITEMS)}
+    except (KeyError, TypeError):
+        raise CodesError(f"{folder / META}: holds no checksums of {CODES} and {ITEMS}; {AGAIN}") from None
+    data = {name: _checked(folder / name, checksum) for name, checksum in wanted.items()}
+    try:
+        words = np.load(io.BytesIO(data[CODES]), allow_pickle=False)
+        items = tuple(read_items(folder / ITEMS, data[ITEMS].decode()))
+        codes = HashCodes(words, meta["bits"], meta["encoder"], items)
+    except (ValueError, EOFError, CodesError) as error:
+        raise CodesError(f"{folder}: {error}; {AGAIN}") from None
+    if len(codes) != meta["count"]:
+        raise CodesError(f"{folder}: {META} says {meta['count']} codes, found {len(codes)}; {AGAIN}")
+    return codes
+
+
+def read_items(path: Path, text: str) -> Iterator[Item]:
+    """The items of a JSON Lines text, with paths made absolute from the folder of ``path``."""
+    decode = absolute_from(path.parent)
+    for number, line in enumerate(text.split("\n")[:-1], start=1):
+        try:
+            yield decode(Item(**json.loads(line)))
+        except (TypeError, ValueError, DataError) as error:
+            raise CodesError(f"{path}: line {number} is no item ({error})") from None
+
+
+def read_meta(path: Path, version: int, keys: Sequence[str], again: str) -> dict[str, Any]:
+    """The JSON object of ``path``, of this ``version`` and with these ``keys``."""
+    try:
+        meta = json.loads(path.read_text(encoding="utf-8"))
+        found = meta["version"]
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise CodesError(f"{path}: can't be read as JSON with a version ({error}); {again}") from None
+    if found != version:
+        raise CodesError(f"{path}: version {found}, this dtbh reads {version}; update dtbh, or {again}")
+    if missing := [key for key in keys if key not in meta]:
+        raise CodesError(f"{path}: lacks {', '.join(missing)}; {again}")
+    return dict(meta)
+
+
+def check_place(folder: Path, marker: str, kind: str) -> None:
+    """Raise `CodesError` where writing ``folder`` would replace anything but an older one of its ``kind``."""
+    if folder.is_dir() and not (folder / marker).is_file() and any(folder.iterdir()):
+        raise CodesError(f"{folder}: the folder is in use and holds no {kind}; choose another place, or empty it")
+    if folder.exists() and not folder.is_dir():
+        raise CodesError(f"{folder}: a file stands here, wanted a folder for {kind}; choose another place")
+
+
+def check_storable(codes: HashCodes) -> None:
+    """Raise `CodesError` unless the ids are unique and every text can be written as UTF-8."""
+    twice = [id for id, count in Counter(item.id for item in codes.items).items() if count > 1]
+    if twice:
+        raise CodesError(f"{len(twice)} ids stand more than once, the first is {twice[0]}; give each item its own")
+    for item in codes.items:
+        for name, value in item.to_dict().items():
+            if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
+                raise CodesError(f"item {item.id!a}: {name} {value!a} is not UTF-8; rename the file")
+
+
+def relative_to(folder: Path) -> Callable[[Item], Item]:
+    """A function that writes an item's path relative to ``folder``, with forward slashes."""
+    root = folder.parent.resolve() / folder.name  # not where a link in its place points to: it is replaced
+    parents: dict[str, str] = {}
+
+    def encode(item: Item) -> Item:
+        if item.path is None:
+            return item
+        parent, name = os.path.split(item.path)  # strings: this runs for every item of an archive
+        if parent not in parents:
+            parents[parent] = Path(os.path.relpath(Path(parent).resolve(), root)).as_posix()
+        return replace(item, path=f"{parents[parent]}/{name}")
+
+    return encode
+
+
+def absolute_from(folder: Path) -> Callable[[Item], Item]:
+    """A function that makes an item's path absolute, from where ``folder`` stands now."""
+    root = folder.resolve()
+
+    def decode(item: Item) -> Item:
+        return item if item.path is None else replace(item, path=os.path.normpath(root / item.path))
+
+    return decode
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _checked(path: Path, wanted: str) -> bytes:
+    """The file's bytes, if they have the checksum they were written with."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise CodesError(f"{path}: can't be read ({error.strerror}); {AGAIN}") from None
+    if (found := _sha256(data)) != wanted:
+        raise CodesError(f"{path}: cut or altered: SHA-256 {found[:16]}, wanted {wanted[:16]}; {AGAIN}")
+    return data

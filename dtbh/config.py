@@ -1,0 +1,275 @@
+"""The settings of a run: typed, with every default in one place.
+
+Comes in: a YAML file and ``--set key=value`` pairs. Unknown keys are refused with the nearest name.
+What the paper (Chen and Lu 2020) does not state is marked "our choice"; docs/README say what was measured.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from dtbh.errors import ConfigError
+from dtbh.files import write_text
+
+Range = tuple[float, float]
+
+
+class Settings(BaseModel):
+    """Base of all settings: frozen, and no unknown key."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Protocol(Settings):
+    """Which items train, validate and test."""
+
+    protocol: Literal["files", "random", "caption-disjoint", "speaker-disjoint", "caption-speaker-disjoint"] = Field(
+        "random", description="'random' is the field's 80/20 by images"
+    )
+    seed: int = Field(0, ge=0, description="of the split; independent of the training seed")
+    test: float = Field(0.2, gt=0, lt=1, description="share of images for test")
+    val: float = Field(0.1, gt=0, lt=1, description="share of the other images for validation")
+
+
+class SoundFeatures(Settings):
+    """From a waveform to MFCC or log-mel frames."""
+
+    kind: Literal["mfcc", "logmel"] = Field("mfcc", description="the paper takes MFCC")
+    sample_rate: int = Field(16000, ge=4000, le=192000, description="Hz; other rates are resampled")
+    window_ms: float = Field(25.0, gt=0, description="our choice")
+    shift_ms: float = Field(12.5, gt=0, description="our choice")
+    n_mels: int = Field(64, ge=8)
+    n_mfcc: int = Field(40, ge=4)
+    f_min: float = Field(50.0, ge=0, description="Hz")
+    f_max: float = Field(7600.0, gt=0, description="Hz")
+    normalize: bool = Field(True, description="per clip: subtract each channel's mean, divide by the deviation")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> SoundFeatures:
+        if not self.f_min < self.f_max <= self.sample_rate / 2:
+            raise ValueError(f"wanted f_min < f_max <= sample_rate / 2, found {self.f_min}, {self.f_max}")
+        if self.n_mfcc > self.n_mels:
+            raise ValueError(f"n_mfcc ({self.n_mfcc}) can't exceed n_mels ({self.n_mels})")
+        return self
+
+
+class SoundAugmentation(Settings):
+    """What may happen to a sound in training; ranges are (lowest, highest), drawn evenly."""
+
+    probability: float = Field(0.8, ge=0, le=1, description="of each of the four changes to the waveform")
+    noise_db: Range = Field((5.0, 40.0), description="signal-to-noise ratio; the noise is white to pink")
+    gain_db: Range = (-9.0, 6.0)
+    speed: Range = Field((0.85, 1.18), description="of tempo and pitch; 1.1 is faster and higher")
+    shift_seconds: float = Field(0.2, ge=0, description="most silence added at an end, or most that is cut there")
+    time_masks: int = Field(2, ge=0)
+    time_mask: float = Field(0.1, ge=0, le=1, description="longest mask, as a share of the clip")
+    freq_masks: int = Field(2, ge=0)
+    freq_mask: float = Field(0.15, ge=0, le=1, description="widest mask, as a share of the channels")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> SoundAugmentation:
+        _check_ranges(self, "noise_db", "gain_db", "speed")
+        if not 0.25 <= self.speed[0] <= self.speed[1] <= 4:
+            raise ValueError(f"speed must lie in 0.25..4, found {self.speed}")
+        return self
+
+
+class ImageAugmentation(Settings):
+    """What may happen to an image in training, where its features are not cached; ranges as above.
+
+    One of the eight flips and quarter turns is always drawn: aerial images have no up.
+    """
+
+    probability: float = Field(1.0, ge=0, le=1, description="of each of the changes below")
+    scale: Range = Field((0.6, 1.0), description="side of the crop, as a share of the image's")
+    brightness: Range = (0.8, 1.2)
+    contrast: Range = (0.8, 1.2)
+    saturation: Range = (0.8, 1.2)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> ImageAugmentation:
+        _check_ranges(self, "scale", "brightness", "contrast", "saturation")
+        if not 0 < self.scale[0] <= self.scale[1] <= 1:
+            raise ValueError(f"scale must lie in (0, 1], found {self.scale}")
+        return self
+
+
+def _check_ranges(settings: Settings, *names: str) -> None:
+    """Refuse ranges whose ends are the wrong way round."""
+    for name in names:
+        low, high = getattr(settings, name)
+        if low > high:
+            raise ValueError(f"{name}: wanted (lowest, highest), found ({low}, {high})")
+
+
+class ImageTower(Settings):
+    """The image branch."""
+
+    backbone: str = Field(
+        "efficientnet_lite0",
+        description="small_cnn | efficientnet_lite0 (extra offline) | a torchvision name | timm/<name>",
+    )
+    weights: str = Field("default", description="default | none | path of a .safetensors or .pth state dict")
+    frozen: bool = Field(True, description="features are then computed once and cached")
+    size: int = Field(224, ge=16, le=2048, description="pixels, square")
+    views: int = Field(4, ge=1, le=8, description="cached views a training image has: flips and quarter turns")
+    augmentation: ImageAugmentation = ImageAugmentation()
+
+
+class SoundTower(Settings):
+    """The sound branch."""
+
+    features: SoundFeatures = SoundFeatures()
+    max_seconds: float = Field(8.0, gt=0, description="longer sounds are cut")
+    width: int = Field(192, ge=8, description="channels of the first convolutions; the last have twice as many")
+    weights: str = Field("none", description="none | a run folder or .safetensors, whose sound backbone is taken")
+    frozen: bool = Field(False, description="features are then computed once and cached")
+    augmentation: SoundAugmentation = SoundAugmentation()
+
+
+class Encoders(Settings):
+    """Both towers and what they share."""
+
+    bits: int = Field(64, ge=4, le=1024, description="length of a code")
+    feature_dim: int = Field(512, ge=8, description="width of the deep features; our choice")
+    dropout: float = Field(0.2, ge=0, lt=1)
+    image: ImageTower = ImageTower()
+    sound: SoundTower = SoundTower()
+
+
+class Learning(Settings):
+    """Triplet selection and the terms of the objective."""
+
+    objective: Literal["relative_triplet"] = "relative_triplet"
+    selection: Literal["all", "semi_hard", "hard", "active"] = Field(
+        "active", description="'active' is DTBH's: the triplets that still teach"
+    )
+    warmup_epochs: int = Field(0, ge=0, description="epochs over all triplets before the selection sets in")
+    margin: float = Field(0.25, gt=0, le=2, description="on distances in [0, 1]; our choice")
+    features: float = Field(1.0, ge=0, description="weight of the triplet term on deep features")
+    codes: float = Field(1.0, ge=0, description="weight of the triplet term on hash-like codes")
+    within: float = Field(0.0, ge=0, description="weight of triplets within a modality, beside the cross ones")
+    quantization: float = Field(0.01, ge=0, description="weight of the approximate L1 regulariser")
+    balance: float = Field(0.0, ge=0, description="weight of code balance (the paper's future work)")
+
+
+class Training(Settings):
+    """The optimiser and its schedule. Adam and Glorot-uniform weights as in the paper."""
+
+    epochs: int = Field(12, ge=1)
+    classes: int = Field(16, ge=2, description="classes in a batch (P)")
+    per_class: int = Field(8, ge=1, description="sounds, and images, of each class in a batch (M)")
+    learning_rate: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(1e-4, ge=0)
+    warmup: float = Field(0.2, ge=0, le=1, description="share of the steps in which the rate rises")
+    clip: float = Field(5.0, gt=0, description="largest gradient norm")
+    patience: int = Field(6, ge=1, description="epochs without a better validation mAP before it stops")
+    precision: Literal["auto", "32", "bf16", "16"] = Field("auto", description="auto: mixed on a GPU, else 32")
+    device: str = Field("auto", description="auto | cpu | cuda | mps")
+    devices: int = Field(1, ge=1)
+    workers: int = Field(-1, ge=-1, description="processes that load files; -1: one fewer than the cores, up to 8")
+
+
+class Config(Settings):
+    """Everything a run depends on."""
+
+    seed: int = Field(0, ge=0)
+    data: Protocol = Protocol()
+    encoders: Encoders = Encoders()
+    learning: Learning = Learning()
+    training: Training = Training()
+
+
+def read_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
+    """Read a YAML file and apply ``section.key=value`` overrides (values are YAML).
+
+    Raises:
+        ConfigError: No such file, not YAML, or a setting that is unknown, mistyped or out of range.
+    """
+    path = Path(path)
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: no config can be read here ({error.strerror})") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
+    if content is None:
+        content = {}
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: wanted settings as 'key: value', found {type(content).__name__}")
+    for override in overrides:
+        _override(content, override)
+    return make_config(content, str(path))
+
+
+def make_config(content: Mapping[str, Any], where: str = "config") -> Config:
+    """Check settings and fill in defaults; ``where`` stands at the front of an error."""
+    try:
+        return Config.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError(f"{where}: " + "; ".join(_explain(e) for e in error.errors())) from None
+
+
+def write_config(config: Config, path: Path) -> Path:
+    """Write the whole resolved config as YAML."""
+    return write_text(path, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+
+
+def write_schema(path: Path) -> Path:
+    """Write the JSON schema of a config, for editors."""
+    return write_text(path, json.dumps(Config.model_json_schema(), indent=2) + "\n")
+
+
+def differences(one: Config, other: Config) -> list[str]:
+    """The settings in which two configs differ, as ``learning.margin: 0.2 -> 0.3``."""
+    a, b = _flat(one.model_dump(mode="json")), _flat(other.model_dump(mode="json"))
+    return [f"{key}: {a[key]} -> {b[key]}" for key in a if a[key] != b[key]]
+
+
+def _override(content: dict[str, Any], override: str) -> None:
+    """Put ``a.b=value`` into nested settings."""
+    key, equals, value = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"--set {override}: wanted section.key=value, as in --set learning.margin=0.3")
+    *sections, last = key.strip().split(".")
+    for section in sections:
+        content = content.setdefault(section, {})
+        if not isinstance(content, dict):
+            raise ConfigError(f"--set {override}: {section} is a value, not a section")
+    try:
+        content[last] = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ConfigError(f"--set {override}: the value is not YAML") from None
+
+
+def _explain(error: Any) -> str:
+    """One of pydantic's findings in a line, with the nearest name for an unknown key."""
+    location = [str(part) for part in error["loc"]]
+    key = ".".join(location)
+    if error["type"] != "extra_forbidden":
+        return f"{key}: {error['msg']}, found {error['input']!r}" if key else str(error["msg"])
+    names = _names(location[:-1])
+    near = difflib.get_close_matches(location[-1], names, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(names)}"
+    return f"{key}: no such setting; {hint}"
+
+
+def _names(sections: list[str]) -> list[str]:
+    model: Any = Config
+    for section in sections:
+        model = model.model_fields[section].annotation
+    return list(model.model_fields)
+
+
+def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in content.items():
+        flat.update(_flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value})
+    return flat

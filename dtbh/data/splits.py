@@ -1,0 +1,286 @@
+"""Who is trained on and who is tested on: the field's split, and those that let nothing leak.
+
+Comes in: a manifest. Pure: the same ids, labels, pairs, transcripts, speakers and seed give the same split,
+in whatever order the items stand. No torch in this room.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import math
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from dtbh.data.manifest import Item, Manifest, Split
+from dtbh.errors import ConfigError, DataError
+
+PROTOCOLS = ("files", "random", "caption-disjoint", "speaker-disjoint", "caption-speaker-disjoint")
+
+
+@dataclass(frozen=True)
+class Leakage:
+    """What of the test sounds training has met already.
+
+    Attributes:
+        test_sounds: Sounds in the test split.
+        test_captions_in_train: Test sounds whose transcript stands in training word for word, case,
+            punctuation and spacing aside.
+        test_speakers_in_train: Test sounds whose speaker also speaks in training.
+        unknown_captions: Test sounds without a transcript: they may leak or not.
+        unknown_speakers: Test sounds without a speaker: they may leak or not.
+        n_speakers: Different known speakers of the test sounds.
+    """
+
+    test_sounds: int
+    test_captions_in_train: int
+    test_speakers_in_train: int
+    unknown_captions: int
+    unknown_speakers: int
+    n_speakers: int
+
+    def to_dict(self) -> dict[str, int]:
+        """The counts by name, for a report."""
+        return asdict(self)
+
+    def describe(self) -> str:
+        """One line for people."""
+        n = self.test_sounds
+        if not n:
+            return "no test sounds"
+        captions = f"{self.test_captions_in_train} ({self.test_captions_in_train / n:.0%}) say what training says"
+        speakers = f"{self.test_speakers_in_train} ({self.test_speakers_in_train / n:.0%}) in a voice of training"
+        if self.unknown_captions:
+            captions += f", {self.unknown_captions} without a transcript"
+        if self.unknown_speakers:
+            speakers += f", {self.unknown_speakers} of unknown speaker"
+        return f"of {n} test sounds, {captions}; {speakers}"
+
+
+def assign(manifest: Manifest, protocol: str, *, seed: int = 0, test: float = 0.2, val: float = 0.1) -> Manifest:
+    """The manifest with each item's split by ``protocol``.
+
+    ``random`` draws images within each class; the sounds of a pair follow their image; sounds without an
+    image are drawn within their class on their own. Of n items, ``ceil(test * n)`` are tested on (this
+    gives the field's 420, 126 and 2,187 test images of UCM, Sydney and RSICD), ``ceil(val * rest)`` of the
+    rest validate, and one at least is left to train on. The disjoint protocols go on from there: the
+    different transcripts (within each class), the speakers, or both, are parted in the same shares, and a
+    sound is left out (split None) unless its image, its transcript and its speaker fall on one side.
+    Sounds whose transcript or speaker is not known are left out then, too. Where each speaker keeps to some
+    of the images (see ``dtbh.data.speech``), images are parted by their speakers instead of at random, and
+    no sound need be left out for its voice. Each class with three captions
+    or more has one on each side; a caption of several classes has one side in all of them, so this holds
+    as far as the captions that it shares allow.
+
+    Args:
+        manifest: All items.
+        protocol: One of `PROTOCOLS`; ``files`` keeps the splits of the source.
+        seed: 0 or more.
+        test: Share of test items, 0 <= test < 1.
+        val: Share of the rest that validates, 0 <= val < 1.
+
+    Raises:
+        ConfigError: An unknown protocol, a share or seed out of range.
+        DataError: ``files`` on items without a split; fewer than three transcripts or speakers to part.
+    """
+    _checked(protocol, seed, test, val)
+    if protocol == "files":
+        return _as_filed(manifest)
+    draw = _Draw(seed, test, val)
+    sides = _random(manifest, draw)
+    parts: list[tuple[str, dict[str, Split]]] = []
+    if protocol in ("caption-disjoint", "caption-speaker-disjoint"):
+        parts.append(("transcript", _caption_sides(manifest, draw)))
+    if protocol in ("speaker-disjoint", "caption-speaker-disjoint"):
+        speakers = _speaker_sides(manifest, draw)
+        parts.append(("speaker", speakers.of))
+        sides |= speakers.items
+
+    def side(item: Item) -> Split | None:
+        own = sides[item.id]
+        if item.modality == "image":
+            return own
+        keys = {"transcript": said(item), "speaker": item.speaker}
+        return own if all(known.get(keys[name] or "") == own for name, known in parts) else None
+
+    return manifest.replaced(replace(item, split=side(item)) for item in manifest)
+
+
+def leakage(manifest: Manifest) -> Leakage:
+    """How many test sounds repeat a sentence or a speaker of training, word for word."""
+    train = [item for item in manifest.sounds if item.split == "train"]
+    test = [item for item in manifest.sounds if item.split == "test"]
+    captions = {said(item) for item in train} - {None}
+    speakers = {item.speaker for item in train} - {None}
+    return Leakage(
+        test_sounds=len(test),
+        test_captions_in_train=sum(said(item) in captions for item in test),
+        test_speakers_in_train=sum(item.speaker in speakers for item in test),
+        unknown_captions=sum(said(item) is None for item in test),
+        unknown_speakers=sum(item.speaker is None for item in test),
+        n_speakers=len({item.speaker for item in test} - {None}),
+    )
+
+
+def said(item: Item) -> str | None:
+    """A sound's transcript with case, punctuation and spacing folded; None where there are no words."""
+    return (_folded(item.transcript) or None) if item.transcript is not None else None
+
+
+@lru_cache(maxsize=1 << 17)
+def _folded(text: str) -> str:
+    kept = (c if unicodedata.category(c)[0] in "LMN" else " " for c in unicodedata.normalize("NFKC", text).casefold())
+    return " ".join("".join(kept).split())
+
+
+@dataclass(frozen=True)
+class _Draw:
+    """The seed and the shares of a split."""
+
+    seed: int
+    test: float
+    val: float
+
+    def shuffled(self, names: Iterable[str], *key: str | None) -> list[str]:
+        """The names in an order that depends on nothing but them, the seed and the key."""
+        ordered = sorted(names)
+        digest = hashlib.sha256(repr(key).encode()).digest()
+        rng = np.random.default_rng([self.seed, int.from_bytes(digest[:8], "little")])
+        return [ordered[i] for i in rng.permutation(len(ordered))]
+
+    def sizes(self, n: int, *, least: int = 0) -> dict[Split, int]:
+        """How many of n fall on each side; ``least`` on test and val, one at least on train."""
+        test = min(max(math.ceil(n * self.test - 1e-9), least), n - 1 - least)
+        rest = n - test
+        val = min(max(math.ceil(rest * self.val - 1e-9), least), rest - 1)
+        return {"test": test, "val": val, "train": rest - val}
+
+
+def _random(manifest: Manifest, draw: _Draw) -> dict[str, Split]:
+    """The side of each item, by id: units are images with their sounds, and sounds without an image."""
+    pairs: dict[str, list[Item]] = {}
+    for item in sorted(manifest, key=lambda item: item.id):
+        unit = f"item {item.id}" if item.pair is None else f"pair {item.pair}"
+        pairs.setdefault(unit, []).append(item)
+    strata: dict[tuple[str, str | None], list[str]] = {}
+    for name, members in pairs.items():
+        first = min(members, key=lambda item: (item.modality != "image", item.id))
+        strata.setdefault((first.modality, first.label), []).append(name)
+    sides: dict[str, Split] = {}
+    for key, names in strata.items():
+        order = draw.shuffled(names, *key)
+        for side, count in draw.sizes(len(order)).items():
+            taken, order = order[:count], order[count:]
+            sides |= {item.id: side for name in taken for item in pairs[name]}
+    return sides
+
+
+def _caption_sides(manifest: Manifest, draw: _Draw) -> dict[str, Split]:
+    """The side of each different transcript; classes with few captions choose first."""
+    by_class: dict[str | None, set[str]] = {}
+    for item in manifest.sounds:
+        if words := said(item):
+            by_class.setdefault(item.label, set()).add(words)
+    _enough(set().union(*by_class.values()), "transcript", manifest)
+    sides: dict[str, Split] = {}
+    for label, texts in sorted(by_class.items(), key=lambda entry: (len(entry[1]), entry[0] or "")):
+        sizes = draw.sizes(len(texts), least=1 if len(texts) >= 3 else 0)
+        decided = [sides[text] for text in texts if text in sides]
+        free = draw.shuffled((text for text in texts if text not in sides), "caption", label)
+        sides |= zip(free, _filled(sizes, decided, len(free)), strict=True)
+    return sides
+
+
+def _filled(sizes: Mapping[Split, int], decided: Sequence[Split], free: int) -> list[Split]:
+    """Sides for ``free`` captions: first one on each side that has none yet, then up to the sizes."""
+    left = {side: size - decided.count(side) for side, size in sizes.items()}
+    first = [side for side, size in sizes.items() if size and side not in decided]
+    more = [side for side in sizes for _ in range(left[side] - (side in first))]
+    spare: list[Split] = ["train"] * free
+    return [*first, *more, *spare][:free]
+
+
+CIRCLES = 5  # so many separate circles of speakers make it worth parting the images by them
+
+
+@dataclass(frozen=True)
+class _Speakers:
+    """The side of each speaker, and of the items that follow their speakers."""
+
+    of: dict[str, Split]
+    items: dict[str, Split]
+
+
+def _speaker_sides(manifest: Manifest, draw: _Draw) -> _Speakers:
+    """One speaker at least on each side; speakers who share an image stay together where that can be."""
+    speakers = {item.speaker for item in manifest.sounds if item.speaker}
+    _enough(speakers, "speaker", manifest)
+    circles = _circles(manifest)
+    together = len(set(circles.values())) >= CIRCLES
+    unit = circles if together else {speaker: speaker for speaker in speakers}
+    order = draw.shuffled(set(unit.values()), "speaker")
+    sizes = draw.sizes(len(order), least=1)
+    side = dict(zip(order, (side for side, n in sizes.items() for _ in range(n)), strict=True))
+    of = {speaker: side[unit[speaker]] for speaker in speakers}
+    if not together:
+        return _Speakers(of, {})
+    pairs = {item.pair: of[item.speaker] for item in manifest.sounds if item.speaker and item.pair is not None}
+    items = {item.id: pairs[item.pair] for item in manifest if item.pair in pairs}
+    items |= {item.id: of[item.speaker] for item in manifest.sounds if item.pair is None and item.speaker}
+    return _Speakers(of, items)
+
+
+def _circles(manifest: Manifest) -> dict[str, str]:
+    """For each speaker, the first of all those whom shared images connect with them."""
+    above: dict[str, str] = {}
+
+    def first(name: str) -> str:
+        while above[name] != name:
+            above[name] = name = above[above[name]]
+        return name
+
+    met: dict[str, str] = {}
+    for item in sorted(manifest.sounds, key=lambda item: item.id):
+        if item.speaker:
+            above.setdefault(item.speaker, item.speaker)
+            if item.pair is not None:
+                low, high = sorted((first(item.speaker), first(met.setdefault(item.pair, item.speaker))))
+                above[high] = low
+    return {name: first(name) for name in above}
+
+
+def _enough(known: set[str], what: str, manifest: Manifest) -> None:
+    """Three sides need three different ones."""
+    if len(known) < 3:
+        raise DataError(
+            f"{manifest.root}: {len(known)} different {what}s are known of {len(manifest.sounds)} sounds; a "
+            f"split by {what} needs 3 at least; add the {what}s to the data, or take the protocol random"
+        )
+
+
+def _as_filed(manifest: Manifest) -> Manifest:
+    without = [item.id for item in manifest if item.split is None]
+    if without:
+        raise DataError(
+            f"{manifest.root}: {len(without)} of {len(manifest)} items have no split in their source (first: "
+            f"{without[0]}), so the protocol files does not apply; take the protocol random"
+        )
+    return manifest
+
+
+def _checked(protocol: str, seed: int, test: float, val: float) -> None:
+    if protocol not in PROTOCOLS:
+        nearest = difflib.get_close_matches(protocol, PROTOCOLS, 1, 0.0)[0]
+        there = ", ".join(PROTOCOLS)
+        raise ConfigError(f"unknown split protocol {protocol!r}, the nearest is {nearest}; there are {there}")
+    values: dict[str, Any] = {"test": test, "val": val}
+    for name, share in values.items():
+        if not 0 <= share < 1:
+            raise ConfigError(f"split share {name} must be 0 or more and less than 1, found {share}")
+    if seed < 0:
+        raise ConfigError(f"split seed must be 0 or more, found {seed}")

@@ -1,0 +1,30 @@
+"""Where to compute: a GPU where there is one.
+
+Comes in: the setting ``training.device``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dtbh.errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
+
+
+def resolve_device(name: str = "auto") -> torch.device:
+    """The device of a name: ``auto`` takes CUDA, then MPS, then the CPU.
+
+    Raises:
+        ConfigError: No such device on this machine.
+    """
+    import torch
+
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        name = next(device for device in ("cuda", "mps", "cpu") if available[device])
+    if not available.get(name.partition(":")[0], False):
+        found = ", ".join(device for device, there in available.items() if there)
+        raise ConfigError(f"training.device: {name!r} is not on this machine, found {found}; use auto")
+    return torch.device(name)

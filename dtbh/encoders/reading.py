@@ -1,0 +1,117 @@
+"""Reading the rows of a batch: media files as tensors, or the stored outputs of a frozen backbone.
+
+Comes in: paths. A reader gives one row at a time, augmented where it is given a generator, and puts rows
+together as what a tower takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from dtbh.config import ImageTower, SoundTower
+from dtbh.errors import DtbhError
+from dtbh.features.audio import load_sound, pad_batch
+from dtbh.features.augment import augment_image, augment_sound
+from dtbh.features.image import load_image
+
+
+class Reader(Protocol):
+    """What reads the rows of one modality."""
+
+    def __len__(self) -> int: ...
+
+    def __call__(self, row: int, generator: torch.Generator | None = None) -> Tensor:
+        """One row, augmented where a generator is given."""
+        ...
+
+    def collate(self, rows: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Rows as the arguments of a tower."""
+        ...
+
+
+class ImageReader:
+    """Images from files: uint8 [3, size, size] a row."""
+
+    def __init__(self, paths: Sequence[Path], settings: ImageTower) -> None:
+        self.paths, self.settings = paths, settings
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __call__(self, row: int, generator: torch.Generator | None = None) -> Tensor:
+        """One image; raises MediaError."""
+        image = load_image(self.paths[row], self.settings.size)
+        return image if generator is None else augment_image(image, generator, settings=self.settings.augmentation)
+
+    def collate(self, rows: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """A single tensor, uint8 [n, 3, size, size]."""
+        return (torch.stack(list(rows)),)
+
+
+class SoundReader:
+    """Sounds from files: float [samples] a row."""
+
+    def __init__(self, paths: Sequence[Path], settings: SoundTower) -> None:
+        self.paths, self.settings = paths, settings
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __call__(self, row: int, generator: torch.Generator | None = None) -> Tensor:
+        """One sound; raises MediaError."""
+        s = self.settings
+        rate = s.features.sample_rate
+        wave = torch.from_numpy(load_sound(self.paths[row], sample_rate=rate, max_seconds=s.max_seconds))
+        return wave if generator is None else augment_sound(wave, generator, settings=s.augmentation, sample_rate=rate)
+
+    def collate(self, rows: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Waveforms float [n, samples], zero beyond each length, and lengths int64 [n]."""
+        return pad_batch([row.numpy() for row in rows])
+
+
+class StoredReader:
+    """Outputs of a frozen backbone, float [n, views, d]; a generator chooses among the views."""
+
+    def __init__(self, outputs: Tensor) -> None:
+        self.outputs = outputs
+
+    def __len__(self) -> int:
+        return len(self.outputs)
+
+    def __call__(self, row: int, generator: torch.Generator | None = None) -> Tensor:
+        """One view's output, float [d]: the first without a generator."""
+        views = self.outputs.shape[1]
+        view = 0 if generator is None else int(torch.randint(views, (), generator=generator))
+        return self.outputs[row, view]
+
+    def collate(self, rows: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """A single tensor, float [n, d]."""
+        return (torch.stack(list(rows)),)
+
+
+class Rows(Dataset[Any]):
+    """A reader as a data set whose rows may be errors, so that a worker process can hand them on."""
+
+    def __init__(self, reader: Reader) -> None:
+        self.reader = reader
+
+    def __len__(self) -> int:
+        return len(self.reader)
+
+    def __getitem__(self, row: int) -> Tensor | DtbhError:
+        """One row, or why it can't be read."""
+        try:
+            return self.reader(row)
+        except DtbhError as error:
+            return error
+
+    def collate(self, rows: Sequence[Any]) -> Any:
+        """The arguments of a tower, or the first error among the rows."""
+        errors = [row for row in rows if isinstance(row, DtbhError)]
+        return errors[0] if errors else self.reader.collate(rows)

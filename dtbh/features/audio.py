@@ -1,0 +1,351 @@
+"""Sounds to features: files to samples, and samples to MFCC or log-mel, in batches.
+
+Comes in: sound files of any rate and number of channels that libsndfile reads. Goes out: float32 samples
+in [-1, 1] at one rate, and features [channels, frames]. Times are in seconds (settings in ms), frequencies in Hz.
+
+The mel scale and the filters' norm are Slaney's, which are librosa's defaults.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+import torchaudio.functional as audio_functional
+from torch import Tensor, nn
+
+from dtbh.errors import ConfigError, MediaError
+
+SILENCE = 1e-4  # a peak under -80 dBFS
+FLOOR = 1e-10  # the least mel power, -100 dB
+LEVEL = 10 ** (-30 / 10)  # mean power that clips are brought to before they are normalised: -30 dBFS
+_DECIBELS = 10 / math.log(10)  # natural logarithms to dB
+_BLOCK = 1 << 18  # frames read at a time
+_UNKNOWN = 0x7FFFF000  # sizes from here on stand in WAV headers that were written to a pipe
+_AT_ONCE = 192  # frames per step on a CPU: what a step makes (1 MB at most) stays in a core's cache
+_BAND = 16  # mel channels per matrix product: each product meets only the FFT bins its filters cover
+
+Samples = npt.NDArray[np.float32]
+
+
+def load_sound(
+    path: Path | str, *, sample_rate: int = 16000, max_seconds: float | None = None, min_seconds: float = 0.1
+) -> Samples:
+    """Read a sound file as one channel at ``sample_rate``.
+
+    Channels are averaged. A file whose samples pass full scale (float files may) is scaled down by its peak.
+
+    Args:
+        path: Any file libsndfile reads: WAV, FLAC, Ogg Vorbis, Opus, MP3, AIFF and others.
+        sample_rate: Rate of the result in Hz; other rates are resampled with soxr.
+        max_seconds: Only the first so many seconds are read; None reads all.
+        min_seconds: Shorter sounds are refused.
+
+    Returns:
+        float32 [samples], in [-1, 1].
+
+    Raises:
+        MediaError: The file is missing, empty, no sound, cut short, has NaN or infinity among its samples,
+            is shorter than ``min_seconds`` or silent (peak under -80 dBFS).
+    """
+    path = Path(path)
+    _check_file(path)
+    samples, rate = _read(path, max_seconds)
+    if not len(samples):
+        raise MediaError(f"{path}: a sound without samples; leave it out or record it again")
+    if not np.isfinite(samples).all():
+        raise MediaError(f"{path}: NaN or infinity among the samples, finite ones wanted; export it again")
+    if len(samples) < min_seconds * rate:
+        raise MediaError(f"{path}: {len(samples) / rate:.3f} s long, at least {min_seconds:g} s wanted; leave it out")
+    peak = float(np.abs(samples).max())
+    if peak < SILENCE:
+        level = f"peak {20 * math.log10(peak):.0f} dBFS" if peak > 0 else "all samples are zero"
+        raise MediaError(f"{path}: silent ({level}), a peak over -80 dBFS wanted; leave it out or record again")
+    if rate != sample_rate:
+        import soxr
+
+        samples = soxr.resample(samples, rate, sample_rate)
+        peak = float(np.abs(samples).max())
+    if max_seconds is not None:
+        samples = samples[: round(max_seconds * sample_rate)]
+    return np.asarray(samples / peak if peak > 1 else samples, dtype=np.float32)
+
+
+def _check_file(path: Path) -> None:
+    """Refuse what is no readable file, and WAV files with less in them than their header says."""
+    if path.is_dir():
+        raise MediaError(f"{path}: a folder, a sound file wanted; give the files in it")
+    if not path.is_file():
+        raise MediaError(f"{path}: no such file; check the path, or run dtbh prepare again")
+    size = path.stat().st_size
+    if size == 0:
+        raise MediaError(f"{path}: an empty file (0 bytes), a sound wanted; copy it again or leave it out")
+    try:
+        with path.open("rb") as file:
+            head = file.read(12)
+    except OSError as error:
+        raise MediaError(f"{path}: can't be read ({error.strerror}); check its permissions") from None
+    if head[:4] == b"RIFF" and head[8:] == b"WAVE":
+        promised = struct.unpack("<I", head[4:8])[0] + 8
+        if size + 1 < promised < _UNKNOWN:  # some writers count a padding byte that isn't there
+            raise MediaError(f"{path}: cut short, {size} of {promised} bytes are there; copy it again or leave it out")
+
+
+def _read(path: Path, max_seconds: float | None) -> tuple[Samples, int]:
+    """The file's samples, channels averaged, and its rate."""
+    import soundfile
+
+    try:
+        with soundfile.SoundFile(path) as file:
+            promised = file.frames
+            wanted = promised if max_seconds is None else min(promised, math.ceil(max_seconds * file.samplerate))
+            blocks, found = [np.zeros(0, np.float32)], 0
+            while found < wanted:
+                block = file.read(min(_BLOCK, wanted - found), dtype="float32", always_2d=True)
+                if not len(block):
+                    break
+                blocks.append(block.mean(axis=1))
+                found += len(block)
+            rate = int(file.samplerate)
+    except (soundfile.LibsndfileError, RuntimeError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).removeprefix(f"Error opening {str(path)!r}: ").split())
+        raise MediaError(
+            f"{path}: not a sound that can be read ({reason.rstrip('.')}); convert it to WAV or FLAC"
+        ) from None
+    if found < wanted and promised < 1 << 62:  # a stream of unknown length promises 2**63 - 1
+        raise MediaError(f"{path}: cut short, {found} of {wanted} samples are there; copy it again or leave it out")
+    return np.concatenate(blocks), rate
+
+
+def pad_batch(waves: Sequence[Samples] | Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Clips of unequal length as one batch, zeros at the end.
+
+    Args:
+        waves: Clips, each float32 [samples].
+
+    Returns:
+        waveforms: float32 [clips, longest].
+        lengths: int64 [clips], samples of each.
+    """
+    clips = [torch.as_tensor(wave) for wave in waves]
+    lengths = torch.tensor([len(clip) for clip in clips], dtype=torch.int64)
+    waveforms = torch.empty(len(clips), max(map(len, clips), default=0))
+    for row, clip in zip(waveforms, clips, strict=True):
+        row[: len(clip)] = clip
+        row[len(clip) :] = 0
+    return waveforms, lengths
+
+
+class SoundFeatures(nn.Module):
+    """MFCC or log-mel of a batch of clips.
+
+    Hann window, FFT of the next power of two, frames centred on multiples of the shift with zeros beyond both
+    ends, power spectrum, Slaney mel filters with Slaney norm, 10 log10(max(power, 1e-10)) without a limit on
+    the range; for MFCC the orthonormal DCT-II of that. With equal settings these are the values of
+    ``librosa.feature.melspectrogram`` (and ``mfcc``) with ``power_to_db(top_db=None)``.
+
+    ``normalize`` takes from every channel its mean over the clip's frames (cepstral mean normalisation), then
+    divides by the clip's one standard deviation. Clips are first brought to a mean power of -30 dBFS, so that
+    the floor lies equally deep under all of them and gain changes nothing.
+
+    Args:
+        kind: ``"mfcc"`` or ``"logmel"``.
+        sample_rate: Of the clips, in Hz.
+        window_ms: Length of the window in ms.
+        shift_ms: From one frame to the next in ms.
+        n_mels: Mel filters.
+        n_mfcc: Coefficients kept, the first ones, with the zeroth; at most ``n_mels``.
+        f_min: Lower edge of the lowest filter in Hz.
+        f_max: Upper edge of the highest filter in Hz, at most half the sample rate.
+        normalize: Whether to normalise, as above.
+
+    Attributes:
+        channels: Of the result: ``n_mfcc`` or ``n_mels``.
+
+    Raises:
+        ConfigError: Settings out of range, or filters so narrow that some meet no FFT bin.
+    """
+
+    window: Tensor
+    dct: Tensor
+
+    def __init__(
+        self,
+        *,
+        kind: Literal["mfcc", "logmel"],
+        sample_rate: int = 16000,
+        window_ms: float = 25.0,
+        shift_ms: float = 10.0,
+        n_mels: int = 64,
+        n_mfcc: int = 40,
+        f_min: float = 50.0,
+        f_max: float = 7600.0,
+        normalize: bool = True,
+    ) -> None:
+        super().__init__()
+        length, self.hop = round(sample_rate * window_ms / 1000), round(sample_rate * shift_ms / 1000)
+        _check_settings(kind, sample_rate, length, self.hop, n_mels, n_mfcc, f_min, f_max)
+        self.kind, self.normalize = kind, normalize
+        self.channels = n_mfcc if kind == "mfcc" else n_mels
+        self.n_fft = 1 << (length - 1).bit_length()
+        # Zeros follow the window instead of surrounding it: that turns phases, and power has none.
+        self.before = self.n_fft // 2 - (self.n_fft - length) // 2
+        window = F.pad(torch.hann_window(length), (0, self.n_fft - length))
+        self.register_buffer("window", window, persistent=False)
+        dct = _DECIBELS * audio_functional.create_dct(n_mfcc, n_mels, norm="ortho").T.contiguous()
+        self.register_buffer("dct", dct, persistent=False)
+        filters = _mel_filters(self.n_fft // 2 + 1, f_min, f_max, n_mels, sample_rate)
+        self.bands: list[tuple[int, int]] = []
+        for number, band in enumerate(torch.split(filters, _BAND, dim=1)):
+            bins = band.sum(1).nonzero().flatten()
+            first, end = int(bins[0]), int(bins[-1]) + 1
+            self.bands.append((first, end))
+            self.register_buffer(f"band{number}", band[first:end].T.contiguous(), persistent=False)
+
+    def frame_lengths(self, lengths: Tensor) -> Tensor:
+        """Frames of clips of ``lengths`` samples: 1 + length // hop, int of the same shape."""
+        return 1 + torch.div(lengths, self.hop, rounding_mode="floor")
+
+    def forward(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Features of a batch; what stands in the padding doesn't matter.
+
+        Computed in float32, under autocast too.
+
+        Args:
+            waveforms: float [clips, samples].
+            lengths: int [clips], each in 1..samples.
+
+        Returns:
+            features: float32 [clips, channels, frames]; in dB, or normalised; 0 beyond a clip's frames.
+            frame_lengths: int [clips].
+
+        Raises:
+            ValueError: The shapes don't fit.
+        """
+        if waveforms.ndim != 2 or lengths.shape != waveforms.shape[:1]:
+            raise ValueError(
+                f"waveforms [clips, samples] and lengths [clips] wanted, found {list(waveforms.shape)} and "
+                f"{list(lengths.shape)}"
+            )
+        with torch.autocast(device_type=waveforms.device.type, enabled=False):
+            if waveforms.device.type == "cpu" and not (waveforms.requires_grad or torch.compiler.is_compiling()):
+                features = self._one_by_one(waveforms.float(), lengths)
+            else:
+                features = self._together(waveforms.float(), lengths)
+        return features, self.frame_lengths(lengths)
+
+    def _together(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
+        """Features [clips, channels, frames] of a batch in one piece, for other devices and for export."""
+        samples = waveforms.shape[1]
+        beyond = torch.arange(samples, device=lengths.device) >= lengths[:, None]
+        waveforms = waveforms.masked_fill(beyond, 0.0)
+        if self.normalize:
+            waveforms = waveforms * _gain(waveforms.square().sum(1, keepdim=True) / lengths[:, None])
+        features = self._spectral(self._frames(waveforms))
+        counts = self.frame_lengths(lengths)[:, None, None]
+        beyond = torch.arange(features.shape[2], device=lengths.device) >= counts
+        features = features.masked_fill(beyond, 0.0)
+        if not self.normalize:
+            return features
+        features = (features - features.sum(2, keepdim=True) / counts).masked_fill(beyond, 0.0)
+        return features / _deviation(features.square().sum((1, 2), keepdim=True) / (counts * self.channels))
+
+    def _one_by_one(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
+        """The same in pieces that stay in a core's cache, with no work on padding: several times faster."""
+        clips, samples = waveforms.shape
+        features = waveforms.new_empty(clips, self.channels, 1 + samples // self.hop)
+        for row, wave, length in zip(features, waveforms, lengths.tolist(), strict=True):
+            wave = wave[:length]
+            if self.normalize:
+                wave = wave * _gain(wave.dot(wave) / length)
+            frames, done = self._frames(wave), 0
+            for part in frames.chunk(1 + len(frames) // _AT_ONCE):
+                self._spectral_into(row[:, done : done + len(part)], part)
+                done += len(part)
+            row[:, done:] = 0
+            if self.normalize:
+                inside = row[:, :done]
+                inside -= inside.mean(1, keepdim=True)
+                inside /= _deviation(inside.square().mean())
+        return features
+
+    def _frames(self, waves: Tensor) -> Tensor:
+        """Overlapping frames [..., frames, n_fft] of waves [..., samples], without a copy."""
+        padded = F.pad(waves, (self.before, self.n_fft - self.before))
+        return padded.unfold(-1, self.n_fft, self.hop)
+
+    def _spectral(self, frames: Tensor) -> Tensor:
+        """Frames [..., frames, n_fft] to features [..., channels, frames]."""
+        power = torch.view_as_real(torch.fft.rfft(frames * self.window)).square().sum(-1).mT
+        bands = [
+            getattr(self, f"band{number}") @ power[..., first:end, :] for number, (first, end) in enumerate(self.bands)
+        ]
+        logs = torch.cat(bands, dim=-2).clamp(min=FLOOR).log()
+        return self.dct @ logs if self.kind == "mfcc" else logs * _DECIBELS
+
+    def _spectral_into(self, out: Tensor, frames: Tensor) -> None:
+        """The same for frames [frames, n_fft] of one clip, NumPy's loops where they are the faster ones."""
+        squares = torch.view_as_real(torch.fft.rfft(frames * self.window)).square_().flatten(1).numpy()
+        power = torch.from_numpy(squares[:, ::2] + squares[:, 1::2]).T
+        mel = power.new_empty(self.dct.shape[1], len(frames))
+        for number, (first, end) in enumerate(self.bands):
+            rows = mel[number * _BAND : (number + 1) * _BAND]
+            torch.mm(getattr(self, f"band{number}"), power[first:end], out=rows)
+        logs = mel.numpy()
+        np.log(np.maximum(logs, FLOOR, out=logs), out=logs)
+        if self.kind == "mfcc":
+            torch.mm(self.dct, mel, out=out)
+        else:
+            torch.mul(mel, _DECIBELS, out=out)
+
+
+def _gain(power: Tensor) -> Tensor:
+    """What brings a clip of this mean power to the common level."""
+    return (LEVEL / power.clamp(min=1e-20)).sqrt()
+
+
+def _deviation(variance: Tensor) -> Tensor:
+    """The standard deviation in dB; at least 0.001, so that a constant clip gives zeros."""
+    return variance.sqrt().clamp(min=1e-3)
+
+
+def _check_settings(
+    kind: str, sample_rate: int, length: int, hop: int, n_mels: int, n_mfcc: int, f_min: float, f_max: float
+) -> None:
+    """Refuse settings that give no features."""
+    if kind not in ("mfcc", "logmel"):
+        raise ConfigError(f"kind of sound features must be mfcc or logmel, found {kind!r}")
+    if length < 2 or hop < 1:
+        raise ConfigError(
+            f"window and shift must be at least 2 and 1 samples at {sample_rate} Hz, found {length} and {hop}; "
+            "set more milliseconds"
+        )
+    if not 0 <= f_min < f_max <= sample_rate / 2:
+        raise ConfigError(
+            f"0 <= f_min < f_max <= {sample_rate / 2:g} Hz (half the sample rate) wanted, found f_min={f_min:g} "
+            f"and f_max={f_max:g}"
+        )
+    if not 1 <= n_mfcc <= n_mels:
+        raise ConfigError(f"n_mfcc must be in 1..n_mels, found n_mfcc={n_mfcc} and n_mels={n_mels}")
+
+
+def _mel_filters(bins: int, f_min: float, f_max: float, n_mels: int, sample_rate: int) -> Tensor:
+    """Slaney's filters, float32 [bins, n_mels]."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # said below, as an error
+        filters = audio_functional.melscale_fbanks(bins, f_min, f_max, n_mels, sample_rate, "slaney", "slaney")
+    empty = int((filters.amax(0) == 0).sum())
+    if empty:
+        raise ConfigError(
+            f"n_mels={n_mels} gives {empty} filters that meet no FFT bin ({sample_rate / 2 / (bins - 1):.1f} Hz "
+            "apart); set fewer mels or a longer window"
+        )
+    return torch.as_tensor(filters)

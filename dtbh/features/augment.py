@@ -1,0 +1,284 @@
+"""Augmentation in training: sounds and images as they might also have been recorded.
+
+Comes in: one clip [samples], a batch of features [clips, channels, frames] or one image [3, height, width].
+All chance comes from the generator that is given: the same state gives the same result.
+Aerial images have no up, so all eight turns and mirrorings of a tile are equally likely.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import Protocol, TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from dtbh.errors import ConfigError
+
+Range = tuple[float, float]
+_Settings = TypeVar("_Settings", "SoundAugmentation", "ImageAugmentation")
+_OCTAVES = 8  # of pink noise: down to 1/256 of the sample rate
+_GREY = (0.299, 0.587, 0.114)  # luma of ITU-R BT.601
+
+
+class _SoundSettings(Protocol):
+    """What ``augment_sound`` reads: the attributes of ``SoundAugmentation``."""
+
+    @property
+    def probability(self) -> float: ...
+    @property
+    def noise_db(self) -> Range: ...
+    @property
+    def gain_db(self) -> Range: ...
+    @property
+    def speed(self) -> Range: ...
+    @property
+    def shift_seconds(self) -> float: ...
+
+
+class _ImageSettings(Protocol):
+    """What ``augment_image`` reads: the attributes of ``ImageAugmentation``."""
+
+    @property
+    def probability(self) -> float: ...
+    @property
+    def scale(self) -> Range: ...
+    @property
+    def brightness(self) -> Range: ...
+    @property
+    def contrast(self) -> Range: ...
+    @property
+    def saturation(self) -> Range: ...
+
+
+@dataclass(frozen=True, slots=True)
+class SoundAugmentation:
+    """What may happen to a clip; ranges are (lowest, highest), drawn evenly.
+
+    Attributes:
+        probability: Of each of the four changes, in [0, 1], drawn apart.
+        noise_db: Signal-to-noise ratio in dB; the noise is white to pink.
+        gain_db: Change of level in dB.
+        speed: Factor of tempo and pitch, above 0: 1.1 is faster and higher.
+        shift_seconds: The greatest silence added before or after, and the most that is cut there.
+    """
+
+    probability: float = 0.5
+    noise_db: Range = (8.0, 35.0)
+    gain_db: Range = (-9.0, 6.0)
+    speed: Range = (0.85, 1.18)
+    shift_seconds: float = 0.2
+
+    def __post_init__(self) -> None:
+        _check(self)
+        if self.shift_seconds < 0:
+            raise ConfigError(f"shift_seconds must be 0 or more, found {self.shift_seconds}")
+        if not 0.25 <= self.speed[0] <= self.speed[1] <= 4:
+            raise ConfigError(f"speed must lie in 0.25..4, found {self.speed}")
+
+    @classmethod
+    def none(cls) -> SoundAugmentation:
+        """Settings that leave every clip as it is."""
+        return cls(probability=0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageAugmentation:
+    """What may happen to an image; ranges are (lowest, highest), drawn evenly.
+
+    Attributes:
+        probability: Of each of the three changes, in [0, 1], drawn apart: the orientation (one of the eight
+            evenly), the crop and the colours.
+        scale: Side of the crop as a part of the image's, in (0, 1]; it is brought back to the full size.
+        brightness: Factor of the pixels, 0 or more.
+        contrast: Factor of the distance from the mean grey, 0 or more.
+        saturation: Factor of the distance from each pixel's own grey, 0 or more.
+    """
+
+    probability: float = 1.0
+    scale: Range = (0.6, 1.0)
+    brightness: Range = (0.8, 1.2)
+    contrast: Range = (0.8, 1.2)
+    saturation: Range = (0.8, 1.2)
+
+    def __post_init__(self) -> None:
+        _check(self)
+        if not 0 < self.scale[0] <= self.scale[1] <= 1:
+            raise ConfigError(f"scale must lie in (0, 1], found {self.scale}")
+        for name in ("brightness", "contrast", "saturation"):
+            if getattr(self, name)[0] < 0:
+                raise ConfigError(f"{name} must be 0 or more, found {getattr(self, name)}")
+
+    @classmethod
+    def none(cls) -> ImageAugmentation:
+        """Settings that leave every image as it is."""
+        return cls(probability=0.0)
+
+
+def _check(settings: _Settings) -> None:
+    """Refuse a probability outside [0, 1] and ranges whose ends are not finite or in the wrong order."""
+    if not 0 <= settings.probability <= 1:
+        raise ConfigError(f"probability must lie in 0..1, found {settings.probability}")
+    for name in (field.name for field in fields(settings)):
+        value = getattr(settings, name)
+        ends = value if isinstance(value, tuple) else (value, value)
+        if len(ends) != 2 or not all(map(math.isfinite, ends)) or ends[0] > ends[1]:
+            raise ConfigError(f"{name} must be finite, the lower end first, found {value}")
+
+
+def augment_sound(wave: Tensor, generator: Generator, settings: _SoundSettings, *, sample_rate: int = 16000) -> Tensor:
+    """A clip as it might also have been recorded: faster or slower, shifted, with noise, at another level.
+
+    Args:
+        wave: float32 [samples], on the CPU, not changed.
+        generator: Of the CPU.
+        settings: What may happen, and how strongly.
+        sample_rate: In Hz; only the shift depends on it.
+
+    Returns:
+        float32 [samples], of another length where the speed or the shift changed it; never empty. It may
+        pass full scale, which the features don't mind.
+    """
+    if settings.probability == 0:
+        return wave
+    happens = (torch.rand(4, generator=generator) < settings.probability).tolist()
+    speed, shift, snr, colour, gain = torch.rand(5, generator=generator).tolist()
+    if happens[0]:
+        wave = _at_speed(wave, _within(settings.speed, speed))
+    if happens[1]:
+        wave = _shifted(wave, round((2 * shift - 1) * settings.shift_seconds * sample_rate))
+    if happens[2]:
+        wave = _with_noise(wave, _within(settings.noise_db, snr), colour, generator)
+    return wave * 10 ** (_within(settings.gain_db, gain) / 20) if happens[3] else wave
+
+
+def _within(ends: Range, part: float) -> float:
+    """The value at ``part`` (0..1) of a range."""
+    return ends[0] + (ends[1] - ends[0]) * part
+
+
+def _at_speed(wave: Tensor, factor: float) -> Tensor:
+    """Played ``factor`` times as fast, by linear interpolation."""
+    length = max(1, round(len(wave) / factor))
+    return F.interpolate(wave[None, None], size=length, mode="linear", align_corners=False)[0, 0]
+
+
+def _shifted(wave: Tensor, samples: int) -> Tensor:
+    """Later by ``samples`` (silence before it), or earlier (its beginning is cut, at most a tenth of it)."""
+    return F.pad(wave, (max(samples, -(len(wave) // 10)), 0))
+
+
+def _with_noise(wave: Tensor, snr_db: float, colour: float, generator: Generator) -> Tensor:
+    """With noise at this ratio of mean powers: white at ``colour`` 0, pink at 1."""
+    samples = len(wave)
+    # Pink noise as a sum over octaves of equal power: each holds its values twice as long as the one before.
+    sizes = [(samples >> octave) + 1 for octave in range(_OCTAVES)]
+    octaves = torch.split(torch.randn(sum(sizes), generator=generator), sizes)
+    noise = octaves[0][:samples].clone()
+    for octave, values in enumerate(octaves[1:], start=1):
+        noise.add_(values[:, None].expand(-1, 1 << octave).reshape(-1)[:samples], alpha=colour)
+    power, noise_power = wave.dot(wave), noise.dot(noise).clamp(min=1e-20)
+    level: Tensor = (power / noise_power * 10.0 ** (-snr_db / 10)).sqrt()
+    return wave + level * noise
+
+
+def spec_augment(
+    features: Tensor,
+    lengths: Tensor,
+    generator: Generator,
+    *,
+    time_masks: int = 2,
+    time_width: float = 0.15,
+    freq_masks: int = 2,
+    freq_width: float = 0.15,
+) -> Tensor:
+    """Bands of time and of channels set to 0, which is the mean of normalised features.
+
+    After Park et al., SpecAugment, Interspeech 2019 (without the time warp); every clip has masks of its own.
+    MFCC channels are no frequencies: set ``freq_masks=0`` for them.
+
+    Args:
+        features: float [clips, channels, frames], not changed.
+        lengths: int [clips], frames of each; masks of time fall within them.
+        generator: Of the CPU; the features may lie elsewhere.
+        time_masks: Masks of time for a clip, 0 or more.
+        time_width: The widest of them, as a part of the clip's frames, in [0, 1].
+        freq_masks: Masks of channels for a clip, 0 or more.
+        freq_width: The widest of them, as a part of the channels, in [0, 1].
+
+    Returns:
+        float [clips, channels, frames].
+    """
+    clips, channels, frames = features.shape
+    every = torch.full((clips,), channels, device=lengths.device)
+    in_time = _masks(lengths, frames, time_masks, time_width, generator)
+    in_channels = _masks(every, channels, freq_masks, freq_width, generator)
+    return features.masked_fill(in_time[:, None, :] | in_channels[:, :, None], 0.0)
+
+
+def _masks(lengths: Tensor, size: int, count: int, width: float, generator: Generator) -> Tensor:
+    """Bool [clips, size]: ``count`` runs for each clip, at most ``width`` of its length wide, within it."""
+    draws = torch.rand(2, len(lengths), count, 1, generator=generator).to(lengths.device)
+    whole = lengths[:, None, None]
+    widths = (draws[0] * (whole * width + 1)).floor().clamp(max=whole)
+    starts = (draws[1] * (whole - widths + 1)).floor()
+    places = torch.arange(size, device=lengths.device)
+    return ((places >= starts) & (places < starts + widths)).any(1)
+
+
+def augment_image(image: Tensor, generator: Generator, settings: _ImageSettings) -> Tensor:
+    """A tile as it might also have been taken: turned or mirrored, cropped, in another light.
+
+    Args:
+        image: uint8, or float in [0, 1], [3, size, size]; not changed.
+        generator: Of the CPU.
+        settings: What may happen, and how strongly.
+
+    Returns:
+        The same type and shape.
+
+    Raises:
+        ValueError: The image is not square or has other than three channels.
+    """
+    if image.ndim != 3 or image.shape[0] != 3 or image.shape[1] != image.shape[2]:
+        raise ValueError(f"an image [3, size, size] wanted, found {list(image.shape)}")
+    if settings.probability == 0:
+        return image
+    turns, crops, colours = (torch.rand(3, generator=generator) < settings.probability).tolist()
+    way, side, top, left, *factors = torch.rand(7, generator=generator).tolist()
+    if turns:
+        way = int(way * 8)
+        image = torch.rot90(image, way % 4, (1, 2))
+        image = image.flip(2) if way >= 4 else image
+    if not (crops or colours):
+        return image.contiguous()
+    full = 255.0 if image.dtype == torch.uint8 else 1.0
+    pixels = image.float()
+    if crops:
+        pixels = _cropped(pixels, _within(settings.scale, side), top, left)
+    if colours:
+        ranges = (settings.brightness, settings.contrast, settings.saturation)
+        pixels = _coloured(pixels, *map(_within, ranges, factors), full=full)
+    pixels = pixels.clamp(0, full)
+    return (pixels.round() if image.dtype == torch.uint8 else pixels).to(image.dtype)
+
+
+def _cropped(pixels: Tensor, part: float, top: float, left: float) -> Tensor:
+    """The square of ``part`` of the side at a place in 0..1 of the room there is, at full size again."""
+    size = pixels.shape[1]
+    side = max(1, round(size * part))
+    first, second = round(top * (size - side)), round(left * (size - side))
+    cut = pixels[None, :, first : first + side, second : second + side]
+    return F.interpolate(cut, size=(size, size), mode="bilinear", align_corners=False)[0]
+
+
+def _coloured(pixels: Tensor, brightness: float, contrast: float, saturation: float, *, full: float) -> Tensor:
+    """Brightness, then contrast, then saturation, each by its factor."""
+    pixels = (pixels * brightness).clamp_(0, full)
+    grey: Tensor = torch.tensordot(torch.tensor(_GREY, device=pixels.device), pixels, dims=1)
+    mean = grey.mean()
+    pixels = (pixels - mean) * contrast + mean
+    grey = (grey - mean) * contrast + mean
+    return (pixels - grey) * saturation + grey

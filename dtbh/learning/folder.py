@@ -1,0 +1,164 @@
+"""The run folder: what a training leaves, and how it goes on after a kill.
+
+Comes in: a training's state after each epoch. The folder holds ``config.yaml``, ``run.json``,
+``model.safetensors`` (the best epoch's), ``metrics.csv``, ``events`` (TensorBoard) and, while the training is
+not finished, ``resume.safetensors``.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from safetensors.torch import save
+
+from dtbh.config import Config, differences, read_config, write_config
+from dtbh.data.manifest import Manifest, relative
+from dtbh.errors import RunError
+from dtbh.files import write_file, write_text
+from dtbh.learning.checkpoint import portable
+from dtbh.learning.module import TwinTraining
+from dtbh.progress import say
+
+CONFIG, RUN, MODEL, METRICS, RESUME = (
+    "config.yaml",
+    "run.json",
+    "model.safetensors",
+    "metrics.csv",
+    "resume.safetensors",
+)
+VERSION = 1
+RULE = "the epoch with the best validation mAP, mean of both directions"
+
+
+class RunFolder(pl.Callback):
+    """Writes the run folder after each epoch.
+
+    Args:
+        path: The run folder.
+        classes: How many there are; fewer distinct codes are a collapse.
+    """
+
+    def __init__(self, path: Path, classes: int) -> None:
+        self.path, self.classes = path, classes
+        self.rows: list[dict[str, float]] = []
+        self.best = {"epoch": -1.0, "map": -1.0}
+        self._started = time.monotonic()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed training needs to know."""
+        return {"rows": self.rows, "best": self.best}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.rows, self.best = state_dict["rows"], state_dict["best"]
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the metrics, the best weights so far, and the checkpoint to go on from."""
+        assert isinstance(pl_module, TwinTraining)
+        values = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        now = time.monotonic()
+        row = {"epoch": float(trainer.current_epoch), **values, "seconds": round(now - self._started, 1)}
+        self._started = now
+        self.rows.append(row)
+        better = values["val/map"] > self.best["map"]
+        if better:
+            self.best = {"epoch": row["epoch"], "map": values["val/map"]}
+        if trainer.is_global_zero:
+            if better:
+                weights = save(portable(pl_module.twin))
+                write_file(self.path / MODEL, lambda file: file.write(weights))
+            write_text(self.path / METRICS, _table(self.rows))
+            self._say(row, trainer.max_epochs or 0)
+        trainer.save_checkpoint(self.path / RESUME)
+
+    def _say(self, row: Mapping[str, float], epochs: int) -> None:
+        """One line an epoch, and a warning where codes collapse."""
+        say(
+            f"epoch {row['epoch'] + 1:.0f}/{epochs}  loss {row['train/loss']:.4f}  "
+            f"val mAP sound->image {row['val/map_sound_to_image']:.4f}  "
+            f"image->sound {row['val/map_image_to_sound']:.4f}  {row['seconds']:.0f} s"
+        )
+        fewest = min(row["val/distinct_image_codes"], row["val/distinct_sound_codes"])
+        if fewest < self.classes:
+            say(f"  collapse? {fewest:.0f} distinct codes for {self.classes} classes")
+        constant = max(row["val/constant_image_bits"], row["val/constant_sound_bits"])
+        if constant:
+            say(f"  {constant:.0f} bits never change")
+
+
+def open_run(path: Path, config: Config, data: Manifest) -> bool:
+    """Make a run folder, or take up an unfinished one; returns whether training is still to be done.
+
+    Raises:
+        RunError: The folder holds a run of another configuration or other data, or something else.
+    """
+    if not path.exists() or not any(path.iterdir()):
+        write_config(config, path / CONFIG)
+        _write_run(path, data, {"finished": False})
+        return True
+    if not (path / RUN).is_file():
+        raise RunError(f"{path}: is not empty and holds no run; choose another --out")
+    changed = differences(read_config(path / CONFIG), config)
+    if changed:
+        raise RunError(
+            f"{path}: holds a run of another configuration ({'; '.join(changed)}); "
+            "choose another --out, or delete the folder"
+        )
+    run = read_run(path)
+    if run["manifest"] != data.fingerprint:
+        raise RunError(f"{path}: holds a run on other data than {data.root}; choose another --out")
+    return not run["finished"]
+
+
+def close_run(path: Path, data: Manifest, callback: RunFolder) -> None:
+    """Mark a run as finished."""
+    best = {"best_epoch": int(callback.best["epoch"]) + 1, "best_val_map": callback.best["map"]}
+    seconds = sum(row["seconds"] for row in callback.rows)
+    _write_run(path, data, {"finished": True, **best, "epochs": len(callback.rows), "seconds": round(seconds, 1)})
+    (path / RESUME).unlink(missing_ok=True)
+
+
+def read_run(path: Path) -> dict[str, Any]:
+    """What ``run.json`` says.
+
+    Raises:
+        RunError: No run here, or one of another version.
+    """
+    try:
+        run: dict[str, Any] = json.loads((path / RUN).read_text(encoding="utf-8"))
+        version = run["version"]
+    except OSError:
+        raise RunError(
+            f"{path}: no run here (no {RUN}); make one with: dtbh train CONFIG --data DATA --out {path}"
+        ) from None
+    except (ValueError, KeyError, TypeError):
+        raise RunError(f"{path / RUN}: damaged; train again into another folder") from None
+    if version != VERSION:
+        raise RunError(f"{path / RUN}: version {version}, this dtbh reads {VERSION}; train again")
+    return run
+
+
+def _write_run(path: Path, data: Manifest, more: Mapping[str, Any]) -> None:
+    from dtbh import __version__
+
+    run = {
+        "version": VERSION, "dtbh": __version__, "data": relative(data.root, path), "source": data.source,
+        "manifest": data.fingerprint, "checkpoint_rule": RULE, **more,
+    }  # fmt: skip
+    write_text(path / RUN, json.dumps(run, indent=2) + "\n")
+
+
+def _table(rows: list[dict[str, float]]) -> str:
+    text = io.StringIO()
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

@@ -1,0 +1,100 @@
+"""Triplet selection: a distance matrix and labels in, indices out.
+
+Comes in: distances float [a, c] from anchors (rows) to candidates (columns), and their labels int [a] and
+[c]. Anchors index rows; positives and negatives index columns, so unequal numbers of images and sounds are
+ordinary. Where rows and columns are the same items, ``same`` keeps an item from being its own positive.
+Selection never sees a gradient and no loss selects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Triplets:
+    """Indices of n triplets.
+
+    Attributes:
+        anchors: int64 [n], rows.
+        positives: int64 [n], columns of the anchor's label.
+        negatives: int64 [n], columns of another label.
+    """
+
+    anchors: Tensor
+    positives: Tensor
+    negatives: Tensor
+
+    def __post_init__(self) -> None:
+        shapes = {tuple(t.shape) for t in (self.anchors, self.positives, self.negatives)}
+        assert len(shapes) == 1, "three index vectors of one length"
+
+    def __len__(self) -> int:
+        return len(self.anchors)
+
+
+def select_all(distances: Tensor, rows: Tensor, columns: Tensor, *, margin: float, same: bool = False) -> Triplets:
+    """Every triplet there is."""
+    return _triplets(_valid(rows, columns, same))
+
+
+def select_active(distances: Tensor, rows: Tensor, columns: Tensor, *, margin: float, same: bool = False) -> Triplets:
+    """The triplets that still teach: d(a, n) < d(a, p) + margin.
+
+    This is how we read the paper's selection strategy (Chen and Lu 2020); its exact rule could not be read.
+    """
+    return _triplets(_valid(rows, columns, same) & (_violation(distances, margin) > 0))
+
+
+def select_semi_hard(
+    distances: Tensor, rows: Tensor, columns: Tensor, *, margin: float, same: bool = False
+) -> Triplets:
+    """Those whose negative lies behind the positive, but by less than the margin (Schroff et al. 2015)."""
+    violation = _violation(distances, margin)
+    return _triplets(_valid(rows, columns, same) & (violation > 0) & (violation < margin))
+
+
+def select_hard(distances: Tensor, rows: Tensor, columns: Tensor, *, margin: float, same: bool = False) -> Triplets:
+    """One triplet an anchor: its farthest positive and its nearest negative (Hermans et al. 2017).
+
+    Anchors without a positive or a negative among the columns have none.
+    """
+    positive, negative = _pairs(rows, columns, same)
+    far = distances.masked_fill(~positive, float("-inf")).argmax(dim=1)
+    near = distances.masked_fill(~negative, float("inf")).argmin(dim=1)
+    anchors = torch.nonzero(positive.any(dim=1) & negative.any(dim=1)).flatten()
+    return Triplets(anchors, far[anchors], near[anchors])
+
+
+SELECTIONS: dict[str, Callable[..., Triplets]] = {
+    "all": select_all,
+    "active": select_active,
+    "semi_hard": select_semi_hard,
+    "hard": select_hard,
+}
+
+
+def _pairs(rows: Tensor, columns: Tensor, same: bool) -> tuple[Tensor, Tensor]:
+    """Boolean [a, c]: which columns are positives, and which negatives, of each row."""
+    alike = rows[:, None] == columns[None, :]
+    positive = alike & ~torch.eye(len(rows), dtype=torch.bool, device=rows.device) if same else alike
+    return positive, ~alike
+
+
+def _valid(rows: Tensor, columns: Tensor, same: bool) -> Tensor:
+    """Boolean [a, c, c]: which (anchor, positive, negative) are triplets at all."""
+    positive, negative = _pairs(rows, columns, same)
+    return positive[:, :, None] & negative[:, None, :]
+
+
+def _violation(distances: Tensor, margin: float) -> Tensor:
+    """Float [a, c, c]: d(a, p) - d(a, n) + margin."""
+    return distances[:, :, None] - distances[:, None, :] + margin
+
+
+def _triplets(mask: Tensor) -> Triplets:
+    return Triplets(*torch.nonzero(mask, as_tuple=True))

@@ -1,0 +1,133 @@
+"""Training from a prepared data folder to a run folder.
+
+Comes in: a config and a data folder. A run that was cut off goes on where it was; one that is finished is left.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import EarlyStopping, RichProgressBar
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from dtbh.config import Config
+from dtbh.data.manifest import Item, Manifest, read_manifest
+from dtbh.data.splits import assign
+from dtbh.device import resolve_device
+from dtbh.encoders.frozen import reader_for
+from dtbh.encoders.twin import TwinEncoder
+from dtbh.errors import DataError
+from dtbh.learning.checkpoint import SafetensorsIO
+from dtbh.learning.folder import RESUME, RunFolder, close_run, open_run
+from dtbh.learning.module import Side, Sides, TwinTraining
+from dtbh.progress import say, shown
+
+
+def train(config: Config, data: str | Path, out: str | Path) -> Path:
+    """Train on the training split, choose the epoch on the validation split, and leave a run folder.
+
+    Args:
+        config: All settings.
+        data: A prepared data folder.
+        out: The run folder; a run of the same settings in it is resumed, or left where it is finished.
+
+    Returns:
+        The run folder.
+
+    Raises:
+        DataError: The data can't be trained on.
+        RunError: The folder holds something else.
+    """
+    out = Path(out)
+    manifest = read_manifest(data)
+    split = split_for(manifest, config)
+    if not open_run(out, config, manifest):
+        say(f"{out}: already trained with these settings")
+        return out
+    device = resolve_device(config.training.device)
+    pl.seed_everything(config.seed, verbose=False)
+    twin = TwinEncoder(config.encoders)
+    folder = RunFolder(out, len(split.labels))
+    with warnings.catch_warnings():
+        _hush()
+        module = TwinTraining(
+            twin, config, train=_sides(split, "train", twin, device), val=_sides(split, "val", twin, device),
+            classes=split.labels, workers=_workers(config.training.workers),
+        )  # fmt: skip
+        resume = out / RESUME
+        _trainer(config, out, folder, device).fit(module, ckpt_path=resume if resume.is_file() else None)
+    close_run(out, manifest, folder)
+    return out
+
+
+def split_for(manifest: Manifest, config: Config) -> Manifest:
+    """The manifest with the splits of the config's protocol.
+
+    Raises:
+        DataError: The protocol can't be had on this data.
+    """
+    protocol = config.data
+    return assign(manifest, protocol.protocol, seed=protocol.seed, test=protocol.test, val=protocol.val)
+
+
+def _sides(manifest: Manifest, split: str, twin: TwinEncoder, device: torch.device) -> Sides:
+    """One split's labelled images and sounds, and what reads them."""
+
+    def side(items: tuple[Item, ...], views: int) -> Side:
+        chosen = [item for item in items if item.split == split and item.label is not None]
+        if not chosen:
+            raise DataError(
+                f"{manifest.root}: no labelled {items[0].modality if items else 'item'} in the {split} split; "
+                "choose another data.protocol or other shares"
+            )
+        paths = [manifest.file(item) for item in chosen]
+        return Side(chosen, reader_for(twin, chosen[0].modality, paths, device=device, views=views))
+
+    views = twin.settings.image.views if split == "train" else 1
+    return Sides(side(manifest.images, views), side(manifest.sounds, views))
+
+
+def _trainer(config: Config, out: Path, folder: RunFolder, device: torch.device) -> pl.Trainer:
+    settings = config.training
+    mixed = {"cuda": "bf16-mixed", "mps": "16-mixed"}.get(device.type, "32-true")
+    precision: Any = {"auto": mixed, "32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[settings.precision]
+    stop = EarlyStopping("val/map", mode="max", patience=settings.patience)
+    bar = [RichProgressBar(leave=False)] if shown() else []
+    return pl.Trainer(
+        accelerator=device.type,
+        devices=settings.devices,
+        strategy="ddp_spawn" if settings.devices > 1 else "auto",
+        precision=precision,
+        max_epochs=settings.epochs,
+        gradient_clip_val=settings.clip,
+        callbacks=[stop, *bar, folder],
+        plugins=[SafetensorsIO()],
+        logger=TensorBoardLogger(out, name="events", version=""),
+        default_root_dir=out,
+        enable_checkpointing=False,
+        enable_progress_bar=bool(bar),
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        reload_dataloaders_every_n_epochs=1,
+        log_every_n_steps=10,
+    )
+
+
+def _workers(setting: int) -> int:
+    """How many processes read files."""
+    return min(8, max(1, (os.cpu_count() or 1) - 1)) if setting < 0 else setting
+
+
+def _hush() -> None:
+    """Keep Lightning's remarks on hardware, workers and loggers away from the user."""
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="lightning")
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")

@@ -1,0 +1,175 @@
+"""The stages after training, each from paths to a path: evaluate, encode, index.
+
+Comes in: run folders, manifests and media. The stages before stand in their own rooms: ``data.sources.prepare``,
+``data.speech.speak`` and ``learning.trainer.train``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dtbh.codes import HashCodes, write_codes
+from dtbh.data.layouts import SOUND_TYPES, image_types, media_files
+from dtbh.data.manifest import SPLITS, Item, Manifest, Modality, read_manifest
+from dtbh.data.splits import leakage
+from dtbh.encode import Model, load
+from dtbh.errors import DataError
+from dtbh.evaluation.protocol import evaluate as evaluate_codes
+from dtbh.evaluation.report import write_report
+from dtbh.evaluation.values import RetrievalReport
+from dtbh.index.archive import create_archive
+from dtbh.learning.folder import RULE, read_run
+from dtbh.learning.trainer import split_for
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a stage left.
+
+    Attributes:
+        path: The folder it wrote.
+        count: Items in it.
+        failures: One line for each file that could not be read and was left out.
+    """
+
+    path: Path
+    count: int
+    failures: tuple[str, ...]
+
+
+def evaluate(
+    run: str | Path, *, data: str | Path | None = None, split: str = "test", out: str | Path | None = None
+) -> tuple[RetrievalReport, Path]:
+    """Evaluate a run in both directions and write the report.
+
+    Args:
+        run: The run folder.
+        data: Another prepared data folder, taken with its own splits; None: the run's own data, with the
+            splits of its protocol.
+        split: ``train``, ``val``, ``test``, or ``all``: both gallery and queries.
+        out: The report's folder; None: ``report`` in the run folder, or ``report-<name of data>`` for other
+            data.
+
+    Returns:
+        The report, and its folder.
+
+    Raises:
+        DataError: No such data, nothing in the split, or no labels.
+        RunError: No such run.
+    """
+    model = load(run)
+    manifest, protocol = _manifest_for(model, data)
+    chosen = _of_split(manifest, split)
+    items = [item for item in chosen.items if item.modality == "image" or item.path is not None]
+    codes = model.encode([_absolute(manifest, item) for item in items], stored=True).codes
+    images, sounds = codes.of("image"), codes.of("sound")
+    counts = {name: _counts(_of_split(manifest, name)) for name in SPLITS}
+    report = evaluate_codes(
+        images,
+        sounds,
+        protocol=protocol,
+        splits=counts,
+        leakage=leakage(manifest).to_dict(),
+        checkpoint_rule=RULE,
+    )
+    if out is None:
+        out = model.path / ("report" if data is None else f"report-{Path(data).resolve().name}")
+    write_report(report, Path(out), images=images, sounds=sounds)
+    return report, Path(out)
+
+
+def encode(run: str | Path, source: str | Path, *, out: str | Path, split: str = "all", strict: bool = False) -> Done:
+    """Encode a manifest, a folder of media or a single file, and write the codes.
+
+    Args:
+        run: The run folder.
+        source: A prepared data folder, any folder with images or sounds, or a file.
+        out: The folder of codes.
+        split: Of a manifest, the split to take.
+        strict: Stop at the first file that can't be read, instead of leaving it out.
+    """
+    codes, failures = _encoded(load(run), source, split=split, strict=strict)
+    return Done(write_codes(codes, out), len(codes), failures)
+
+
+def index(run: str | Path, source: str | Path, *, out: str | Path, split: str = "all", strict: bool = False) -> Done:
+    """Encode as ``encode`` does, and make a searchable archive of it."""
+    codes, failures = _encoded(load(run), source, split=split, strict=strict)
+    return Done(create_archive(out, codes, model=run).path, len(codes), failures)
+
+
+def items_at(source: Path) -> list[Item]:
+    """The media under a folder, or a single file, as items named by their relative path.
+
+    Raises:
+        DataError: Nothing there, or nothing that is an image or a sound.
+    """
+    if not source.exists():
+        raise DataError(f"{source}: no such file or folder; wanted a prepared data folder, images or sounds")
+    kinds: dict[str, Modality] = dict.fromkeys(image_types(), "image")
+    kinds.update((suffix, "sound") for suffix in SOUND_TYPES)
+    root, files = (source, media_files(source, frozenset(kinds), [])) if source.is_dir() else (source.parent, [source])
+    items = [
+        Item(file.relative_to(root).as_posix(), kinds[file.suffix.lower()], str(file.resolve()))
+        for file in files
+        if file.suffix.lower() in kinds
+    ]
+    if not items:
+        raise DataError(f"{source}: no images or sounds here; wanted files such as .jpg, .png, .tif, .wav or .flac")
+    return items
+
+
+def _encoded(model: Model, source: str | Path, *, split: str, strict: bool) -> tuple[HashCodes, tuple[str, ...]]:
+    source = Path(source)
+    if _is_manifest(source):
+        manifest, _ = _manifest_for(model, source)
+        chosen = _of_split(manifest, split)
+        items = [_absolute(manifest, item) for item in chosen.items]
+    elif split != "all":
+        raise DataError(f"{source}: has no splits, only a prepared data folder has; leave --split away")
+    else:
+        items = items_at(source)
+    encoding = model.encode(items, skip=not strict, stored=False)
+    if not len(encoding.codes):
+        raise DataError(f"{source}: none of {len(items)} files could be read", encoding.failures[:20])
+    return encoding.codes, encoding.failures
+
+
+def _is_manifest(source: Path) -> bool:
+    return source.suffix == ".jsonl" or (source / "manifest.jsonl").is_file()
+
+
+def _manifest_for(model: Model, data: str | Path | None) -> tuple[Manifest, str]:
+    """A manifest with splits, and the protocol's name: the run's own protocol on its own data."""
+    run = read_run(model.path)
+    manifest = read_manifest(model.path / run["data"] if data is None else data)
+    if manifest.fingerprint == run["manifest"]:
+        return split_for(manifest, model.config), model.config.data.protocol
+    if data is None:
+        raise DataError(f"{manifest.root}: changed since {model.path} was trained on it; train again")
+    return manifest, "files"
+
+
+def _of_split(manifest: Manifest, split: str) -> Manifest:
+    """The items of one split.
+
+    Raises:
+        DataError: No such split, or nothing in it.
+    """
+    if split == "all":
+        return manifest
+    if split not in SPLITS:
+        raise DataError(f"split {split!r}: wanted train, val, test or all")
+    chosen = [item for item in manifest if item.split == split]
+    return manifest.replaced(chosen)
+
+
+def _counts(manifest: Manifest) -> dict[str, int]:
+    counts = Counter(item.modality for item in manifest)
+    return {"images": counts["image"], "sounds": counts["sound"]}
+
+
+def _absolute(manifest: Manifest, item: Item) -> Item:
+    return replace(item, path=str(manifest.file(item).resolve()))

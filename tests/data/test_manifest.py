@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from dtbh.data.manifest import NAME, Item, Manifest, read_manifest, relative, write_manifest
+from dtbh.errors import DataError
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Manifest:
+    items = (
+        Item("1", "image", "../images/1.tif", "beach", "1", "train"),
+        Item("1S1", "sound", "sounds/1S1.flac", "beach", "1", "train", "anna", "Wellen, große ."),
+        Item("1S2", "sound", None, "beach", "1", "train", None, "A beach ."),
+    )
+    return Manifest(items, tmp_path, "ucm", {"arguments": {"images": "/x"}})
+
+
+def test_round_trip_from_file_and_from_folder(manifest: Manifest, tmp_path: Path) -> None:
+    path = write_manifest(manifest)
+    assert path == tmp_path / NAME
+    assert read_manifest(path) == read_manifest(tmp_path) == manifest
+
+
+def test_one_item_a_line_and_unknown_fields_left_out(manifest: Manifest) -> None:
+    lines = write_manifest(manifest).read_text(encoding="utf-8").splitlines()
+    assert len(lines) == 4
+    assert json.loads(lines[3]).keys() == {"id", "modality", "label", "pair", "split", "transcript"}
+    assert "große" in lines[2]
+
+
+def test_views(manifest: Manifest, tmp_path: Path) -> None:
+    assert [item.id for item in manifest.images] == ["1"]
+    assert [item.id for item in manifest.sounds] == ["1S1", "1S2"]
+    assert manifest.labels == ("beach",)
+    assert manifest.file(manifest.items[1]) == tmp_path / "sounds" / "1S1.flac"
+    with pytest.raises(DataError, match="1S2 has no file yet; run: dtbh speak"):
+        manifest.file(manifest.items[2])
+
+
+def test_fingerprint_is_of_the_items_in_their_order(manifest: Manifest) -> None:
+    assert manifest.fingerprint == manifest.replaced(manifest.items).fingerprint
+    assert manifest.fingerprint != manifest.replaced(manifest.items[::-1]).fingerprint
+    assert manifest.fingerprint != manifest.replaced(manifest.items[:2]).fingerprint
+
+
+def test_relative_uses_forward_slashes_and_can_leave_the_folder(tmp_path: Path) -> None:
+    assert relative(tmp_path / "a" / "b.png", tmp_path) == "a/b.png"
+    assert relative(tmp_path / "a" / "b.png", tmp_path / "c") == "../a/b.png"
+
+
+def test_cut_file(manifest: Manifest) -> None:
+    path = write_manifest(manifest)
+    path.write_text("".join(path.read_text(encoding="utf-8").splitlines(keepends=True)[:-1]), encoding="utf-8")
+    with pytest.raises(DataError, match=r"do not fit the header's fingerprint .* cut or edited"):
+        read_manifest(path)
+
+
+def test_cut_inside_a_line(manifest: Manifest) -> None:
+    path = write_manifest(manifest)
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(DataError, match="line 4 is no item"):
+        read_manifest(path)
+
+
+def test_edited_file(manifest: Manifest) -> None:
+    path = write_manifest(manifest)
+    path.write_text(path.read_text(encoding="utf-8").replace("anna", "hanna"), encoding="utf-8")
+    with pytest.raises(DataError, match="fingerprint"):
+        read_manifest(path)
+
+
+def test_missing_empty_and_foreign_files(tmp_path: Path) -> None:
+    path = tmp_path / NAME
+    with pytest.raises(DataError, match="no manifest here; make one with: dtbh prepare"):
+        read_manifest(tmp_path)
+    for text in ("", "no json\n", "[1]\n", "{}\n"):
+        path.write_text(text)
+        with pytest.raises(DataError, match="line 1 is not a manifest's header"):
+            read_manifest(path)
+    path.write_text('{"version": 99, "source": "x", "fingerprint": "x"}\n')
+    with pytest.raises(DataError, match="manifest version 99, this dtbh reads 1"):
+        read_manifest(path)
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ('{"id": "a", "modality": "film"}', "must be image or sound, found 'film'"),
+        ('{"id": "a", "modality": "image", "split": "dev"}', "train, val or test, found 'dev'"),
+        ('{"id": "", "modality": "image"}', "non-empty string"),
+        ('{"id": "a", "modality": "image", "label": 3}', "label must be a string, found 3"),
+        ('{"id": "a", "modality": "image", "lable": "x"}', "lable"),
+        ("[1]", "argument after"),
+    ],
+)
+def test_bad_field(manifest: Manifest, line: str, found: str) -> None:
+    path = write_manifest(manifest)
+    with path.open("a") as file:
+        file.write(line + "\n")
+    with pytest.raises(DataError, match=f"(?s)line 5 is no item .*{found}"):
+        read_manifest(path)
+
+
+def test_duplicate_ids_are_all_named(tmp_path: Path) -> None:
+    items = tuple(Item(name, "image") for name in "abcab")
+    with pytest.raises(DataError, match=r"2 ids stand more than once\n  - id a\n  - id b"):
+        Manifest(items, tmp_path, "x")

@@ -1,0 +1,207 @@
+"""The measures against every order of the ties, and against plain loops."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dtbh.errors import ConfigError, DataError
+from dtbh.evaluation import ranking
+from tests.reference import ranking as naive
+
+BITS = 4
+CASES = [
+    ([0, 1, 2, 3], [True, False, True, False]),  # no ties
+    ([2, 2, 2, 2], [True, False, False, False]),  # all tied
+    ([1, 1, 1, 0, 4], [False, True, True, False, True]),
+    ([3, 3, 3, 3, 3, 1], [True, True, False, False, True, False]),
+    ([0, 0, 1, 1, 2, 2], [False, True, False, True, False, True]),
+    ([4], [True]),
+    ([0, 0, 0], [True, True, True]),
+]
+KS = [1, 2, 3, 4, 5]
+
+
+def counts(distances, relevant):
+    """One query's two count rows, [1, BITS + 1]."""
+    tables = np.zeros((2, 1, BITS + 1), dtype=np.int64)
+    for distance, good in zip(distances, relevant, strict=True):
+        tables[0, 0, distance] += good
+        tables[1, 0, distance] += 1
+    return tables[0], tables[1]
+
+
+def check_average_precision(function):
+    """Raise AssertionError unless ``function(distances, relevant)`` is the mean over every order."""
+    for distances, relevant in CASES:
+        wanted = naive.over_orders(naive.average_precision, distances, relevant)
+        assert function(distances, relevant) == pytest.approx(wanted, abs=1e-12), (distances, relevant)
+
+
+def test_average_precision_is_the_mean_over_every_order_of_the_ties():
+    check_average_precision(lambda d, r: ranking.average_precision(*counts(d, r))[0])
+
+
+def test_the_same_check_rejects_one_stable_order():
+    with pytest.raises(AssertionError):
+        check_average_precision(lambda d, r: naive.stable(naive.average_precision, d, r))
+
+
+def test_the_same_check_rejects_a_bucket_taken_at_its_mean_precision():
+    """A tempting shortcut: every tied item gets the precision at the bucket's end."""
+
+    def shortcut(distances, relevant):
+        good, total = counts(distances, relevant)
+        return float((np.cumsum(good) / np.maximum(np.cumsum(total), 1) * good[0]).sum() / good.sum())
+
+    with pytest.raises(AssertionError):
+        check_average_precision(shortcut)
+
+
+@pytest.mark.parametrize(
+    ("fast", "slow"),
+    [
+        (ranking.precision_at, naive.precision),
+        (ranking.recall_at, naive.recall),
+        (ranking.hit_at, naive.hit),
+    ],
+)
+def test_measures_at_k_are_the_mean_over_every_order_of_the_ties(fast, slow):
+    differs_from_stable = 0
+    for distances, relevant in CASES:
+        ks = [k for k in KS if k <= len(distances)]
+        found = fast(*counts(distances, relevant), ks)
+        assert found.shape == (1, len(ks))
+        for value, k in zip(found[0], ks, strict=True):
+            assert value == pytest.approx(naive.over_orders(slow, distances, relevant, k), abs=1e-12)
+            differs_from_stable += abs(value - naive.stable(slow, distances, relevant, k)) > 1e-6
+    assert differs_from_stable > 5, "the cases would not catch one stable order"
+
+
+def test_first_rank_is_the_mean_over_every_order_of_the_ties():
+    found = [ranking.first_rank(*counts(d, r))[0] for d, r in CASES]
+    assert found == pytest.approx([naive.over_orders(naive.first, d, r) for d, r in CASES], abs=1e-12)
+
+
+def test_without_ties_average_precision_is_the_textbook_one():
+    rng = np.random.default_rng(0)
+    good = rng.random((20, 300)) < 0.1
+    found = ranking.average_precision(good.astype(np.int64), np.ones((20, 300), dtype=np.int64))
+    assert found == pytest.approx([naive.average_precision(row.tolist()) for row in good], abs=1e-12)
+
+
+def test_a_large_gallery_keeps_its_precision():
+    """Closed form against the sum over t, bucket by bucket, at RSICD's size."""
+    rng = np.random.default_rng(1)
+    total = rng.integers(0, 3000, (1, 65))
+    good = rng.binomial(total, 0.05)
+    summed, n_before, r_before = 0.0, 0, 0
+    for n, r in zip(total[0], good[0], strict=True):
+        t = np.arange(1, n + 1)
+        slope = (r - 1) / (n - 1) if n > 1 else 0.0
+        summed += float((r / n * (r_before + 1 + (t - 1) * slope) / (n_before + t)).sum()) if n else 0.0
+        n_before, r_before = n_before + n, r_before + r
+    assert ranking.average_precision(good, total)[0] == pytest.approx(summed / good.sum(), rel=1e-11)
+
+
+def packed(bits):
+    """0/1 [n, K] with K at most 64 as uint64 [n, 1]."""
+    return (bits.astype(np.uint64) << np.arange(bits.shape[1], dtype=np.uint64)).sum(1, dtype=np.uint64)[:, None]
+
+
+@pytest.mark.parametrize("bits", [1, 7, 16, 64])
+@pytest.mark.parametrize("block", [1, 50, 10_000])
+def test_distance_counts_equal_a_loop(bits, block, monkeypatch):
+    monkeypatch.setattr(ranking, "BLOCK", block)
+    rng = np.random.default_rng(bits)
+    queries, gallery = rng.integers(0, 2, (7, bits)), rng.integers(0, 2, (23, bits))
+    query_labels, gallery_labels = rng.integers(-1, 4, 7), rng.integers(-1, 3, 23)
+    query_labels[:2] = -1, 3  # not known; not in the gallery
+    relevant = np.zeros((7, bits + 1), dtype=int)
+    total = np.zeros((7, bits + 1), dtype=int)
+    for i in range(7):
+        for j in range(23):
+            distance = naive.hamming(queries[i].tolist(), gallery[j].tolist())
+            total[i, distance] += 1
+            relevant[i, distance] += query_labels[i] == gallery_labels[j] and query_labels[i] >= 0
+    found = ranking.distance_counts(packed(queries), packed(gallery), query_labels, gallery_labels, bits)
+    assert relevant.sum() > 0
+    np.testing.assert_array_equal(found[0], relevant)
+    np.testing.assert_array_equal(found[1], total)
+
+
+def test_queries_without_relevant_items_have_no_value():
+    relevant, total = np.array([[0, 0], [1, 0]]), np.array([[1, 2], [1, 2]])
+    for values in (
+        ranking.average_precision(relevant, total),
+        ranking.precision_at(relevant, total, [1])[:, 0],
+        ranking.recall_at(relevant, total, [1])[:, 0],
+        ranking.hit_at(relevant, total, [1])[:, 0],
+        ranking.first_rank(relevant, total),
+    ):
+        np.testing.assert_array_equal(values, [np.nan, 1.0])
+    assert ranking.median_rank(relevant, total) == 1.0
+
+
+def test_what_becomes_of_queries_without_relevant_items_is_an_argument():
+    values = np.array([np.nan, 0.5, 1.0])
+    assert ranking.mean(values) == 0.75
+    assert ranking.mean(values, empty="zero") == 0.5
+    with pytest.raises(DataError, match="1 of 3 queries"):
+        ranking.mean(values, empty="error")
+    with pytest.raises(DataError, match="2 of 2 queries"):
+        ranking.mean(np.full(2, np.nan), empty="zero")
+    with pytest.raises(ConfigError, match="drop, zero or error"):
+        ranking.mean(values, empty="skip")
+
+
+def test_k_must_fit_the_ranking():
+    relevant, total = counts([0, 1, 1], [True, False, True])
+    for k in (0, 4):
+        with pytest.raises(ConfigError, match=f"k = {k}: the ranking has 3 items"):
+            ranking.precision_at(relevant, total, [1, k])
+    assert ranking.precision_at(relevant, total, []).shape == (1, 0)
+
+
+def test_wrong_numbers_of_labels_and_empty_galleries_are_named():
+    codes, labels = np.zeros((3, 1), dtype=np.uint64), np.zeros(3, dtype=np.int64)
+    with pytest.raises(DataError, match="found 2 for 3 queries"):
+        ranking.distance_counts(codes, codes, labels[:2], labels, 8)
+    with pytest.raises(DataError, match="gallery is empty"):
+        ranking.distance_counts(codes, codes[:0], labels, labels[:0], 8)
+
+
+def test_chance_map_is_the_mean_over_every_order_of_everything():
+    query_labels, gallery_labels = np.array([0, 1, 2, -1]), np.array([0, 1, 1, -1, 1, 0])
+    wanted = [
+        naive.over_orders(naive.average_precision, [0] * 6, [g == q for g in gallery_labels.tolist()]) for q in (0, 1)
+    ]
+    assert ranking.chance_map(query_labels, gallery_labels) == pytest.approx(sum(wanted) / 2, abs=1e-12)
+    assert ranking.chance_map(query_labels, gallery_labels, empty="zero") == pytest.approx(sum(wanted) / 4)
+
+
+def test_precision_recall_curve_equals_a_loop():
+    rows = [
+        [(1, True), (1, False), (3, True)],
+        [(2, False), (3, True), (4, False)],
+        [(2, True), (2, False), (2, False)],
+    ]
+    tables = [counts(*zip(*row, strict=True)) for row in rows]
+    tables.append(counts([1, 2, 2], [False] * 3))  # nothing relevant: left out
+    curve = ranking.precision_recall_curve(*(np.concatenate(side) for side in zip(*tables, strict=True)))
+    assert curve.radius == (1, 2, 3, 4)
+    assert curve.retrieving == pytest.approx([1 / 3, 1, 1, 1])
+    for radius, precision, recall in zip(curve.radius, curve.precision, curve.recall, strict=True):
+        assert (precision, recall) == pytest.approx(naive.radius_point(rows, radius))
+    assert ranking.RadiusCurve.from_dict(curve.to_dict()) == curve
+    with pytest.raises(DataError, match="none of 1 queries"):
+        ranking.precision_recall_curve(*counts([1], [False]))
+    with pytest.raises(DataError, match="increasing"):
+        ranking.RadiusCurve((2, 1), (0.0, 0.0), (0.0, 0.0), (1.0, 1.0))
+
+
+def test_names_become_numbers_that_agree_on_both_sides():
+    queries, gallery = ranking.group_numbers(["river", None, "beach"], ["beach", "forest", None])
+    assert queries.tolist() == [2, -1, 0]
+    assert gallery.tolist() == [0, 1, -1]
+    assert queries.dtype == gallery.dtype == np.int64

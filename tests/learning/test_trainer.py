@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+import dtbh
+from dtbh.config import Config, read_config, write_config
+from dtbh.errors import DataError, RunError
+from dtbh.learning.trainer import train
+
+
+def metrics(run: Path) -> list[dict[str, str]]:
+    with (run / "metrics.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def changed(config: Config, **sections: dict[str, object]) -> Config:
+    return config.model_copy(
+        update={name: getattr(config, name).model_copy(update=values) for name, values in sections.items()}
+    )
+
+
+def test_a_run_folder_is_whole(tiny_run: Path, tiny_config: Config, tiny_data: Path) -> None:
+    assert read_config(tiny_run / "config.yaml") == tiny_config
+    run = json.loads((tiny_run / "run.json").read_text())
+    assert run["finished"]
+    assert run["epochs"] == 8
+    assert run["best_val_map"] == max(float(row["val/map"]) for row in metrics(tiny_run))
+    assert (tiny_run / run["data"]).resolve() == tiny_data.resolve()
+    assert not (tiny_run / "resume.safetensors").exists()
+    assert list((tiny_run / "events").glob("events.out.tfevents.*"))
+    assert not [path for path in tiny_run.rglob("*") if path.suffix in {".ckpt", ".pt", ".pth", ".pkl"}]
+
+
+def test_it_learns(tiny_run: Path) -> None:
+    assert json.loads((tiny_run / "run.json").read_text())["best_val_map"] > 0.8  # chance is about 0.4
+
+
+def test_a_finished_run_is_left_alone(tiny_run: Path, tiny_config: Config, tiny_data: Path) -> None:
+    before = (tiny_run / "model.safetensors").stat().st_mtime_ns
+    train(tiny_config, tiny_data, tiny_run)
+    assert (tiny_run / "model.safetensors").stat().st_mtime_ns == before
+
+
+def test_another_configuration_is_refused_with_the_setting(
+    tiny_run: Path, tiny_config: Config, tiny_data: Path
+) -> None:
+    with pytest.raises(RunError, match=r"another configuration \(learning\.margin: 0\.25 -> 0\.3\)"):
+        train(changed(tiny_config, learning={"margin": 0.3}), tiny_data, tiny_run)
+
+
+def test_a_folder_of_something_else_is_refused(tiny_config: Config, tiny_data: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(RunError, match="holds no run"):
+        train(tiny_config, tiny_data, tmp_path)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_data_without_the_split_is_refused_before_anything_is_written(
+    tiny_config: Config, tiny_data: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match="split"):
+        train(changed(tiny_config, data={"protocol": "files"}), tiny_data, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_killed_and_resumed_gives_the_same_numbers(
+    tiny_run: Path, tiny_config: Config, tiny_data: Path, tmp_path: Path
+) -> None:
+    """A real process, a real kill -9 in the middle of an epoch, and the same command again."""
+    config, run = write_config(tiny_config, tmp_path / "c.yaml"), tmp_path / "run"
+    command = [sys.executable, "-m", "dtbh.cli", "train", str(config), "--data", str(tiny_data), "--out", str(run)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not (run / "resume.safetensors").exists():
+        assert process.poll() is None, "ended before its first epoch"
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not json.loads((run / "run.json").read_text())["finished"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    assert json.loads((run / "run.json").read_text())["finished"]
+    for mine, whole in zip(metrics(run), metrics(tiny_run), strict=True):
+        del mine["seconds"], whole["seconds"]
+        assert mine == whole
+    assert dtbh.load(run).fingerprint == dtbh.load(tiny_run).fingerprint
+
+
+def test_two_devices_share_each_batch(tiny_config: Config, tiny_data: Path, tmp_path: Path) -> None:
+    two = changed(tiny_config, training={"devices": 2, "device": "cpu", "epochs": 4})
+    run = train(two, tiny_data, tmp_path / "run")
+    assert len(metrics(run)) == 4
+    assert float(metrics(run)[-1]["val/map"]) > 0.5
+
+
+def test_stored_features_train_the_heads_alone(
+    tiny_config: Config, tiny_data: Path, tiny_run: Path, tmp_path: Path
+) -> None:
+    """Both backbones of a run, frozen in another: their weights stay, and the heads learn."""
+    encoders = tiny_config.encoders
+    frozen = {"frozen": True, "weights": str(tiny_run)}
+    config = changed(
+        tiny_config,
+        encoders={
+            "image": encoders.image.model_copy(update=frozen),
+            "sound": encoders.sound.model_copy(update=frozen),
+        },
+    )
+    run = train(config, tiny_data, tmp_path / "run")
+    before, after = load_file(tiny_run / "model.safetensors"), load_file(run / "model.safetensors")
+    same = {name for name in before if before[name].equal(after[name])}
+    assert {name for name in before if ".backbone." in name} <= same
+    assert not {name for name in before if name.endswith("hash.0.weight")} & same
+    assert float(metrics(run)[-1]["val/map"]) > 0.8
+
+
+def test_an_unreadable_file_in_training_is_one_clear_line(tiny_config: Config, tiny_data: Path, tmp_path: Path) -> None:
+    import shutil
+
+    data = shutil.copytree(tiny_data, tmp_path / "data")
+    for image in sorted((data / "images").glob("red*.png")):
+        image.write_bytes(image.read_bytes()[:60])
+    with pytest.raises(dtbh.DtbhError, match=r"red\d+\.png") as caught:
+        train(changed(tiny_config, training={"workers": 1}), data, tmp_path / "run")
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,66 @@
+"""Hamming distance is a metric; nearest and within agree with loops whatever the sizes."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dtbh.codes import pack
+from dtbh.index.hamming import distances, nearest, within
+from tests.reference import hamming as reference
+
+
+@st.composite
+def code_sets(draw):
+    """Bits of queries and gallery, of one length; few distinct codes, so that distances tie."""
+    bits = draw(st.integers(1, 200))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    pool = rng.random((draw(st.integers(1, 6)), bits)) < draw(st.sampled_from([0.05, 0.5]))
+    q, n = draw(st.integers(1, 5)), draw(st.integers(1, 40))
+    return pool[rng.integers(0, len(pool), q)], pool[rng.integers(0, len(pool), n)]
+
+
+@given(code_sets())
+@settings(max_examples=60)
+def test_a_metric(sets):
+    words = pack(np.concatenate(sets))
+    between = distances(words, words).astype(np.int64)
+    same = (words[:, None] == words[None]).all(axis=2)
+    assert (between >= 0).all()
+    assert ((between == 0) == same).all()
+    assert (between == between.T).all()
+    assert (between[:, None, :] <= between[:, :, None] + between[None, :, :]).all()
+
+
+@given(code_sets(), st.integers(1, 60))
+@settings(max_examples=100)
+def test_nearest_against_loops(sets, k):
+    queries, gallery = sets
+    found_distances, found_rows = nearest(pack(queries), pack(gallery), k)
+    expected = reference.nearest(
+        [reference.code_of(code) for code in queries], [reference.code_of(code) for code in gallery], k
+    )
+    pairs = zip(found_distances.tolist(), found_rows.tolist(), strict=True)
+    assert [list(zip(*pair, strict=True)) for pair in pairs] == expected
+
+
+@given(code_sets())
+@settings(max_examples=60)
+def test_ties_stand_in_order_of_insertion(sets):
+    queries, gallery = sets
+    found_distances, rows = nearest(pack(queries), pack(gallery), len(gallery))
+    steps, order = np.diff(found_distances, axis=1), np.diff(rows, axis=1)
+    assert (steps >= 0).all()
+    assert (order[steps == 0] > 0).all()
+
+
+@given(code_sets(), st.integers(0, 200))
+@settings(max_examples=60)
+def test_within_is_the_head_of_nearest(sets, radius):
+    queries, gallery = sets
+    all_distances, all_rows = nearest(pack(queries), pack(gallery), len(gallery))
+    for query, (near, rows) in enumerate(within(pack(queries), pack(gallery), radius)):
+        count = int((all_distances[query] <= radius).sum())
+        assert near.tolist() == all_distances[query, :count].tolist()
+        assert rows.tolist() == all_rows[query, :count].tolist()

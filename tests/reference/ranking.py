@@ -1,0 +1,95 @@
+"""Ranking measures by their definitions: loops over one ranking, and every order of the ties.
+
+Comes in: lists of distances and of True/False. Imports nothing from dtbh.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+
+def orders(distances, relevant):
+    """Every order of the items that sorts them by distance, as lists of True/False."""
+    buckets = [
+        [good for other, good in zip(distances, relevant, strict=True) if other == distance]
+        for distance in sorted(set(distances))
+    ]
+    for parts in itertools.product(*(itertools.permutations(bucket) for bucket in buckets)):
+        yield [good for part in parts for good in part]
+
+
+def over_orders(measure, distances, relevant, *arguments):
+    """The mean of a measure over every order of the ties."""
+    values = [measure(ranking, *arguments) for ranking in orders(distances, relevant)]
+    return math.fsum(values) / len(values)
+
+
+def average_precision(ranking):
+    """The mean, over the relevant items, of the precision at each one's rank."""
+    hits, precisions = 0, []
+    for rank, good in enumerate(ranking, start=1):
+        if good:
+            hits += 1
+            precisions.append(hits / rank)
+    return math.fsum(precisions) / len(precisions)
+
+
+def precision(ranking, k):
+    """The share of relevant items among the first k."""
+    hits = 0
+    for good in ranking[:k]:
+        hits += good
+    return hits / k
+
+
+def recall(ranking, k):
+    """The share of the relevant items that stand among the first k."""
+    hits = 0
+    for good in ranking[:k]:
+        hits += good
+    return hits / sum(ranking)
+
+
+def hit(ranking, k):
+    """1 if a relevant item stands among the first k, else 0."""
+    for good in ranking[:k]:
+        if good:
+            return 1
+    return 0
+
+
+def first(ranking):
+    """The rank of the first relevant item."""
+    for rank, good in enumerate(ranking, start=1):
+        if good:
+            return rank
+    raise ValueError("no relevant item")
+
+
+def stable(measure, distances, relevant, *arguments):
+    """What the field's loop gives: one order of the ties, the gallery's own. Wrong, and kept to be caught."""
+    ranking = [relevant[i] for i in sorted(range(len(distances)), key=lambda i: distances[i])]
+    return measure(ranking, *arguments)
+
+
+def hamming(one, other):
+    """How many places of two lists of bits differ."""
+    count = 0
+    for a, b in zip(one, other, strict=True):
+        count += a != b
+    return count
+
+
+def radius_point(rows, radius):
+    """Mean precision (over queries that retrieve something) and mean recall within a radius.
+
+    ``rows`` holds, for each query with a relevant item, its (distance, relevant) pairs.
+    """
+    precisions, recalls = [], []
+    for row in rows:
+        inside = [good for distance, good in row if distance <= radius]
+        if inside:
+            precisions.append(sum(inside) / len(inside))
+        recalls.append(sum(inside) / sum(good for _, good in row))
+    return (sum(precisions) / len(precisions) if precisions else None), sum(recalls) / len(recalls)
