@@ -3,8 +3,8 @@
     python examples/benchmark_features.py
 
 Speech-like clips of 1 to 6 seconds, in batches of mixed lengths, as training draws them. The runs of both
-sides take turns, medians of processor time are given, and the values are compared before any time is. Exits with 1 where they
-disagree.
+sides take turns, medians of processor time are given, and the values are compared before any time is.
+Exits with 1 where they disagree.
 """
 
 from __future__ import annotations

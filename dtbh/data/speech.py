@@ -2,7 +2,8 @@
 
 Comes in: a data folder whose manifest has sounds with a transcript and no file. Voice, rate and pitch of a
 clip follow from the seed and the names of the item and its pair alone; each group of voices gets its even
-share of every class, so that holding back voices for testing (``dtbh.data.splits`` does that, by speaker) leaves no class without sounds.
+share of every class, so that holding back voices for testing (``dtbh.data.splits`` does that, by speaker)
+leaves no class without sounds.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from dtbh.data.clips import FORMATS
 from dtbh.data.manifest import Item, Manifest, read_manifest, write_manifest
-from dtbh.data.shards import Shard, Utterance, cut, speak_shards
-from dtbh.data.voices import VOICES, Engine, Voice, check_engine
+from dtbh.data.speaking.clips import FORMATS
+from dtbh.data.speaking.shards import Shard, Utterance, cut, speak_shards
+from dtbh.data.speaking.voices import VOICES, Engine, Voice, check_engine
 from dtbh.errors import ConfigError, DataError
 from dtbh.progress import say, track
 
@@ -48,9 +49,9 @@ def speak(
     Args:
         data: The folder with the manifest.
         engine: ``"espeak"``, ``"espeak-ng"``, ``"flite"``, or a function of one's own, at the top level of a
-            module (see ``dtbh.data.voices.Engine``); its speakers are called after it.
+            module (see ``dtbh.data.speaking.voices.Engine``); its speakers are called after it.
         voices: The engine's names of voices, or a number: at most so many of those in
-            ``dtbh.data.voices.VOICES``.
+            ``dtbh.data.speaking.voices.VOICES``.
         seed: Another seed gives other voices, rates and pitches.
         suffix: ``"flac"``, or ``"opus"`` (in an Ogg container, a fifth of the size).
         workers: How many processes; the number of cores where None.

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from dtbh.data.drawing import Pen, Scene
-from dtbh.data.landscapes import beach, farmland, forest, harbor, river
 from dtbh.data.manifest import NAME, Item, Manifest, read_manifest, write_manifest
-from dtbh.data.towns import airport, parking_lot, residential, storage_tanks, tennis_court
+from dtbh.data.scenes.drawing import Pen, Scene
+from dtbh.data.scenes.landscapes import beach, farmland, forest, harbor, river
+from dtbh.data.scenes.towns import airport, parking_lot, residential, storage_tanks, tennis_court
 from dtbh.errors import ConfigError, DataError
 from dtbh.files import fresh_folder
 from dtbh.progress import say, track

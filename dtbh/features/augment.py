@@ -128,7 +128,9 @@ def _check(settings: _Settings) -> None:
             raise ConfigError(f"{name} must be finite, the lower end first, found {value}")
 
 
-def augment_sound(wave: Tensor, generator: Generator, settings: _SoundSettings, *, sample_rate: int = 16000) -> Tensor:
+def augment_sound(
+    wave: Tensor, generator: Generator, settings: _SoundSettings, *, sample_rate: int = 16000
+) -> Tensor:
     """A clip as it might also have been recorded: faster or slower, shifted, with noise, at another level.
 
     Args:
@@ -274,7 +276,9 @@ def _cropped(pixels: Tensor, part: float, top: float, left: float) -> Tensor:
     return F.interpolate(cut, size=(size, size), mode="bilinear", align_corners=False)[0]
 
 
-def _coloured(pixels: Tensor, brightness: float, contrast: float, saturation: float, *, full: float) -> Tensor:
+def _coloured(
+    pixels: Tensor, brightness: float, contrast: float, saturation: float, *, full: float
+) -> Tensor:
     """Brightness, then contrast, then saturation, each by its factor."""
     pixels = (pixels * brightness).clamp_(0, full)
     grey: Tensor = torch.tensordot(torch.tensor(_GREY, device=pixels.device), pixels, dims=1)

@@ -144,7 +144,9 @@ def test_spec_augment_with_no_masks_changes_nothing():
 
 def test_all_eight_orientations_are_equally_likely():
     image = torch.arange(3 * 4).reshape(3, 2, 2).to(torch.uint8)
-    settings = ImageAugmentation(scale=(1.0, 1.0), brightness=(1.0, 1.0), contrast=(1.0, 1.0), saturation=(1.0, 1.0))
+    settings = ImageAugmentation(
+        scale=(1.0, 1.0), brightness=(1.0, 1.0), contrast=(1.0, 1.0), saturation=(1.0, 1.0)
+    )
     generator = chance()
     seen = {}
     for _ in range(800):

@@ -11,7 +11,9 @@ from dtbh.features.audio import SoundFeatures, pad_batch
 
 MODULES = {kind: SoundFeatures(kind=kind) for kind in ("mfcc", "logmel")}
 clips = st.builds(
-    lambda samples, seed, level: level * np.random.default_rng(seed).standard_normal(samples).astype(np.float32),
+    lambda samples, seed, level: (
+        level * np.random.default_rng(seed).standard_normal(samples).astype(np.float32)
+    ),
     st.integers(1, 6000),
     st.integers(0, 99),
     st.sampled_from([np.float32(0.001), np.float32(0.1), np.float32(1)]),

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from dtbh.data.drawing import (
+from dtbh.data.scenes.drawing import (
     CARS,
     FAR,
     GRASS,

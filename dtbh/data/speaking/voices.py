@@ -56,7 +56,7 @@ class Voice:
 
 # An accent and, after the plus, a timbre. No timbre stands twice, so that a voice held back for testing is
 # new in more than its accent. Whispers, robots and jokes are left out, and so is every timbre whose mean
-# spectrum and pitch lie within 3.6 dB of another's (1 semitone as 0.5 dB; one voice's own sentences differ
+# spectrum and pitch lie within 3.3 dB of another's (1 semitone as 0.5 dB; one voice's own sentences differ
 # by 1.9 dB). Women and men are mixed, so that the first n are a fair choice for any n.
 ESPEAK_VOICES = (
     "en-us", "en-029+f3", "en+m7", "en-gb-scotland+david", "en-us-nyc+anika", "en-gb-x-gbcwmd+klatt2",
@@ -86,7 +86,7 @@ def espeak(text: str, voice: str, rate: int, pitch: int) -> tuple[Samples, int]:
     library, chunks, sample_rate = _espeak_library()
     chunks.clear()
     if not _espeak_has(voice) or library.espeak_SetVoiceByName(voice.encode()) != 0:
-        raise MediaError(f"espeak has no voice {voice!r}; the known ones are in dtbh.data.voices")
+        raise MediaError(f"espeak has no voice {voice!r}; the known ones are in dtbh.data.speaking.voices")
     library.espeak_ng_SetRandSeed(1)  # breath would be seeded from the clock otherwise
     library.espeak_SetParameter(1, rate, 0)
     library.espeak_SetParameter(3, pitch, 0)

@@ -13,7 +13,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from dtbh.data.voices import Samples
+from dtbh.data.speaking.voices import Samples
 
 SAMPLE_RATE = 16000
 PEAK = 10 ** (-3 / 20)

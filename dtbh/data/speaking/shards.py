@@ -23,8 +23,8 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from dtbh.data.clips import finish, pack
-from dtbh.data.voices import ENGINES, Engine, Voice
+from dtbh.data.speaking.clips import finish, pack
+from dtbh.data.speaking.voices import ENGINES, Engine, Voice
 from dtbh.errors import ConfigError, DataError, DtbhError, MediaError
 from dtbh.files import fresh_folder
 

@@ -1,0 +1,1 @@
+"""Aerial scenes drawn from nothing, with what can be said of them."""
