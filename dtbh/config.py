@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -82,12 +83,11 @@ class SoundAugmentation(Settings):
 
 
 class ImageAugmentation(Settings):
-    """What may happen to an image in training, where its features are not cached; ranges as above.
+    """What may happen to an image in training, where its features are not cached; ranges as above."""
 
-    One of the eight flips and quarter turns is always drawn: aerial images have no up.
-    """
-
-    probability: float = Field(1.0, ge=0, le=1, description="of each of the changes below")
+    probability: float = Field(
+        1.0, ge=0, le=1, description="of one of the eight flips and quarter turns, of a crop, and of other light"
+    )
     scale: Range = Field((0.6, 1.0), description="side of the crop, as a share of the image's")
     brightness: Range = (0.8, 1.2)
     contrast: Range = (0.8, 1.2)
@@ -98,14 +98,16 @@ class ImageAugmentation(Settings):
         _check_ranges(self, "scale", "brightness", "contrast", "saturation")
         if not 0 < self.scale[0] <= self.scale[1] <= 1:
             raise ValueError(f"scale must lie in (0, 1], found {self.scale}")
+        if min(self.brightness[0], self.contrast[0], self.saturation[0]) < 0:
+            raise ValueError("brightness, contrast and saturation must be 0 or more")
         return self
 
 
 def _check_ranges(settings: Settings, *names: str) -> None:
-    """Refuse ranges whose ends are the wrong way round."""
+    """Refuse ranges whose ends are not finite or the wrong way round."""
     for name in names:
         low, high = getattr(settings, name)
-        if low > high:
+        if not (math.isfinite(low) and math.isfinite(high) and low <= high):
             raise ValueError(f"{name}: wanted (lowest, highest), found ({low}, {high})")
 
 

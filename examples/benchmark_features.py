@@ -24,6 +24,7 @@ import librosa
 import numpy as np
 import torch
 
+from dtbh import config
 from dtbh.features.audio import SoundFeatures, pad_batch
 
 RATE = 16000
@@ -74,7 +75,8 @@ def each(function: Callable[..., object], arguments: list[tuple[object, ...]]) -
 
 def compare(kind: str, clips: list[np.ndarray], batch: int, runs: int) -> float:
     """Print the rows of one kind; returns the greatest difference from librosa in dB."""
-    plain, normalized = SoundFeatures(kind=kind, normalize=False), SoundFeatures(kind=kind)
+    settings = config.SoundFeatures(kind=kind, shift_ms=10.0).model_dump()  # type: ignore[arg-type]
+    plain, normalized = SoundFeatures(**{**settings, "normalize": False}), SoundFeatures(**settings)
     lists = [(clips[start : start + batch],) for start in range(0, len(clips), batch)]
     batches = [pad_batch(*one) for one in lists]
     rows: dict[str, Callable[[], None]] = {

@@ -65,15 +65,11 @@ def load_sound(
     if not np.isfinite(samples).all():
         raise MediaError(f"{path}: NaN or infinity among the samples, finite ones wanted; export it again")
     if len(samples) < min_seconds * rate:
-        raise MediaError(
-            f"{path}: {len(samples) / rate:.3f} s long, at least {min_seconds:g} s wanted; leave it out"
-        )
+        raise MediaError(f"{path}: {len(samples) / rate:.3f} s long, at least {min_seconds:g} s wanted; leave it out")
     peak = float(np.abs(samples).max())
     if peak < SILENCE:
         level = f"peak {20 * math.log10(peak):.0f} dBFS" if peak > 0 else "all samples are zero"
-        raise MediaError(
-            f"{path}: silent ({level}), a peak over -80 dBFS wanted; leave it out or record again"
-        )
+        raise MediaError(f"{path}: silent ({level}), a peak over -80 dBFS wanted; leave it out or record again")
     if rate != sample_rate:
         import soxr
 
@@ -98,15 +94,11 @@ def _check_file(path: Path) -> None:
             head = file.read(12)
     except OSError as error:
         raise MediaError(f"{path}: can't be read ({error.strerror}); check its permissions") from None
-    order = {b"RIFF": "<I", b"FORM": ">I"}.get(
-        head[:4]
-    )  # WAV and AIFF: libsndfile reads what is left of them
+    order = {b"RIFF": "<I", b"FORM": ">I"}.get(head[:4])  # WAV and AIFF: libsndfile reads what is left of them
     if order and len(head) == 12:
         promised = struct.unpack(order, head[4:8])[0] + 8
         if size + 1 < promised < _UNKNOWN:  # some writers count a padding byte that isn't there
-            raise MediaError(
-                f"{path}: cut short, {size} of {promised} bytes are there; copy it again or leave it out"
-            )
+            raise MediaError(f"{path}: cut short, {size} of {promised} bytes are there; copy it again or leave it out")
 
 
 def _read(path: Path, max_seconds: float | None) -> tuple[Samples, int]:
@@ -116,9 +108,7 @@ def _read(path: Path, max_seconds: float | None) -> tuple[Samples, int]:
     try:
         with soundfile.SoundFile(path) as file:
             promised = file.frames
-            wanted = (
-                promised if max_seconds is None else min(promised, math.ceil(max_seconds * file.samplerate))
-            )
+            wanted = promised if max_seconds is None else min(promised, math.ceil(max_seconds * file.samplerate))
             blocks, found = [np.zeros(0, np.float32)], 0
             while found < wanted:
                 block = file.read(min(_BLOCK, wanted - found), dtype="float32", always_2d=True)
@@ -133,9 +123,7 @@ def _read(path: Path, max_seconds: float | None) -> tuple[Samples, int]:
             f"{path}: not a sound that can be read ({reason.rstrip('.')}); convert it to WAV or FLAC"
         ) from None
     if found < wanted and promised < 1 << 62:  # a stream of unknown length promises 2**63 - 1
-        raise MediaError(
-            f"{path}: cut short, {found} of {wanted} samples are there; copy it again or leave it out"
-        )
+        raise MediaError(f"{path}: cut short, {found} of {wanted} samples are there; copy it again or leave it out")
     return np.concatenate(blocks), rate
 
 
@@ -195,14 +183,14 @@ class SoundFeatures(nn.Module):
         self,
         *,
         kind: Literal["mfcc", "logmel"],
-        sample_rate: int = 16000,
-        window_ms: float = 25.0,
-        shift_ms: float = 10.0,
-        n_mels: int = 64,
-        n_mfcc: int = 40,
-        f_min: float = 50.0,
-        f_max: float = 7600.0,
-        normalize: bool = True,
+        sample_rate: int,
+        window_ms: float,
+        shift_ms: float,
+        n_mels: int,
+        n_mfcc: int,
+        f_min: float,
+        f_max: float,
+        normalize: bool,
     ) -> None:
         super().__init__()
         length, self.hop = round(sample_rate * window_ms / 1000), round(sample_rate * shift_ms / 1000)
@@ -250,9 +238,7 @@ class SoundFeatures(nn.Module):
                 f"{list(lengths.shape)}"
             )
         with torch.autocast(device_type=waveforms.device.type, enabled=False):
-            if waveforms.device.type == "cpu" and not (
-                waveforms.requires_grad or torch.compiler.is_compiling()
-            ):
+            if waveforms.device.type == "cpu" and not (waveforms.requires_grad or torch.compiler.is_compiling()):
                 features = self._one_by_one(waveforms.float(), lengths)
             else:
                 features = self._together(waveforms.float(), lengths)
@@ -302,8 +288,7 @@ class SoundFeatures(nn.Module):
         """Frames [..., frames, n_fft] to features [..., channels, frames]."""
         power = torch.view_as_real(torch.fft.rfft(frames * self.window)).square().sum(-1).mT
         bands = [
-            getattr(self, f"band{number}") @ power[..., first:end, :]
-            for number, (first, end) in enumerate(self.bands)
+            getattr(self, f"band{number}") @ power[..., first:end, :] for number, (first, end) in enumerate(self.bands)
         ]
         logs = torch.cat(bands, dim=-2).clamp(min=FLOOR).log()
         return self.dct @ logs if self.kind == "mfcc" else logs * _DECIBELS
@@ -358,9 +343,7 @@ def _mel_filters(bins: int, f_min: float, f_max: float, n_mels: int, sample_rate
     """Slaney's filters, float32 [bins, n_mels]."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # said below, as an error
-        filters = audio_functional.melscale_fbanks(
-            bins, f_min, f_max, n_mels, sample_rate, "slaney", "slaney"
-        )
+        filters = audio_functional.melscale_fbanks(bins, f_min, f_max, n_mels, sample_rate, "slaney", "slaney")
     empty = int((filters.amax(0) == 0).sum())
     if empty:
         raise ConfigError(

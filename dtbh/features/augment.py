@@ -7,129 +7,18 @@ Aerial images have no up, so all eight turns and mirrorings of a tile are equall
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, fields
-from typing import Protocol, TypeVar
-
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from dtbh.errors import ConfigError
+from dtbh.config import ImageAugmentation, Range, SoundAugmentation
 
-Range = tuple[float, float]
-_Settings = TypeVar("_Settings", "SoundAugmentation", "ImageAugmentation")
 _OCTAVES = 8  # of pink noise: down to 1/256 of the sample rate
 _GREY = (0.299, 0.587, 0.114)  # luma of ITU-R BT.601
 
 
-class _SoundSettings(Protocol):
-    """What ``augment_sound`` reads: the attributes of ``SoundAugmentation``."""
-
-    @property
-    def probability(self) -> float: ...
-    @property
-    def noise_db(self) -> Range: ...
-    @property
-    def gain_db(self) -> Range: ...
-    @property
-    def speed(self) -> Range: ...
-    @property
-    def shift_seconds(self) -> float: ...
-
-
-class _ImageSettings(Protocol):
-    """What ``augment_image`` reads: the attributes of ``ImageAugmentation``."""
-
-    @property
-    def probability(self) -> float: ...
-    @property
-    def scale(self) -> Range: ...
-    @property
-    def brightness(self) -> Range: ...
-    @property
-    def contrast(self) -> Range: ...
-    @property
-    def saturation(self) -> Range: ...
-
-
-@dataclass(frozen=True, slots=True)
-class SoundAugmentation:
-    """What may happen to a clip; ranges are (lowest, highest), drawn evenly.
-
-    Attributes:
-        probability: Of each of the four changes, in [0, 1], drawn apart.
-        noise_db: Signal-to-noise ratio in dB; the noise is white to pink.
-        gain_db: Change of level in dB.
-        speed: Factor of tempo and pitch, above 0: 1.1 is faster and higher.
-        shift_seconds: The greatest silence added before or after, and the most that is cut there.
-    """
-
-    probability: float = 0.5
-    noise_db: Range = (8.0, 35.0)
-    gain_db: Range = (-9.0, 6.0)
-    speed: Range = (0.85, 1.18)
-    shift_seconds: float = 0.2
-
-    def __post_init__(self) -> None:
-        _check(self)
-        if self.shift_seconds < 0:
-            raise ConfigError(f"shift_seconds must be 0 or more, found {self.shift_seconds}")
-        if not 0.25 <= self.speed[0] <= self.speed[1] <= 4:
-            raise ConfigError(f"speed must lie in 0.25..4, found {self.speed}")
-
-    @classmethod
-    def none(cls) -> SoundAugmentation:
-        """Settings that leave every clip as it is."""
-        return cls(probability=0.0)
-
-
-@dataclass(frozen=True, slots=True)
-class ImageAugmentation:
-    """What may happen to an image; ranges are (lowest, highest), drawn evenly.
-
-    Attributes:
-        probability: Of each of the three changes, in [0, 1], drawn apart: the orientation (one of the eight
-            evenly), the crop and the colours.
-        scale: Side of the crop as a part of the image's, in (0, 1]; it is brought back to the full size.
-        brightness: Factor of the pixels, 0 or more.
-        contrast: Factor of the distance from the mean grey, 0 or more.
-        saturation: Factor of the distance from each pixel's own grey, 0 or more.
-    """
-
-    probability: float = 1.0
-    scale: Range = (0.6, 1.0)
-    brightness: Range = (0.8, 1.2)
-    contrast: Range = (0.8, 1.2)
-    saturation: Range = (0.8, 1.2)
-
-    def __post_init__(self) -> None:
-        _check(self)
-        if not 0 < self.scale[0] <= self.scale[1] <= 1:
-            raise ConfigError(f"scale must lie in (0, 1], found {self.scale}")
-        for name in ("brightness", "contrast", "saturation"):
-            if getattr(self, name)[0] < 0:
-                raise ConfigError(f"{name} must be 0 or more, found {getattr(self, name)}")
-
-    @classmethod
-    def none(cls) -> ImageAugmentation:
-        """Settings that leave every image as it is."""
-        return cls(probability=0.0)
-
-
-def _check(settings: _Settings) -> None:
-    """Refuse a probability outside [0, 1] and ranges whose ends are not finite or in the wrong order."""
-    if not 0 <= settings.probability <= 1:
-        raise ConfigError(f"probability must lie in 0..1, found {settings.probability}")
-    for name in (field.name for field in fields(settings)):
-        value = getattr(settings, name)
-        ends = value if isinstance(value, tuple) else (value, value)
-        if len(ends) != 2 or not all(map(math.isfinite, ends)) or ends[0] > ends[1]:
-            raise ConfigError(f"{name} must be finite, the lower end first, found {value}")
-
-
 def augment_sound(
-    wave: Tensor, generator: Generator, settings: _SoundSettings, *, sample_rate: int = 16000
+    wave: Tensor, generator: Generator, settings: SoundAugmentation, *, sample_rate: int = 16000
 ) -> Tensor:
     """A clip as it might also have been recorded: faster or slower, shifted, with noise, at another level.
 
@@ -230,7 +119,7 @@ def _masks(lengths: Tensor, size: int, count: int, width: float, generator: Gene
     return ((places >= starts) & (places < starts + widths)).any(1)
 
 
-def augment_image(image: Tensor, generator: Generator, settings: _ImageSettings) -> Tensor:
+def augment_image(image: Tensor, generator: Generator, settings: ImageAugmentation) -> Tensor:
     """A tile as it might also have been taken: turned or mirrored, cropped, in another light.
 
     Args:
@@ -276,9 +165,7 @@ def _cropped(pixels: Tensor, part: float, top: float, left: float) -> Tensor:
     return F.interpolate(cut, size=(size, size), mode="bilinear", align_corners=False)[0]
 
 
-def _coloured(
-    pixels: Tensor, brightness: float, contrast: float, saturation: float, *, full: float
-) -> Tensor:
+def _coloured(pixels: Tensor, brightness: float, contrast: float, saturation: float, *, full: float) -> Tensor:
     """Brightness, then contrast, then saturation, each by its factor."""
     pixels = (pixels * brightness).clamp_(0, full)
     grey: Tensor = torch.tensordot(torch.tensor(_GREY, device=pixels.device), pixels, dims=1)

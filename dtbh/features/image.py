@@ -51,13 +51,9 @@ def load_image(path: Path | str, size: int) -> Tensor:
         raise MediaError(f"{path}: not an image that can be read; convert it to PNG or JPEG") from None
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise MediaError(
-            f"{path}: a damaged or cut short image ({reason}); copy it again or leave it out"
-        ) from None
+        raise MediaError(f"{path}: a damaged or cut short image ({reason}); copy it again or leave it out") from None
     if 0 in picture.size:
-        raise MediaError(
-            f"{path}: {picture.width} x {picture.height} pixels, at least 1 x 1 wanted; leave it out"
-        )
+        raise MediaError(f"{path}: {picture.width} x {picture.height} pixels, at least 1 x 1 wanted; leave it out")
     return _resized(picture, size)
 
 

@@ -9,9 +9,17 @@ import pytest
 import soundfile
 import torch
 
+from dtbh import config
 from dtbh.errors import ConfigError, MediaError
 from dtbh.features.audio import SoundFeatures, load_sound, pad_batch
 from tests.reference import audio as reference
+
+DEFAULTS = {**config.SoundFeatures().model_dump(), "shift_ms": 10.0}
+
+
+def make(**settings):
+    """The module with the config's defaults but for these settings."""
+    return SoundFeatures(**{**DEFAULTS, **settings})
 
 
 def tone(seconds=0.5, rate=16000, hz=440.0, peak=0.5):
@@ -187,7 +195,7 @@ KINDS = [(kind, normalize) for kind in ("mfcc", "logmel") for normalize in (True
 
 @pytest.mark.parametrize(("kind", "normalize"), KINDS)
 def test_a_batch_equals_its_clips_whatever_the_padding(kind, normalize):
-    module = SoundFeatures(kind=kind, normalize=normalize)
+    module = make(kind=kind, normalize=normalize)
     waves = [speech_like(n, seed=n) for n in (16000, 5000, 161, 47999)]
     waveforms, lengths = pad_batch(waves)
     for row, length in zip(waveforms, lengths, strict=True):
@@ -204,7 +212,7 @@ def test_a_batch_equals_its_clips_whatever_the_padding(kind, normalize):
 @pytest.mark.parametrize(("kind", "normalize"), KINDS)
 def test_both_ways_of_going_through_a_batch_agree(monkeypatch, kind, normalize):
     monkeypatch.setattr("dtbh.features.audio._AT_ONCE", 100)  # the last clip takes four steps
-    module = SoundFeatures(kind=kind, normalize=normalize)
+    module = make(kind=kind, normalize=normalize)
     waveforms, lengths = pad_batch([speech_like(n, seed=n) for n in (16000, 5000, 161, 60000)])
     together = module._together(waveforms, lengths)
     torch.testing.assert_close(module(waveforms, lengths)[0], together, atol=2e-4, rtol=1e-5)
@@ -214,21 +222,21 @@ def test_both_ways_of_going_through_a_batch_agree(monkeypatch, kind, normalize):
 def test_normalised_features_do_not_depend_on_gain(kind):
     wave = speech_like(12000)
     wave[4000:6000] = 0  # digital silence, on the floor
-    loud, _ = SoundFeatures(kind=kind)(*pad_batch([wave]))
+    loud, _ = make(kind=kind)(*pad_batch([wave]))
     for gain in (1e-3, 0.1, 10):
-        other, _ = SoundFeatures(kind=kind)(*pad_batch([np.float32(gain) * wave]))
+        other, _ = make(kind=kind)(*pad_batch([np.float32(gain) * wave]))
         torch.testing.assert_close(other, loud, atol=1e-4, rtol=1e-4)
     assert abs(float(loud.square().mean()) - 1) < 1e-4
     assert float(loud.mean(2).abs().max()) < 1e-4
 
 
 def test_silence_gives_zeros_and_no_nan():
-    found, _ = SoundFeatures(kind="logmel")(torch.zeros(1, 4000), torch.tensor([4000]))
+    found, _ = make(kind="logmel")(torch.zeros(1, 4000), torch.tensor([4000]))
     assert not found.any()
 
 
 def test_float32_under_autocast_and_from_half():
-    module = SoundFeatures(kind="logmel")
+    module = make(kind="logmel")
     waveforms, lengths = pad_batch([speech_like(8000)])
     plain, _ = module(waveforms, lengths)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -241,19 +249,17 @@ def test_float32_under_autocast_and_from_half():
 def test_gradients_reach_the_waveforms():
     waveforms, lengths = pad_batch([speech_like(4000), speech_like(2000)])
     waveforms.requires_grad_()
-    SoundFeatures(kind="mfcc")(waveforms, lengths)[0].square().mean().backward()
+    make(kind="mfcc")(waveforms, lengths)[0].square().mean().backward()
     assert waveforms.grad.isfinite().all()
     assert waveforms.grad[0].abs().max() > 0
     assert not waveforms.grad[1, 2000:].any()
 
 
 def test_export_with_free_sizes():
-    module = SoundFeatures(kind="mfcc")
+    module = make(kind="mfcc")
     waveforms, lengths = pad_batch([speech_like(8000), speech_like(6000)])
     clips, samples = torch.export.Dim("clips", min=1), torch.export.Dim("samples", min=800, max=10**6)
-    program = torch.export.export(
-        module, (waveforms, lengths), dynamic_shapes=({0: clips, 1: samples}, {0: clips})
-    )
+    program = torch.export.export(module, (waveforms, lengths), dynamic_shapes=({0: clips, 1: samples}, {0: clips}))
     waveforms, lengths = pad_batch([speech_like(n) for n in (9000, 16000, 3000)])
     found, frames = program.module()(waveforms, lengths)
     wanted, wanted_frames = module(waveforms, lengths)
@@ -262,7 +268,7 @@ def test_export_with_free_sizes():
 
 
 def test_no_state_to_save():
-    assert not SoundFeatures(kind="mfcc").state_dict()
+    assert not make(kind="mfcc").state_dict()
 
 
 @pytest.mark.parametrize(
@@ -279,11 +285,11 @@ def test_no_state_to_save():
 )
 def test_settings_that_give_nothing_are_refused(settings, why):
     with pytest.raises(ConfigError, match=why):
-        SoundFeatures(**{"kind": "mfcc", **settings})
+        make(**{"kind": "mfcc", **settings})
 
 
 def test_shapes_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match=r"waveforms \[clips, samples\]"):
-        SoundFeatures(kind="mfcc")(torch.zeros(2, 1, 800), torch.tensor([800, 800]))
+        make(kind="mfcc")(torch.zeros(2, 1, 800), torch.tensor([800, 800]))
     with pytest.raises(ValueError, match=r"lengths \[clips\]"):
-        SoundFeatures(kind="mfcc")(torch.zeros(2, 800), torch.tensor([800]))
+        make(kind="mfcc")(torch.zeros(2, 800), torch.tensor([800]))

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
 
-from dtbh.errors import ConfigError
-from dtbh.features.augment import (
-    ImageAugmentation,
-    SoundAugmentation,
-    augment_image,
-    augment_sound,
-    spec_augment,
-)
+from dtbh.config import ImageAugmentation, SoundAugmentation
+from dtbh.features.augment import augment_image, augment_sound, spec_augment
 
 STILL = {"noise_db": (200.0, 200.0), "gain_db": (0.0, 0.0), "speed": (1.0, 1.0), "shift_seconds": 0.0}
 
@@ -49,8 +41,8 @@ def test_the_generator_decides():
 
 
 def test_none_changes_nothing():
-    assert torch.equal(augment_sound(wave(), chance(), settings=SoundAugmentation.none()), wave())
-    assert torch.equal(augment_image(tile(), chance(), settings=ImageAugmentation.none()), tile())
+    assert torch.equal(augment_sound(wave(), chance(), settings=SoundAugmentation(probability=0)), wave())
+    assert torch.equal(augment_image(tile(), chance(), settings=ImageAugmentation(probability=0)), tile())
 
 
 @pytest.mark.parametrize("snr", [0.0, 12.0, 30.0])
@@ -144,9 +136,7 @@ def test_spec_augment_with_no_masks_changes_nothing():
 
 def test_all_eight_orientations_are_equally_likely():
     image = torch.arange(3 * 4).reshape(3, 2, 2).to(torch.uint8)
-    settings = ImageAugmentation(
-        scale=(1.0, 1.0), brightness=(1.0, 1.0), contrast=(1.0, 1.0), saturation=(1.0, 1.0)
-    )
+    settings = ImageAugmentation(scale=(1.0, 1.0), brightness=(1.0, 1.0), contrast=(1.0, 1.0), saturation=(1.0, 1.0))
     generator = chance()
     seen = {}
     for _ in range(800):
@@ -203,27 +193,3 @@ def test_crops_come_from_everywhere_in_the_image():
 def test_other_shapes_are_refused(shape):
     with pytest.raises(ValueError, match=r"\[3, size, size\] wanted"):
         augment_image(torch.zeros(shape), chance(), settings=ImageAugmentation())
-
-
-@pytest.mark.parametrize(
-    ("kind", "settings", "why"),
-    [
-        (SoundAugmentation, {"probability": 1.5}, "probability must lie in 0..1"),
-        (SoundAugmentation, {"noise_db": (20.0, 10.0)}, "noise_db must be finite, the lower end first"),
-        (SoundAugmentation, {"gain_db": (0.0, float("inf"))}, "gain_db must be finite"),
-        (SoundAugmentation, {"speed": (0.0, 1.0)}, "speed must lie in 0.25..4"),
-        (SoundAugmentation, {"shift_seconds": -1.0}, "shift_seconds must be 0 or more"),
-        (ImageAugmentation, {"scale": (0.0, 1.0)}, "scale must lie in"),
-        (ImageAugmentation, {"scale": (0.5, 1.1)}, "scale must lie in"),
-        (ImageAugmentation, {"contrast": (-0.1, 1.0)}, "contrast must be 0 or more"),
-        (ImageAugmentation, {"probability": -0.1}, "probability must lie in 0..1"),
-    ],
-)
-def test_settings_out_of_range_are_refused(kind, settings, why):
-    with pytest.raises(ConfigError, match=why):
-        kind(**settings)
-
-
-def test_settings_are_frozen():
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        SoundAugmentation().probability = 1.0

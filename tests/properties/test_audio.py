@@ -7,13 +7,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dtbh import config
 from dtbh.features.audio import SoundFeatures, pad_batch
 
-MODULES = {kind: SoundFeatures(kind=kind) for kind in ("mfcc", "logmel")}
+MODULES = {
+    kind: SoundFeatures(**config.SoundFeatures(kind=kind, shift_ms=10).model_dump()) for kind in ("mfcc", "logmel")
+}
+    kind: SoundFeatures(**config.SoundFeatures(kind=kind, shift_ms=10).model_dump()) for kind in ("mfcc", "logmel")
+}
 clips = st.builds(
-    lambda samples, seed, level: (
-        level * np.random.default_rng(seed).standard_normal(samples).astype(np.float32)
-    ),
+    lambda samples, seed, level: level * np.random.default_rng(seed).standard_normal(samples).astype(np.float32),
     st.integers(1, 6000),
     st.integers(0, 99),
     st.sampled_from([np.float32(0.001), np.float32(0.1), np.float32(1)]),

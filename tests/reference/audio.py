@@ -19,9 +19,7 @@ def mel_to_hz(mel):
 def mel_filter(number, frequencies, n_mels, f_min, f_max):
     """The weights of one triangle of unit area."""
     low, high = hz_to_mel(f_min), hz_to_mel(f_max)
-    left, middle, right = (
-        mel_to_hz(low + (high - low) * (number + offset) / (n_mels + 1)) for offset in (0, 1, 2)
-    )
+    left, middle, right = (mel_to_hz(low + (high - low) * (number + offset) / (n_mels + 1)) for offset in (0, 1, 2))
     weights = []
     for hz in frequencies:
         up, down = (hz - left) / (middle - left), (right - hz) / (right - middle)
@@ -49,9 +47,7 @@ def mfcc(decibels, n_mfcc):
     rows = []
     for k in range(n_mfcc):
         scale = math.sqrt((1 if k == 0 else 2) / n)
-        rows.append(
-            scale * sum(math.cos(math.pi * k * (2 * m + 1) / (2 * n)) * decibels[m] for m in range(n))
-        )
+        rows.append(scale * sum(math.cos(math.pi * k * (2 * m + 1) / (2 * n)) * decibels[m] for m in range(n)))
     return np.array(rows)
 
 
