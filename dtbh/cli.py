@@ -54,7 +54,7 @@ def prepare(args: Arguments) -> int:
     else:
         from dtbh.data.sources import prepare as run
 
-        given = {name: getattr(args, name, None) for name in ("images", "captions", "sounds", "classes", "table")}
+        given = {name: getattr(args, name, None) for name in ("images", "captions", "sounds", "classes", "path")}
         done = run(args.source, args.out, strict=args.strict, **{k: v for k, v in given.items() if v is not None})
         manifest, warnings = done.manifest, done.warnings
     for warning in warnings:
@@ -261,19 +261,19 @@ def _add_prepare(parser: argparse.ArgumentParser, common: argparse.ArgumentParse
     sources = parser.add_subparsers(dest="source", metavar="SOURCE", required=True)
     takes = {
         "ucm": ("images!", "captions!", "sounds"), "sydney": ("images!", "captions!", "sounds"),
-        "rsicd": ("images!", "captions!", "sounds", "classes"), "folders": ("images!", "sounds!"), "table": ("table",),
+        "rsicd": ("images!", "captions!", "sounds", "classes"), "folders": ("images!", "sounds!"), "table": ("path",),
         "synthetic": (),
     }  # fmt: skip
     helps = {
         "images": "the folder of images", "captions": "the caption file (JSON)", "sounds": "the folder of sounds",
         "classes": "the folder of class lists (txtclasses_rsicd)",
-        "table": "CSV or JSON Lines: image,sound,label[,transcript,speaker,split]",
+        "path": "CSV or JSON Lines: image,sound,label[,transcript,speaker,split]",
     }  # fmt: skip
     for source, arguments in takes.items():
         sub = sources.add_parser(source, parents=[common])
         for argument in arguments:
             name = argument.rstrip("!")
-            if name == "table":
+            if name == "path":
                 sub.add_argument(name, type=Path, help=helps[name])
             else:
                 sub.add_argument(f"--{name}", type=Path, required="!" in argument, help=helps[name])

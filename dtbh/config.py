@@ -64,8 +64,8 @@ class SoundFeatures(Settings):
 class SoundAugmentation(Settings):
     """What may happen to a sound in training; ranges are (lowest, highest), drawn evenly."""
 
-    probability: float = Field(0.8, ge=0, le=1, description="of each of the four changes to the waveform")
-    noise_db: Range = Field((5.0, 40.0), description="signal-to-noise ratio; the noise is white to pink")
+    probability: float = Field(0.5, ge=0, le=1, description="of each of the four changes to the waveform")
+    noise_db: Range = Field((15.0, 40.0), description="signal-to-noise ratio; the noise is white to pink")
     gain_db: Range = (-9.0, 6.0)
     speed: Range = Field((0.85, 1.18), description="of tempo and pitch; 1.1 is faster and higher")
     shift_seconds: float = Field(0.2, ge=0, description="most silence added at an end, or most that is cut there")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -71,8 +72,14 @@ class SoundReader:
         return wave if generator is None else augment_sound(wave, generator, settings=s.augmentation, sample_rate=rate)
 
     def collate(self, rows: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Waveforms float [n, samples], zero beyond each length, and lengths int64 [n]."""
-        return pad_batch([row.numpy() for row in rows])
+        """Waveforms float [n, samples], zero beyond each length, and lengths int64 [n].
+
+        The longest is padded to a whole number of half seconds: few different shapes keep the memory that
+        convolutions set aside for each of them small.
+        """
+        step = self.settings.features.sample_rate // 2
+        waveforms, lengths = pad_batch(rows)
+        return F.pad(waveforms, (0, -waveforms.shape[1] % step)), lengths
 
 
 class StoredReader:
