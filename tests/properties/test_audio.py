@@ -13,8 +13,6 @@ from dtbh.features.audio import SoundFeatures, pad_batch
 MODULES = {
     kind: SoundFeatures(**config.SoundFeatures(kind=kind, shift_ms=10).model_dump()) for kind in ("mfcc", "logmel")
 }
-    kind: SoundFeatures(**config.SoundFeatures(kind=kind, shift_ms=10).model_dump()) for kind in ("mfcc", "logmel")
-}
 clips = st.builds(
     lambda samples, seed, level: level * np.random.default_rng(seed).standard_normal(samples).astype(np.float32),
     st.integers(1, 6000),
