@@ -141,6 +141,7 @@ class Encoders(Settings):
 
     bits: int = Field(64, ge=4, le=1024, description="length of a code")
     feature_dim: int = Field(512, ge=8, description="width of the deep features; our choice")
+    normalize_features: bool = Field(True, description="batch-normalise the deep features; our choice")
     dropout: float = Field(0.2, ge=0, lt=1)
     image: ImageTower = ImageTower()
     sound: SoundTower = SoundTower()

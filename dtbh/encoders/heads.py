@@ -26,21 +26,21 @@ class Encoded(NamedTuple):
 class HashHead(nn.Module):
     """A layer of deep features and a hash layer with tanh.
 
-    The deep features are batch-normalised before their ReLU. Without that, triplets selected among those
-    that still teach pull all codes to one point (the ablation in the README). Weights start Glorot-uniform.
+    Weights start Glorot-uniform.
 
     Args:
         inputs: Width of the backbone's output.
         feature_dim: Width of the deep features.
         bits: Length of the codes.
         dropout: Share of inputs dropped in training.
+        normalize: Batch-normalise the deep features before their ReLU. Without it, triplets selected among
+            those that still teach tend to pull all codes to one point (the ablation in the README).
     """
 
-    def __init__(self, inputs: int, *, feature_dim: int, bits: int, dropout: float) -> None:
+    def __init__(self, inputs: int, *, feature_dim: int, bits: int, dropout: float, normalize: bool) -> None:
         super().__init__()
-        self.features = nn.Sequential(
-            nn.Dropout(dropout), nn.Linear(inputs, feature_dim), nn.BatchNorm1d(feature_dim), nn.ReLU()
-        )
+        norm = nn.BatchNorm1d(feature_dim) if normalize else nn.Identity()
+        self.features = nn.Sequential(nn.Dropout(dropout), nn.Linear(inputs, feature_dim), norm, nn.ReLU())
         self.hash = nn.Sequential(nn.Linear(feature_dim, bits), nn.Tanh())
         glorot_(self)
 

@@ -75,4 +75,6 @@ class TwinEncoder(nn.Module):
 
     def _head(self, inputs: int) -> HashHead:
         s = self.settings
-        return HashHead(inputs, feature_dim=s.feature_dim, bits=s.bits, dropout=s.dropout)
+        return HashHead(
+            inputs, feature_dim=s.feature_dim, bits=s.bits, dropout=s.dropout, normalize=s.normalize_features
+        )

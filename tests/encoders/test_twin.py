@@ -77,7 +77,7 @@ def test_a_frozen_backbone_has_no_gradient_and_keeps_its_statistics() -> None:
 
 
 def test_weights_start_glorot_uniform() -> None:
-    weight = HashHead(200, feature_dim=100, bits=8, dropout=0).features[1].weight
+    weight = HashHead(200, feature_dim=100, bits=8, dropout=0, normalize=True).features[1].weight
     bound = (6 / 300) ** 0.5
     assert weight.abs().max() <= bound
     assert weight.abs().max() > 0.98 * bound
