@@ -68,6 +68,30 @@ def fresh_folder(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def alone(folder: Path, doing: str) -> Iterator[None]:
+    """Keep other processes from doing the same in ``folder`` while the block runs; the lock dies with the process.
+
+    Args:
+        folder: An existing folder.
+        doing: What is being done there, as in ``"speaking"``.
+
+    Raises:
+        DtbhError: Another process is doing it.
+    """
+    import fcntl
+
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DtbhError(f"{folder}: another process is {doing} here; wait until it has ended") from None
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextmanager
 def _explained(path: Path) -> Iterator[None]:
     """An operating system's refusal, as one line that names the path."""
     try:

@@ -23,6 +23,7 @@ from dtbh.data.speaking.clips import FORMATS
 from dtbh.data.speaking.shards import Shard, Utterance, cut, speak_shards
 from dtbh.data.speaking.voices import VOICES, Engine, Voice, check_engine
 from dtbh.errors import ConfigError, DataError
+from dtbh.files import alone
 from dtbh.progress import say, track
 
 RATES = (130, 210)
@@ -189,23 +190,14 @@ def _with_paths(manifest: Manifest, shards: Sequence[Shard], settings: dict[str,
 @contextmanager
 def _alone(data: Path) -> Iterator[Path]:
     """The folder of sounds, locked for this process, and swept of what a killed one left."""
-    import fcntl
-
     read_manifest(data)  # before a folder is made where none belongs
     sounds = (data if data.is_dir() else data.parent) / "sounds"
     sounds.mkdir(exist_ok=True)
-    handle = os.open(sounds, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DataError(f"{sounds}: another process is speaking here; wait until it has ended") from None
+    with alone(sounds, "speaking"):
         for left in sounds.glob(".*"):
             if _SHARD.match(left.name, 1):
                 shutil.rmtree(left, ignore_errors=True)
         yield sounds
-    finally:
-        os.close(handle)
 
 
 def _clear(sounds: Path, *, keep: set[str]) -> None:

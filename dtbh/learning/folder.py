@@ -93,15 +93,13 @@ class RunFolder(pl.Callback):
             say(f"  {constant:.0f} bits never change")
 
 
-def open_run(path: Path, config: Config, data: Manifest) -> bool:
-    """Make a run folder, or take up an unfinished one; returns whether training is still to be done.
+def left_to_do(path: Path, config: Config, data: Manifest) -> bool:
+    """Whether a run folder wants training: it is new, or holds an unfinished run of the same config and data.
 
     Raises:
         RunError: The folder holds a run of another configuration or other data, or something else.
     """
     if not path.exists() or not any(path.iterdir()):
-        write_config(config, path / CONFIG)
-        _write_run(path, data, {"finished": False})
         return True
     if not (path / RUN).is_file():
         raise RunError(f"{path}: is not empty and holds no run; choose another --out")
@@ -115,6 +113,12 @@ def open_run(path: Path, config: Config, data: Manifest) -> bool:
     if run["manifest"] != data.fingerprint:
         raise RunError(f"{path}: holds a run on other data than {data.root}; choose another --out")
     return not run["finished"]
+
+
+def begin_run(path: Path, config: Config, data: Manifest) -> None:
+    """Write what a run starts from."""
+    write_config(config, path / CONFIG)
+    _write_run(path, data, {"finished": False})
 
 
 def close_run(path: Path, data: Manifest, callback: RunFolder) -> None:

@@ -23,8 +23,9 @@ from dtbh.device import resolve_device
 from dtbh.encoders.frozen import reader_for
 from dtbh.encoders.twin import TwinEncoder
 from dtbh.errors import DataError
+from dtbh.files import alone
 from dtbh.learning.checkpoint import SafetensorsIO
-from dtbh.learning.folder import RESUME, RunFolder, close_run, open_run
+from dtbh.learning.folder import RESUME, RunFolder, begin_run, close_run, left_to_do
 from dtbh.learning.module import Side, Sides, TwinTraining
 from dtbh.progress import say, shown
 
@@ -47,9 +48,21 @@ def train(config: Config, data: str | Path, out: str | Path) -> Path:
     out = Path(out)
     manifest = read_manifest(data)
     split = split_for(manifest, config)
-    if not open_run(out, config, manifest):
+    if not left_to_do(out, config, manifest):
         say(f"{out}: already trained with these settings")
         return out
+    out.mkdir(parents=True, exist_ok=True)
+    with alone(out, "training"):
+        try:
+            _train(config, manifest, split, out)
+        finally:
+            if not any(out.iterdir()):
+                out.rmdir()
+    return out
+
+
+def _train(config: Config, manifest: Manifest, split: Manifest, out: Path) -> None:
+    """Train into a run folder that is new or unfinished."""
     device = resolve_device(config.training.device)
     pl.seed_everything(config.seed, verbose=False)
     twin = TwinEncoder(config.encoders)
@@ -57,13 +70,20 @@ def train(config: Config, data: str | Path, out: str | Path) -> Path:
     with warnings.catch_warnings():
         _hush()
         module = TwinTraining(
-            twin, config, train=_sides(split, "train", twin, device), val=_sides(split, "val", twin, device),
-            classes=split.labels, workers=_workers(config.training.workers),
-        )  # fmt: skip
+            twin,
+            config,
+            train=_sides(split, "train", twin, device),
+            val=_sides(split, "val", twin, device),
+            classes=split.labels,
+            workers=_workers(config.training.workers),
+        )
+        begin_run(out, config, manifest)
         resume = out / RESUME
-        _trainer(config, out, folder, device).fit(module, ckpt_path=resume if resume.is_file() else None)
+        try:
+            _trainer(config, out, folder, device).fit(module, ckpt_path=resume if resume.is_file() else None)
+        except SystemExit:  # what Lightning makes of Ctrl-C
+            raise KeyboardInterrupt from None
     close_run(out, manifest, folder)
-    return out
 
 
 def split_for(manifest: Manifest, config: Config) -> Manifest:

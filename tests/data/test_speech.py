@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from dtbh.data import shards
+from dtbh.data.speaking import shards
 from dtbh.data.manifest import NAME, Item, Manifest, read_manifest, write_manifest
 from dtbh.data.speaking.clips import PEAK, SAMPLE_RATE, finish, pack
 from dtbh.data.speaking.shards import SHARD_SIZE, cut
@@ -203,7 +203,7 @@ def test_a_second_process_is_refused(tmp_path: Path) -> None:
     handle = os.open(data / "sounds", os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        with pytest.raises(DataError, match="another process is speaking here"):
+        with pytest.raises(DtbhError, match="another process is speaking here"):
             speak(data, engine=sine, voices=["low"], workers=1)
     finally:
         os.close(handle)
@@ -212,7 +212,7 @@ def test_a_second_process_is_refused(tmp_path: Path) -> None:
 
 SCRIPT = """
 import resource, sys
-from dtbh.data import shards
+from dtbh.data.speaking import shards
 from dtbh.data.speech import speak
 from tests.data.test_speech import sine
 if __name__ == "__main__":

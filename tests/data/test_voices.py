@@ -14,7 +14,7 @@ from tests.data.test_speech import clips, folder, sentences
 
 
 def test_missing_programs_and_packages(monkeypatch: pytest.MonkeyPatch) -> None:
-    from dtbh.data import voices
+    from dtbh.data.speaking import voices
 
     voices._program.cache_clear()
     monkeypatch.setattr(shutil, "which", lambda _: None)

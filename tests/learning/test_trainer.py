@@ -14,7 +14,8 @@ from safetensors.torch import load_file
 
 import dtbh
 from dtbh.config import Config, read_config, write_config
-from dtbh.errors import DataError, RunError
+from dtbh.errors import DataError, DtbhError, RunError
+from dtbh.files import alone
 from dtbh.learning.trainer import train
 
 
@@ -92,6 +93,36 @@ def test_killed_and_resumed_gives_the_same_numbers(
         del mine["seconds"], whole["seconds"]
         assert mine == whole
     assert dtbh.load(run).fingerprint == dtbh.load(tiny_run).fingerprint
+
+
+def test_interrupted_ends_with_130_and_goes_on_later(tiny_config: Config, tiny_data: Path, tmp_path: Path) -> None:
+    """A real Ctrl-C: one line, exit code 130, and the same command finishes the work."""
+    config, run = write_config(tiny_config, tmp_path / "c.yaml"), tmp_path / "run"
+    command = [sys.executable, "-m", "dtbh.cli", "train", str(config), "--data", str(tiny_data), "--out", str(run)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    while not (run / "resume.safetensors").exists():
+        assert process.poll() is None, "ended before its first epoch"
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate()[1]
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    assert said.splitlines()[-1] == "dtbh: interrupted"
+    train(tiny_config, tiny_data, run)
+    assert json.loads((run / "run.json").read_text())["finished"]
+
+
+def test_two_trainings_in_one_folder_are_kept_apart(tiny_config: Config, tiny_data: Path, tmp_path: Path) -> None:
+    with alone(tmp_path, "training"), pytest.raises(DtbhError, match="another process is training here"):
+        train(tiny_config, tiny_data, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_config_that_cannot_be_built_leaves_no_folder(tiny_config: Config, tiny_data: Path, tmp_path: Path) -> None:
+    image = tiny_config.encoders.image.model_copy(update={"backbone": "nonet"})
+    with pytest.raises(DtbhError, match="no backbone 'nonet'"):
+        train(changed(tiny_config, encoders={"image": image}), tiny_data, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_two_devices_share_each_batch(tiny_config: Config, tiny_data: Path, tmp_path: Path) -> None:
