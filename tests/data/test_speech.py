@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from dtbh.data.speaking import shards
 from dtbh.data.manifest import NAME, Item, Manifest, read_manifest, write_manifest
+from dtbh.data.speaking import shards
 from dtbh.data.speaking.clips import PEAK, SAMPLE_RATE, finish, pack
 from dtbh.data.speaking.shards import SHARD_SIZE, cut
 from dtbh.data.speaking.voices import Samples, Voice
