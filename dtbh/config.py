@@ -64,7 +64,7 @@ class SoundFeatures(Settings):
 class SoundAugmentation(Settings):
     """What may happen to a sound in training; ranges are (lowest, highest), drawn evenly."""
 
-    probability: float = Field(0.5, ge=0, le=1, description="of each of the four changes to the waveform")
+    probability: float = Field(0.3, ge=0, le=1, description="of each of the four changes to the waveform")
     noise_db: Range = Field((15.0, 40.0), description="signal-to-noise ratio; the noise is white to pink")
     gain_db: Range = (-9.0, 6.0)
     speed: Range = Field((0.85, 1.18), description="of tempo and pitch; 1.1 is faster and higher")
@@ -130,7 +130,7 @@ class SoundTower(Settings):
 
     features: SoundFeatures = SoundFeatures()
     max_seconds: float = Field(8.0, gt=0, description="longer sounds are cut")
-    width: int = Field(192, ge=8, description="channels of the first convolutions; the last have twice as many")
+    width: int = Field(128, ge=8, description="channels of the first convolutions; the last have twice as many")
     weights: str = Field("none", description="none | a run folder or .safetensors, whose sound backbone is taken")
     frozen: bool = Field(False, description="features are then computed once and cached")
     augmentation: SoundAugmentation = SoundAugmentation()
@@ -169,9 +169,9 @@ class Training(Settings):
     epochs: int = Field(12, ge=1)
     classes: int = Field(16, ge=2, description="classes in a batch (P)")
     per_class: int = Field(8, ge=1, description="sounds, and images, of each class in a batch (M)")
-    learning_rate: float = Field(1e-3, gt=0)
+    learning_rate: float = Field(4e-3, gt=0, description="our choice")
     weight_decay: float = Field(1e-4, ge=0)
-    warmup: float = Field(0.2, ge=0, le=1, description="share of the steps in which the rate rises")
+    warmup: float = Field(0.1, ge=0, le=1, description="share of the steps in which the rate rises")
     clip: float = Field(5.0, gt=0, description="largest gradient norm")
     patience: int = Field(6, ge=1, description="epochs without a better validation mAP before it stops")
     precision: Literal["auto", "32", "bf16", "16"] = Field("auto", description="auto: mixed on a GPU, else 32")
