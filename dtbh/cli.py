@@ -11,9 +11,13 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dtbh import __version__, progress
 from dtbh.errors import ConfigError, DtbhError
+
+if TYPE_CHECKING:
+    from dtbh.data.manifest import Manifest
 
 Arguments = argparse.Namespace
 SKIPPED, MISTAKE, INTERRUPTED = 1, 2, 130
@@ -57,6 +61,8 @@ def prepare(args: Arguments) -> int:
         given = {name: getattr(args, name, None) for name in ("images", "captions", "sounds", "classes", "path")}
         done = run(args.source, args.out, strict=args.strict, **{k: v for k, v in given.items() if v is not None})
         manifest, warnings = done.manifest, done.warnings
+        if not done.changed:
+            progress.say(f"{args.out}: prepared already from the same files; nothing to do")
     for warning in warnings:
         progress.say(f"warning: {warning}")
     print(f"{args.out}: {len(manifest.images)} images, {len(manifest.sounds)} sounds, {len(manifest.labels)} classes")
@@ -64,12 +70,10 @@ def prepare(args: Arguments) -> int:
     return 0
 
 
-def _print_protocols(manifest: object) -> None:
+def _print_protocols(manifest: Manifest) -> None:
     """For each protocol that this data allows: sizes, and what of test stands in training."""
-    from dtbh.data.manifest import Manifest
     from dtbh.data.splits import PROTOCOLS, assign, leakage
 
-    assert isinstance(manifest, Manifest)
     for protocol in PROTOCOLS:
         try:
             split = assign(manifest, protocol)

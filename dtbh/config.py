@@ -150,7 +150,7 @@ class Encoders(Settings):
 class Learning(Settings):
     """Triplet selection and the terms of the objective."""
 
-    objective: Literal["relative_triplet"] = "relative_triplet"
+    objective: str = Field("relative_triplet", description="a name of dtbh.learning.objectives.OBJECTIVES")
     selection: Literal["all", "semi_hard", "hard", "active"] = Field(
         "active", description="'active' is DTBH's: the triplets that still teach"
     )
@@ -158,7 +158,7 @@ class Learning(Settings):
     margin: float = Field(0.25, gt=0, le=2, description="on distances in [0, 1]; our choice")
     features: float = Field(1.0, ge=0, description="weight of the triplet term on deep features")
     codes: float = Field(1.0, ge=0, description="weight of the triplet term on hash-like codes")
-    within: float = Field(0.0, ge=0, description="weight of triplets within a modality, beside the cross ones")
+    within: float = Field(1.0, ge=0, description="weight of triplets within a modality, beside the cross ones")
     quantization: float = Field(0.01, ge=0, description="weight of the approximate L1 regulariser")
     balance: float = Field(0.0, ge=0, description="weight of code balance (the paper's future work)")
 

@@ -1,6 +1,6 @@
 """What each part of the training does: the same few epochs on UCM with one thing changed at a time.
 
-    python examples/ablation.py data/ucm --out runs/ablation [--epochs 4] [--heads]
+    python examples/ablation.py data/ucm --out runs/ablation [--epochs 3] [--heads]
 
 Prints validation mAP only; test is not read. With --heads, instead: freeze both backbones of the first run, and
 train new heads on their stored outputs, timed.
@@ -21,10 +21,10 @@ CHANGES = {
     "no triplets within a modality": ["learning.within=0"],
     "no batch normalisation of deep features": ["encoders.normalize_features=false"],
     "neither": ["learning.within=0", "encoders.normalize_features=false"],
-    "neither, but a warm-up over all triplets": [
+    "neither, warmed up over all triplets": [
         "learning.within=0",
         "encoders.normalize_features=false",
-        "learning.warmup_epochs=2",
+        "learning.warmup_epochs=1",
     ],
     "all triplets instead of selected ones": ["learning.selection=all"],
     "semi-hard triplets": ["learning.selection=semi_hard"],
@@ -40,7 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="a prepared and spoken UCM folder")
     parser.add_argument("--out", type=Path, default=Path("runs/ablation"))
-    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--heads", action="store_true")
     args = parser.parse_args()
     if args.heads:
@@ -49,8 +49,7 @@ def main() -> None:
     print("| variant | sound->image | image->sound | distinct codes, sounds/images |\n|---|---|---|---|", flush=True)
     for name, changes in CHANGES.items():
         run = variant(args.data, args.out, name, [*changes, f"training.epochs={args.epochs}"])
-        *_, last = (run / "metrics.csv").read_text().splitlines()
-        header, *_ = (run / "metrics.csv").read_text().splitlines()
+        header, *_, last = (run / "metrics.csv").read_text().splitlines()
         row = dict(zip(header.split(","), map(float, last.split(",")), strict=True))
         print(
             f"| {name} | {row['val/map_sound_to_image']:.3f} | {row['val/map_image_to_sound']:.3f} "

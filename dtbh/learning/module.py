@@ -24,7 +24,7 @@ from dtbh.encoders.twin import TwinEncoder
 from dtbh.errors import DtbhError
 from dtbh.evaluation.ranking import distance_counts, mean_average_precision
 from dtbh.learning.batches import Batch, PairDataset, PairSampler
-from dtbh.learning.objectives import OBJECTIVES
+from dtbh.learning.objectives import objective
 
 VALIDATION_BATCH = 64
 
@@ -67,6 +67,7 @@ class TwinTraining(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.twin, self.config = twin, config
+        self._objective = objective(config.learning.objective)
         self._train, self._val = train, val
         self._number = {name: number for number, name in enumerate(classes)}
         self._workers = workers
@@ -122,7 +123,7 @@ class TwinTraining(pl.LightningModule):
             labels = self._all(labels)
         learning = self.config.learning
         select = "all" if self.current_epoch < learning.warmup_epochs else learning.selection
-        loss = OBJECTIVES[learning.objective](images, sounds, labels, labels, settings=learning, select=select)
+        loss = self._objective(images, sounds, labels, labels, settings=learning, select=select)
         values = {"train/loss": loss.total.detach(), **{f"train/{name}": v for name, v in loss.terms.items()}}
         self.log_dict(values, on_step=False, on_epoch=True, batch_size=len(labels))
         return loss.total

@@ -6,6 +6,7 @@ A new term is one function and one line in ``OBJECTIVES``.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from dtbh.config import Learning
 from dtbh.encoders.heads import Encoded
+from dtbh.errors import ConfigError
 from dtbh.learning.distances import code_distance, cosine_distance
 from dtbh.learning.selection import SELECTIONS, Triplets
 
@@ -108,3 +110,16 @@ def dtbh_objective(
 
 
 OBJECTIVES: dict[str, Callable[..., Loss]] = {"relative_triplet": dtbh_objective}
+"""Each takes what both towers say, both labels, and ``settings`` and ``select``, as `dtbh_objective` does."""
+
+
+def objective(name: str) -> Callable[..., Loss]:
+    """The objective of a name.
+
+    Raises:
+        ConfigError: No such objective; names the nearest.
+    """
+    if name not in OBJECTIVES:
+        near = difflib.get_close_matches(name, OBJECTIVES, n=1, cutoff=0)[0]
+        raise ConfigError(f"learning.objective: no objective {name!r}; did you mean {near}?")
+    return OBJECTIVES[name]

@@ -5,8 +5,16 @@ import torch
 
 from dtbh.config import Learning
 from dtbh.encoders.heads import Encoded
+from dtbh.errors import ConfigError
 from dtbh.learning.distances import code_distance, cosine_distance
-from dtbh.learning.objectives import OBJECTIVES, approximate_l1, code_balance, dtbh_objective, relative_triplet
+from dtbh.learning.objectives import (
+    OBJECTIVES,
+    approximate_l1,
+    code_balance,
+    dtbh_objective,
+    objective,
+    relative_triplet,
+)
 from dtbh.learning.selection import Triplets, select_active, select_all
 from tests.reference import triplets as reference
 
@@ -114,3 +122,8 @@ def test_selection_that_ignores_the_margin_would_be_noticed() -> None:
     broken = relative_triplet(distances, select_active(distances, rows, columns, margin=0.0), margin=0.25)
     assert right.item() == pytest.approx(0.15)
     assert broken.item() == 0
+
+
+def test_an_unknown_objective_names_the_nearest() -> None:
+    with pytest.raises(ConfigError, match="did you mean relative_triplet"):
+        objective("relativ_triplet")
