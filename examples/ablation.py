@@ -28,10 +28,7 @@ CHANGES = {
     ],
     "all triplets instead of selected ones": ["learning.selection=all"],
     "semi-hard triplets": ["learning.selection=semi_hard"],
-    "hardest triplets": ["learning.selection=hard"],
     "no triplets on deep features": ["learning.features=0"],
-    "no regulariser": ["learning.quantization=0"],
-    "log-mel instead of MFCC": ["encoders.sound.features.kind=logmel"],
 }
 
 
