@@ -56,7 +56,7 @@ class Model:
 
     def __init__(self, twin: TwinEncoder, *, path: Path, config: Config) -> None:
         self.path, self.config = path, config
-        self._device = resolve_device(config.training.device)
+        self._device = resolve_device()  # not the one it was trained on
         self._twin = twin.eval().to(self._device)
         self.fingerprint = _fingerprint(twin)
         """Tells this encoder's codes from any other's: 16 hex digits."""

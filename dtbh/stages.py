@@ -56,14 +56,13 @@ def evaluate(
         The report, and its folder.
 
     Raises:
-        DataError: No such data, nothing in the split, or no labels.
+        DataError: No such data, nothing in the split, captions that were not spoken yet, or no labels.
         RunError: No such run.
     """
     model = load(run)
     manifest, protocol = _manifest_for(model, data)
     chosen = _of_split(manifest, split)
-    items = [item for item in chosen.items if item.modality == "image" or item.path is not None]
-    codes = model.encode([_absolute(manifest, item) for item in items], stored=True).codes
+    codes = model.encode([_absolute(manifest, item) for item in chosen], stored=True).codes
     images, sounds = codes.of("image"), codes.of("sound")
     counts = {name: _counts(_of_split(manifest, name)) for name in SPLITS}
     report = evaluate_codes(
@@ -126,7 +125,7 @@ def _encoded(model: Model, source: str | Path, *, split: str, strict: bool) -> t
     if _is_manifest(source):
         manifest, _ = _manifest_for(model, source)
         chosen = _of_split(manifest, split)
-        items = [_absolute(manifest, item) for item in chosen.items]
+        items = [_absolute(manifest, item) for item in chosen]
     elif split != "all":
         raise DataError(f"{source}: has no splits, only a prepared data folder has; leave --split away")
     else:

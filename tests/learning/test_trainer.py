@@ -97,7 +97,8 @@ def test_killed_and_resumed_gives_the_same_numbers(
 
 def test_interrupted_ends_with_130_and_goes_on_later(tiny_config: Config, tiny_data: Path, tmp_path: Path) -> None:
     """A real Ctrl-C: one line, exit code 130, and the same command finishes the work."""
-    config, run = write_config(tiny_config, tmp_path / "c.yaml"), tmp_path / "run"
+    long = changed(tiny_config, training={"epochs": 40, "patience": 40})
+    config, run = write_config(long, tmp_path / "c.yaml"), tmp_path / "run"
     command = [sys.executable, "-m", "dtbh.cli", "train", str(config), "--data", str(tiny_data), "--out", str(run)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     while not (run / "resume.safetensors").exists():
@@ -108,7 +109,7 @@ def test_interrupted_ends_with_130_and_goes_on_later(tiny_config: Config, tiny_d
     assert process.returncode == 130
     assert "Traceback" not in said
     assert said.splitlines()[-1] == "dtbh: interrupted"
-    train(tiny_config, tiny_data, run)
+    train(long, tiny_data, run)
     assert json.loads((run / "run.json").read_text())["finished"]
 
 
