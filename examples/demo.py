@@ -102,7 +102,7 @@ def draw_results(
             pen.text(place, f"“{hit.item.transcript}”", colour, small)
             voice = f"{hit.item.speaker}, distance {hit.distance}"
             pen.text((width - GAP, place[1]), voice, SOFT, small, anchor="ra")
-    sheet.save(path)
+    sheet.quantize(256).save(path, optimize=True)
     return path
 
 
