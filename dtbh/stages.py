@@ -7,10 +7,11 @@ Comes in: run folders, manifests and media. The stages before stand in their own
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dtbh.codes import HashCodes, write_codes
+from dtbh.codes import HashCodes, read_codes, write_codes
 from dtbh.data.layouts import SOUND_TYPES, image_types, media_files
 from dtbh.data.manifest import SPLITS, Item, Manifest, Modality, read_manifest
 from dtbh.data.splits import leakage
@@ -19,7 +20,7 @@ from dtbh.errors import DataError
 from dtbh.evaluation.protocol import evaluate as evaluate_codes
 from dtbh.evaluation.report import write_report
 from dtbh.evaluation.values import RetrievalReport
-from dtbh.index.archive import create_archive
+from dtbh.index.archive import create_archive, open_archive
 from dtbh.learning.folder import RULE, read_run
 from dtbh.learning.trainer import split_for
 
@@ -82,6 +83,8 @@ def evaluate(
 def encode(run: str | Path, source: str | Path, *, out: str | Path, split: str = "all", strict: bool = False) -> Done:
     """Encode a manifest, a folder of media or a single file, and write the codes.
 
+    Codes of the same items by the same encoder, newer than the media, are left as they are.
+
     Args:
         run: The run folder.
         source: A prepared data folder, any folder with images or sounds, or a file.
@@ -89,13 +92,26 @@ def encode(run: str | Path, source: str | Path, *, out: str | Path, split: str =
         split: Of a manifest, the split to take.
         strict: Stop at the first file that can't be read, instead of leaving it out.
     """
-    codes, failures = _encoded(load(run), source, split=split, strict=strict)
+    model, out = load(run), Path(out)
+    items = _items_of(model, source, split)
+    if (out / "meta.json").is_file():
+        old = read_codes(out)
+        if old.encoder == model.fingerprint and _unchanged(items, old.items, out / "meta.json"):
+            return Done(out, len(old), ())
+    codes, failures = _encoded(model, source, items, strict=strict)
     return Done(write_codes(codes, out), len(codes), failures)
 
 
 def index(run: str | Path, source: str | Path, *, out: str | Path, split: str = "all", strict: bool = False) -> Done:
-    """Encode as ``encode`` does, and make a searchable archive of it."""
-    codes, failures = _encoded(load(run), source, split=split, strict=strict)
+    """Encode as ``encode`` does, and make a searchable archive of it; one that is up to date is left as it is."""
+    model, out = load(run), Path(out)
+    items = _items_of(model, source, split)
+    if (out / "archive.json").is_file():
+        old = open_archive(out)
+        stored = old.items(range(len(old)))
+        if old.encoder == model.fingerprint and _unchanged(items, stored, out / "archive.json"):
+            return Done(out, len(old), ())
+    codes, failures = _encoded(model, source, items, strict=strict)
     return Done(create_archive(out, codes, model=run).path, len(codes), failures)
 
 
@@ -120,17 +136,30 @@ def items_at(source: Path) -> list[Item]:
     return items
 
 
-def _encoded(model: Model, source: str | Path, *, split: str, strict: bool) -> tuple[HashCodes, tuple[str, ...]]:
+def _items_of(model: Model, source: str | Path, split: str) -> list[Item]:
+    """The items of a source, with absolute paths."""
     source = Path(source)
     if _is_manifest(source):
         manifest, _ = _manifest_for(model, source)
-        chosen = _of_split(manifest, split)
-        items = [_absolute(manifest, item) for item in chosen]
-    elif split != "all":
+        return [_absolute(manifest, item) for item in _of_split(manifest, split)]
+    if split != "all":
         raise DataError(f"{source}: has no splits, only a prepared data folder has; leave --split away")
-    else:
-        items = items_at(source)
-    encoding = model.encode(items, skip=not strict, stored=False)
+    return items_at(source)
+
+
+def _unchanged(items: Sequence[Item], old: Sequence[Item], written: Path) -> bool:
+    """Whether a file stands for these very items, and none of their media is newer."""
+    if list(items) != list(old):
+        return False
+    when = written.stat().st_mtime_ns
+    return all(file.is_file() and file.stat().st_mtime_ns < when for file in (Path(str(i.path)) for i in items))
+
+
+def _encoded(
+    model: Model, source: str | Path, items: Sequence[Item], *, strict: bool
+) -> tuple[HashCodes, tuple[str, ...]]:
+    """Codes of the items that can be read, and why the others can't."""
+    encoding = model.encode(items, skip=not strict)
     if not len(encoding.codes):
         raise DataError(f"{source}: none of {len(items)} files could be read", encoding.failures[:20])
     return encoding.codes, encoding.failures

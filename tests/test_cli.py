@@ -101,6 +101,25 @@ def test_encode_writes_codes_that_read_back(tiny_run: Path, tiny_data: Path, tmp
     assert np.array_equal(codes.words, again.words)
 
 
+def test_what_is_up_to_date_is_left_alone_and_what_is_not_is_done_again(
+    tiny_run: Path, tiny_data: Path, tmp_path: Path
+) -> None:
+    images = shutil.copytree(tiny_data / "images", tmp_path / "images")
+    for command, name in (("encode", "codes.npy"), ("index", "codes.bin")):
+        out = tmp_path / command
+        again = [command, str(tiny_run), str(images), "--out", str(out)]
+        assert main(again) == 0
+        first_written = (out / name).stat().st_ino
+        assert main(again) == 0
+        assert (out / name).stat().st_ino == first_written
+        (images / "red3.png").touch()
+        assert main(again) == 0
+        assert (out / name).stat().st_ino != first_written
+        shutil.copy(images / "red3.png", images / f"{command}.png")
+        assert main(again) == 0
+    assert len(dtbh.open_archive(tmp_path / "index")) == 38
+
+
 def test_a_code_does_not_depend_on_its_batch(tiny_run: Path, tiny_data: Path) -> None:
     model, manifest = dtbh.load(tiny_run), read_manifest(tiny_data)
     paths = [manifest.file(item) for item in manifest.sounds[:9]]

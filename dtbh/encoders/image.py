@@ -140,11 +140,11 @@ def _timm(name: str, pretrained: bool) -> ImageBackbone:
     except ImportError:
         raise MissingExtraError("timm", "timm", f"backbone timm/{name}") from None
     if not timm.is_model(name):
-        near = timm.list_models(f"*{name[:6]}*")[:3]
-        raise ConfigError(f"encoders.image.backbone: timm has no model {name!r}; near: {', '.join(near) or 'none'}")
+        near = ", ".join(difflib.get_close_matches(name, timm.list_models(), n=3))
+        raise ConfigError(f"encoders.image.backbone: timm has no model {name!r}; near: {near or 'none'}")
     network = _download(lambda: timm.create_model(name, pretrained=pretrained, num_classes=0), name)
-    data = timm.data.resolve_model_data_config(network)
-    return ImageBackbone(network, int(network.num_features), tuple(data["mean"]), tuple(data["std"]))
+    trained = network.pretrained_cfg
+    return ImageBackbone(network, int(network.num_features), tuple(trained["mean"]), tuple(trained["std"]))
 
 
 def _download(build: Callable[[], Any], name: str) -> Any:

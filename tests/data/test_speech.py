@@ -223,6 +223,11 @@ if __name__ == "__main__":
 """
 
 
+def heed_interrupts() -> None:
+    """What a shell starts in the background ignores SIGINT, and so would its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_goes_on_where_it_was_stopped(tmp_path: Path, how: signal.Signals, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shards, "SHARD_SIZE", 6)
@@ -234,6 +239,7 @@ def test_goes_on_where_it_was_stopped(tmp_path: Path, how: signal.Signals, monke
         [sys.executable, str(script), str(data)],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stderr=subprocess.PIPE,
+        preexec_fn=heed_interrupts,
     ) as process:
         deadline = time.monotonic() + 60
         while not list((data / "sounds").glob("0*")) and time.monotonic() < deadline:

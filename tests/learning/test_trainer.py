@@ -95,12 +95,19 @@ def test_killed_and_resumed_gives_the_same_numbers(
     assert dtbh.load(run).fingerprint == dtbh.load(tiny_run).fingerprint
 
 
+def heed_interrupts() -> None:
+    """What a shell starts in the background ignores SIGINT, and so would its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_interrupted_ends_with_130_and_goes_on_later(tiny_config: Config, tiny_data: Path, tmp_path: Path) -> None:
     """A real Ctrl-C: one line, exit code 130, and the same command finishes the work."""
     long = changed(tiny_config, training={"epochs": 40, "patience": 40})
     config, run = write_config(long, tmp_path / "c.yaml"), tmp_path / "run"
     command = [sys.executable, "-m", "dtbh.cli", "train", str(config), "--data", str(tiny_data), "--out", str(run)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts
+    )
     while not (run / "resume.safetensors").exists():
         assert process.poll() is None, "ended before its first epoch"
         time.sleep(0.01)
@@ -124,6 +131,11 @@ def test_a_config_that_cannot_be_built_leaves_no_folder(tiny_config: Config, tin
     with pytest.raises(DtbhError, match="no backbone 'nonet'"):
         train(changed(tiny_config, encoders={"image": image}), tiny_data, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_mixed_precision_learns_too(tiny_config: Config, tiny_data: Path, tmp_path: Path) -> None:
+    run = train(changed(tiny_config, training={"precision": "bf16"}), tiny_data, tmp_path / "run")
+    assert max(float(row["val/map"]) for row in metrics(run)) > 0.8
 
 
 def test_two_devices_share_each_batch(tiny_config: Config, tiny_data: Path, tmp_path: Path) -> None:
