@@ -149,17 +149,17 @@ def _left_out(done: str, failures: Sequence[str]) -> int:
 def search(args: Arguments) -> int:
     """Search an archive with a sound or an image."""
     from dtbh.index.archive import open_archive
-    from dtbh.search import encode_query, render_table
+    from dtbh.search import encode_query, query_file, render_table
 
     archive = open_archive(args.archive)
+    where = dict(_pair(text) for text in args.where)
     run = args.model or archive.model
     if run is None:
         raise ConfigError(f"{args.archive}: does not say which run made it; give --model RUN")
     from dtbh.encode import load
 
-    query = encode_query(load(run), sound=args.sound, image=args.image)
-    where = dict(_pair(text) for text in args.where)
-    result = archive.search(query, args.k, find=args.find, where=where)
+    model, files = load(run), {"sound": args.sound, "image": args.image}
+    result = query_file(archive, model, **files, k=args.k, find=args.find, where=where)
     print(json.dumps(result.to_dict(), indent=2, ensure_ascii=False) if args.json else render_table(result))
     if args.open:
         import tempfile
@@ -168,7 +168,7 @@ def search(args: Arguments) -> int:
         from dtbh.sheet import write_sheet
 
         page = Path(tempfile.mkdtemp(prefix="dtbh-")) / "results.html"
-        write_sheet(result, query, page, hit_words=archive.words[result.rows])
+        write_sheet(result, encode_query(model, **files), page, hit_words=archive.words[result.rows])
         progress.say(f"page: {page}")
         webbrowser.open(page.as_uri())
     return 0

@@ -30,8 +30,8 @@ def say(message: str) -> None:
 
 
 def track(items: Iterable[T], label: str, *, total: int | None = None) -> Iterator[T]:
-    """Go through ``items``, showing how far it is and how long it will take."""
-    if not shown():
+    """Go through ``items``, showing how far it is and how long it will take; a single step shows nothing."""
+    if not shown() or total == 1:
         yield from items
         return
     from rich.console import Console

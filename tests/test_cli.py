@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from safetensors.torch import load_file, save_file
 
 import dtbh
 from dtbh.cli import main
@@ -82,6 +83,28 @@ def test_search_finds_the_other_modality(archive: Path, tiny_data: Path, capsys:
     assert main(["search", str(archive), "--image", str(image), "--where", "label=green", "--json"]) == 0
     hits = json.loads(capsys.readouterr().out)["queries"][0]["hits"]
     assert {(hit["modality"], hit["label"]) for hit in hits} == {("sound", "green")}
+
+
+def test_search_shows_a_page(
+    archive: Path, tiny_data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr("webbrowser.open", shown.append)
+    assert main(["search", str(archive), "--sound", str(first(tiny_data, "sound")), "-k", "4", "--open"]) == 0
+    page = Path(capsys.readouterr().err.split("page: ")[1].strip())
+    assert shown == [page.as_uri()]
+    assert page.read_text().count("<li") == 4
+
+
+def test_an_archive_of_another_run_is_refused_with_both_fingerprints(
+    archive: Path, tiny_run: Path, tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = shutil.copytree(tiny_run, tmp_path / "run")
+    weights = load_file(run / "model.safetensors")
+    save_file({name: tensor + 1 for name, tensor in weights.items()}, run / "model.safetensors")
+    prints = f"{dtbh.open_archive(archive).encoder}.*{dtbh.load(run).fingerprint}"
+    command = ["search", str(archive), "--sound", str(first(tiny_data, "sound")), "--model", str(run)]
+    fails(capsys, command, prints)
 
 
 def test_the_same_from_python(tiny_run: Path, archive: Path, tiny_data: Path) -> None:
