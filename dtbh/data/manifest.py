@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -85,8 +86,7 @@ class Manifest:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        seen: set[str] = set()
-        twice = sorted({item.id for item in self.items if item.id in seen or seen.add(item.id)})  # type: ignore[func-returns-value]
+        twice = sorted(id_ for id_, times in Counter(item.id for item in self.items).items() if times > 1)
         if twice:
             raise DataError(f"{self.root}: {len(twice)} ids stand more than once", [f"id {i}" for i in twice])
 
