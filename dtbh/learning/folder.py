@@ -59,13 +59,16 @@ class RunFolder(pl.Callback):
         """Go on from there."""
         self.rows, self.best = state_dict["rows"], state_dict["best"]
 
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Time the epoch."""
+        self._started = time.monotonic()
+
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the metrics, the best weights so far, and the checkpoint to go on from."""
         assert isinstance(pl_module, TwinTraining)
         values = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        now = time.monotonic()
-        row = {"epoch": float(trainer.current_epoch), **values, "seconds": round(now - self._started, 1)}
-        self._started = now
+        seconds = round(time.monotonic() - self._started, 1)
+        row = {"epoch": float(trainer.current_epoch), **values, "seconds": seconds}
         self.rows.append(row)
         better = values["val/map"] > self.best["map"]
         if better:
