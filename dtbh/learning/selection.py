@@ -39,7 +39,9 @@ class Triplets:
 
 def select_all(distances: Tensor, rows: Tensor, columns: Tensor, *, margin: float, same: bool = False) -> Triplets:
     """Every triplet there is."""
-    return _triplets(_valid(rows, columns, same))
+    return _where(
+        distances, rows, columns, same, lambda violation: torch.ones_like(violation, dtype=torch.bool), margin
+    )
 
 
 def select_active(distances: Tensor, rows: Tensor, columns: Tensor, *, margin: float, same: bool = False) -> Triplets:
@@ -47,15 +49,14 @@ def select_active(distances: Tensor, rows: Tensor, columns: Tensor, *, margin: f
 
     This is how we read the paper's selection strategy (Chen and Lu 2020); its exact rule could not be read.
     """
-    return _triplets(_valid(rows, columns, same) & (_violation(distances, margin) > 0))
+    return _where(distances, rows, columns, same, lambda violation: violation > 0, margin)
 
 
 def select_semi_hard(
     distances: Tensor, rows: Tensor, columns: Tensor, *, margin: float, same: bool = False
 ) -> Triplets:
     """Those whose negative lies behind the positive, but by less than the margin (Schroff et al. 2015)."""
-    violation = _violation(distances, margin)
-    return _triplets(_valid(rows, columns, same) & (violation > 0) & (violation < margin))
+    return _where(distances, rows, columns, same, lambda violation: (violation > 0) & (violation < margin), margin)
 
 
 def select_hard(distances: Tensor, rows: Tensor, columns: Tensor, *, margin: float, same: bool = False) -> Triplets:
@@ -85,16 +86,12 @@ def _pairs(rows: Tensor, columns: Tensor, same: bool) -> tuple[Tensor, Tensor]:
     return positive, ~alike
 
 
-def _valid(rows: Tensor, columns: Tensor, same: bool) -> Tensor:
-    """Boolean [a, c, c]: which (anchor, positive, negative) are triplets at all."""
+def _where(
+    distances: Tensor, rows: Tensor, columns: Tensor, same: bool, wanted: Callable[[Tensor], Tensor], margin: float
+) -> Triplets:
+    """The triplets whose violation d(a, p) - d(a, n) + margin is wanted, looked for among the positive pairs alone."""
     positive, negative = _pairs(rows, columns, same)
-    return positive[:, :, None] & negative[:, None, :]
-
-
-def _violation(distances: Tensor, margin: float) -> Tensor:
-    """Float [a, c, c]: d(a, p) - d(a, n) + margin."""
-    return distances[:, :, None] - distances[:, None, :] + margin
-
-
-def _triplets(mask: Tensor) -> Triplets:
-    return Triplets(*torch.nonzero(mask, as_tuple=True))
+    anchors, positives = torch.nonzero(positive, as_tuple=True)
+    violation = distances[anchors, positives][:, None] - distances[anchors] + margin
+    pairs, negatives = torch.nonzero(wanted(violation) & negative[anchors], as_tuple=True)
+    return Triplets(anchors[pairs], positives[pairs], negatives)
