@@ -124,11 +124,13 @@ def begin_run(path: Path, config: Config, data: Manifest) -> None:
     _write_run(path, data, {"finished": False})
 
 
-def close_run(path: Path, data: Manifest, callback: RunFolder) -> None:
-    """Mark a run as finished."""
-    best = {"best_epoch": int(callback.best["epoch"]) + 1, "best_val_map": callback.best["map"]}
-    seconds = sum(row["seconds"] for row in callback.rows)
-    _write_run(path, data, {"finished": True, **best, "epochs": len(callback.rows), "seconds": round(seconds, 1)})
+def close_run(path: Path, data: Manifest) -> None:
+    """Mark a run as finished, with what its metrics say."""
+    with (path / METRICS).open(encoding="utf-8") as file:
+        rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    best = max(rows, key=lambda row: row["val/map"])
+    done = {"finished": True, "best_epoch": int(best["epoch"]) + 1, "best_val_map": best["val/map"]}
+    _write_run(path, data, {**done, "epochs": len(rows), "seconds": round(sum(row["seconds"] for row in rows), 1)})
     (path / RESUME).unlink(missing_ok=True)
 
 

@@ -83,7 +83,7 @@ def _train(config: Config, manifest: Manifest, split: Manifest, out: Path) -> No
             _trainer(config, out, folder, device).fit(module, ckpt_path=resume if resume.is_file() else None)
         except SystemExit:  # what Lightning makes of Ctrl-C
             raise KeyboardInterrupt from None
-    close_run(out, manifest, folder)
+    close_run(out, manifest)
 
 
 def split_for(manifest: Manifest, config: Config) -> Manifest:

@@ -142,7 +142,10 @@ def test_two_devices_share_each_batch(tiny_config: Config, tiny_data: Path, tmp_
     two = changed(tiny_config, training={"devices": 2, "device": "cpu", "epochs": 4})
     run = train(two, tiny_data, tmp_path / "run")
     assert len(metrics(run)) == 4
-    assert float(metrics(run)[-1]["val/map"]) > 0.5
+    best = max(metrics(run), key=lambda row: float(row["val/map"]))
+    said = json.loads((run / "run.json").read_text())
+    assert said["best_val_map"] == float(best["val/map"]) > 0.5
+    assert said["best_epoch"] == int(float(best["epoch"])) + 1
 
 
 def test_stored_features_train_the_heads_alone(
