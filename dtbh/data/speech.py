@@ -146,7 +146,7 @@ def _check(engine: str | Engine, suffix: str, workers: int | None) -> None:
         raise ConfigError(f"workers: at least 1 is wanted, found {workers}")
     try:
         pickle.dumps(engine)  # how it gets to its process; nothing is written
-    except Exception:
+    except (pickle.PicklingError, AttributeError, TypeError):
         raise ConfigError(
             f"engine: {engine!r} can't be given to another process; define it at the top level of a module"
         ) from None
