@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from dtbh.config import Config, make_config
+from tests.browser import chromium, visit  # noqa: F401  (fixtures for every test)
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
