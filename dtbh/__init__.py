@@ -14,24 +14,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dtbh.codes import HashCodes, read_codes, write_codes
     from dtbh.data.manifest import Item, Manifest, read_manifest
-    from dtbh.encode import Model, load
     from dtbh.errors import DtbhError
     from dtbh.index.archive import Archive, create_archive, open_archive
     from dtbh.index.result import Hit, SearchResult
+    from dtbh.model import Encoder, load
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Archive": "index.archive",
     "DtbhError": "errors",
+    "Encoder": "model",
     "HashCodes": "codes",
     "Hit": "index.result",
     "Item": "data.manifest",
     "Manifest": "data.manifest",
-    "Model": "encode",
     "SearchResult": "index.result",
     "create_archive": "index.archive",
-    "load": "encode",
+    "load": "model",
     "open_archive": "index.archive",
     "read_codes": "codes",
     "read_manifest": "data.manifest",
@@ -40,11 +40,11 @@ _HOMES = {
 __all__ = [
     "Archive",
     "DtbhError",
+    "Encoder",
     "HashCodes",
     "Hit",
     "Item",
     "Manifest",
-    "Model",
     "SearchResult",
     "__version__",
     "create_archive",

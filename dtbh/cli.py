@@ -156,7 +156,7 @@ def search(args: Arguments) -> int:
     run = args.model or archive.model
     if run is None:
         raise ConfigError(f"{args.archive}: does not say which run made it; give --model RUN")
-    from dtbh.encode import load
+    from dtbh.model import load
 
     model, files = load(run), {"sound": args.sound, "image": args.image}
     result = query_file(archive, model, **files, k=args.k, find=args.find, where=where)

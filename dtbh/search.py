@@ -8,31 +8,17 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
 from dtbh.codes import HashCodes
 from dtbh.errors import CodesError, ConfigError, DataError
 from dtbh.index.archive import Archive, Find
 from dtbh.index.result import Hit, SearchResult
+from dtbh.model import Encoder
 
 WIDTH = 80
 
 
-class QueryModel(Protocol):
-    """What search asks of a model."""
-
-    @property
-    def fingerprint(self) -> str:
-        """Fingerprint of the encoder; codes carry it."""
-
-    def encode_sounds(self, paths: Sequence[str | Path], /) -> HashCodes:
-        """The codes of sound files, in order."""
-
-    def encode_images(self, paths: Sequence[str | Path], /) -> HashCodes:
-        """The codes of image files, in order."""
-
-
-def encode_query(model: QueryModel, *, sound: str | Path | None = None, image: str | Path | None = None) -> HashCodes:
+def encode_query(model: Encoder, *, sound: str | Path | None = None, image: str | Path | None = None) -> HashCodes:
     """The code of one query file, a sound or an image.
 
     Raises:
@@ -50,7 +36,7 @@ def encode_query(model: QueryModel, *, sound: str | Path | None = None, image: s
 
 def query_file(
     archive: Archive,
-    model: QueryModel,
+    model: Encoder,
     *,
     sound: str | Path | None = None,
     image: str | Path | None = None,

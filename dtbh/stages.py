@@ -14,15 +14,14 @@ from pathlib import Path
 from dtbh.codes import HashCodes, read_codes, write_codes
 from dtbh.data.layouts import SOUND_TYPES, image_types, media_files
 from dtbh.data.manifest import SPLITS, Item, Manifest, Modality, read_manifest
-from dtbh.data.splits import leakage
-from dtbh.encode import Model, load
+from dtbh.data.splits import leakage, split_for
 from dtbh.errors import DataError
 from dtbh.evaluation.protocol import evaluate as evaluate_codes
 from dtbh.evaluation.report import write_report
 from dtbh.evaluation.values import RetrievalReport
 from dtbh.index.archive import create_archive, open_archive
-from dtbh.learning.folder import RULE, read_run
-from dtbh.learning.trainer import split_for
+from dtbh.model import Encoder, load
+from dtbh.runs import RULE, read_run
 
 
 @dataclass(frozen=True)
@@ -136,7 +135,7 @@ def items_at(source: Path) -> list[Item]:
     return items
 
 
-def _items_of(model: Model, source: str | Path, split: str) -> list[Item]:
+def _items_of(model: Encoder, source: str | Path, split: str) -> list[Item]:
     """The items of a source, with absolute paths."""
     source = Path(source)
     if _is_manifest(source):
@@ -156,7 +155,7 @@ def _unchanged(items: Sequence[Item], old: Sequence[Item], written: Path) -> boo
 
 
 def _encoded(
-    model: Model, source: str | Path, items: Sequence[Item], *, strict: bool
+    model: Encoder, source: str | Path, items: Sequence[Item], *, strict: bool
 ) -> tuple[HashCodes, tuple[str, ...]]:
     """Codes of the items that can be read, and why the others can't."""
     encoding = model.encode(items, skip=not strict)
@@ -169,7 +168,7 @@ def _is_manifest(source: Path) -> bool:
     return source.suffix == ".jsonl" or (source / "manifest.jsonl").is_file()
 
 
-def _manifest_for(model: Model, data: str | Path | None) -> tuple[Manifest, str]:
+def _manifest_for(model: Encoder, data: str | Path | None) -> tuple[Manifest, str]:
     """A manifest with splits, and the protocol's name: the run's own protocol on its own data."""
     run = read_run(model.path)
     manifest = read_manifest(model.path / run["data"] if data is None else data)

@@ -14,9 +14,10 @@ import dtbh
 from dtbh.config import read_config
 from dtbh.data.manifest import read_manifest
 from dtbh.data.speech import speak
+from dtbh.data.splits import split_for
 from dtbh.data.synthetic import draw
 from dtbh.evaluation.protocol import describe
-from dtbh.learning.trainer import split_for, train
+from dtbh.learning.trainer import train
 from dtbh.search import render_table
 from dtbh.stages import evaluate, index
 

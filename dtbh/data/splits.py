@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from dtbh.config import Config
 from dtbh.data.manifest import Item, Manifest, Split
 from dtbh.errors import ConfigError, DataError
 
@@ -109,6 +110,16 @@ def assign(manifest: Manifest, protocol: str, *, seed: int = 0, test: float = 0.
         return own if all(known.get(keys[name] or "") == own for name, known in parts) else None
 
     return manifest.replaced(replace(item, split=side(item)) for item in manifest)
+
+
+def split_for(manifest: Manifest, config: Config) -> Manifest:
+    """The manifest with the splits of the config's protocol.
+
+    Raises:
+        DataError: The protocol can't be had on this data.
+    """
+    protocol = config.data
+    return assign(manifest, protocol.protocol, seed=protocol.seed, test=protocol.test, val=protocol.val)
 
 
 def leakage(manifest: Manifest) -> Leakage:

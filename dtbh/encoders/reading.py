@@ -17,9 +17,10 @@ from torch.utils.data import Dataset
 
 from dtbh.config import ImageTower, SoundTower
 from dtbh.errors import DtbhError
-from dtbh.features.audio import load_sound, pad_batch
+from dtbh.features.audio import pad_batch
 from dtbh.features.augment import augment_image, augment_sound
 from dtbh.features.image import load_image
+from dtbh.media.sound import load_sound
 
 
 class Reader(Protocol):

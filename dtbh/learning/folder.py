@@ -25,16 +25,7 @@ from dtbh.files import write_file, write_text
 from dtbh.learning.checkpoint import portable
 from dtbh.learning.module import TwinTraining
 from dtbh.progress import say
-
-CONFIG, RUN, MODEL, METRICS, RESUME = (
-    "config.yaml",
-    "run.json",
-    "model.safetensors",
-    "metrics.csv",
-    "resume.safetensors",
-)
-VERSION = 1
-RULE = "the epoch with the best validation mAP, mean of both directions"
+from dtbh.runs import CONFIG, METRICS, MODEL, RESUME, RULE, RUN, VERSION, read_run
 
 
 class RunFolder(pl.Callback):
@@ -132,26 +123,6 @@ def close_run(path: Path, data: Manifest) -> None:
     done = {"finished": True, "best_epoch": int(best["epoch"]) + 1, "best_val_map": best["val/map"]}
     _write_run(path, data, {**done, "epochs": len(rows), "seconds": round(sum(row["seconds"] for row in rows), 1)})
     (path / RESUME).unlink(missing_ok=True)
-
-
-def read_run(path: Path) -> dict[str, Any]:
-    """What ``run.json`` says.
-
-    Raises:
-        RunError: No run here, or one of another version.
-    """
-    try:
-        run: dict[str, Any] = json.loads((path / RUN).read_text(encoding="utf-8"))
-        version = run["version"]
-    except OSError:
-        raise RunError(
-            f"{path}: no run here (no {RUN}); make one with: dtbh train CONFIG --data DATA --out {path}"
-        ) from None
-    except (ValueError, KeyError, TypeError):
-        raise RunError(f"{path / RUN}: damaged; train again into another folder") from None
-    if version != VERSION:
-        raise RunError(f"{path / RUN}: version {version}, this dtbh reads {VERSION}; train again")
-    return run
 
 
 def _write_run(path: Path, data: Manifest, more: Mapping[str, Any]) -> None:

@@ -18,16 +18,17 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from dtbh.config import Config
 from dtbh.data.manifest import Item, Manifest, read_manifest
-from dtbh.data.splits import assign
+from dtbh.data.splits import split_for
 from dtbh.device import resolve_device
 from dtbh.encoders.frozen import reader_for
 from dtbh.encoders.twin import TwinEncoder
 from dtbh.errors import DataError
 from dtbh.files import alone
 from dtbh.learning.checkpoint import SafetensorsIO
-from dtbh.learning.folder import RESUME, RunFolder, begin_run, close_run, left_to_do
+from dtbh.learning.folder import RunFolder, begin_run, close_run, left_to_do
 from dtbh.learning.module import Side, Sides, TwinTraining
 from dtbh.progress import say, shown
+from dtbh.runs import RESUME
 
 
 def train(config: Config, data: str | Path, out: str | Path) -> Path:
@@ -84,16 +85,6 @@ def _train(config: Config, manifest: Manifest, split: Manifest, out: Path) -> No
         except SystemExit:  # what Lightning makes of Ctrl-C
             raise KeyboardInterrupt from None
     close_run(out, manifest)
-
-
-def split_for(manifest: Manifest, config: Config) -> Manifest:
-    """The manifest with the splits of the config's protocol.
-
-    Raises:
-        DataError: The protocol can't be had on this data.
-    """
-    protocol = config.data
-    return assign(manifest, protocol.protocol, seed=protocol.seed, test=protocol.test, val=protocol.val)
 
 
 def _sides(manifest: Manifest, split: str, twin: TwinEncoder, device: torch.device) -> Sides:

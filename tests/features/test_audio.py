@@ -11,7 +11,8 @@ import torch
 
 from dtbh import config
 from dtbh.errors import ConfigError, MediaError
-from dtbh.features.audio import SoundFeatures, load_sound, pad_batch
+from dtbh.features.audio import SoundFeatures, pad_batch
+from dtbh.media.sound import load_sound
 from tests.reference import audio as reference
 
 DEFAULTS = {**config.SoundFeatures().model_dump(), "shift_ms": 10.0}

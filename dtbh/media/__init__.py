@@ -1,0 +1,1 @@
+"""Media files to arrays: what every encoder reads, with torch or without."""

@@ -1,0 +1,99 @@
+"""Image files to pixels of one size, without torch.
+
+Comes in: image files of any mode that Pillow reads. Goes out: RGB, uint8 [3, size, size].
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from dtbh.errors import MediaError
+
+Pixels = npt.NDArray[np.uint8]
+
+
+def load_pixels(path: Path | str, size: int) -> Pixels:
+    """Read an image file as RGB of ``size`` x ``size`` pixels.
+
+    Turned upright where EXIF says how; transparent pixels stand over black; 16-bit grey is scaled to 8 bits.
+    The shorter side is brought to ``size`` by antialiased bicubic interpolation, keeping the aspect, and
+    the middle of the longer side is kept (aerial tiles are square and lose nothing).
+
+    Args:
+        path: Any file Pillow reads: JPEG, PNG, TIFF, WebP, BMP and others. Of several pages, the first.
+        size: Of the result, in pixels, at least 1.
+
+    Returns:
+        uint8 [3, size, size], channels red, green, blue.
+
+    Raises:
+        MediaError: The file is missing, empty, cut short, no image or too large to be one.
+    """
+    path = Path(path)
+    _check_file(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # oddities in metadata are no reason to refuse a picture
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                image.load()
+                picture = _to_rgb(ImageOps.exif_transpose(image))
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+        raise MediaError(
+            f"{path}: over {Image.MAX_IMAGE_PIXELS} pixels, at most so many wanted; cut it into tiles"
+        ) from None
+    except UnidentifiedImageError:
+        raise MediaError(f"{path}: not an image that can be read; convert it to PNG or JPEG") from None
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise MediaError(f"{path}: a damaged or cut short image ({reason}); copy it again or leave it out") from None
+    if 0 in picture.size:
+        raise MediaError(f"{path}: {picture.width} x {picture.height} pixels, at least 1 x 1 wanted; leave it out")
+    return _resized(picture, size)
+
+
+def _check_file(path: Path) -> None:
+    """Refuse what is no file or has nothing in it."""
+    if path.is_dir():
+        raise MediaError(f"{path}: a folder, an image file wanted; give the files in it")
+    if not path.is_file():
+        raise MediaError(f"{path}: no such file; check the path, or run dtbh prepare again")
+    if path.stat().st_size == 0:
+        raise MediaError(f"{path}: an empty file (0 bytes), an image wanted; copy it again or leave it out")
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """Eight-bit RGB from any mode."""
+    if image.mode.startswith("I;16"):
+        image = Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
+    elif image.mode in ("I", "F"):
+        image = Image.fromarray(_eight_bits(np.asarray(image, dtype=np.float64)))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image).convert("RGB")
+    return image.convert("RGB")
+
+
+def _eight_bits(
+    grey: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
+) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    """Grey of 32 bits to 8 by the narrowest usual range that holds it: up to 1 (floats), 255, 65535, or its own."""
+    grey = np.nan_to_num(grey, nan=0.0, posinf=0.0, neginf=0.0).clip(min=0)
+    top = float(grey.max(initial=0.0))
+    full = next((limit for limit in (1.0, 255.0, 65535.0) if top <= limit), top)
+    return (grey * (255 / full)).round().astype(np.uint8)
+
+
+def _resized(picture: Image.Image, size: int) -> Pixels:
+    """The middle square of the picture at ``size`` x ``size``, in one interpolation."""
+    side = min(picture.size)
+    left, top = (picture.width - side) / 2, (picture.height - side) / 2
+    if picture.size != (size, size):
+        box = (left, top, left + side, top + side)
+        picture = picture.resize((size, size), Image.Resampling.BICUBIC, box=box)
+    return np.ascontiguousarray(np.asarray(picture).transpose(2, 0, 1))

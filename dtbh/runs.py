@@ -1,0 +1,42 @@
+"""What the files of a run are called, and what ``run.json`` says; ``learning.folder`` writes them.
+
+Comes in: a run folder, or a model exported from one, which carries the run's ``config.yaml`` and ``run.json``.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from dtbh.errors import RunError
+
+CONFIG, RUN, MODEL, METRICS, RESUME = (
+    "config.yaml",
+    "run.json",
+    "model.safetensors",
+    "metrics.csv",
+    "resume.safetensors",
+)
+VERSION = 1
+RULE = "the epoch with the best validation mAP, mean of both directions"
+
+
+def read_run(path: Path) -> dict[str, Any]:
+    """What ``run.json`` says.
+
+    Raises:
+        RunError: No run here, or one of another version.
+    """
+    try:
+        run: dict[str, Any] = json.loads((path / RUN).read_text(encoding="utf-8"))
+        version = run["version"]
+    except OSError:
+        raise RunError(
+            f"{path}: no run here (no {RUN}); make one with: dtbh train CONFIG --data DATA --out {path}"
+        ) from None
+    except (ValueError, KeyError, TypeError):
+        raise RunError(f"{path / RUN}: damaged; train again into another folder") from None
+    if version != VERSION:
+        raise RunError(f"{path / RUN}: version {version}, this dtbh reads {VERSION}; train again")
+    return run
