@@ -16,7 +16,7 @@ import os
 import sqlite3
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal
@@ -102,10 +102,26 @@ class Archive:
         Raises:
             CodesError: No item has it.
         """
-        found = self._query(f"SELECT row, {', '.join(FIELDS)} FROM items WHERE id = ? AND row < ?", [id, len(self)])
-        if not found:
-            raise CodesError(f"{self.path}: no item has the id {id!r}")
-        return self._item(found[0][1:])
+        return self.codes([id]).items[0]
+
+    def codes(self, ids: Sequence[str]) -> HashCodes:
+        """The codes of these items, in this order: with them an item is itself a query.
+
+        Raises:
+            CodesError: An id that no item has.
+        """
+        rows, items = [], []
+        for id in ids:
+            found = self._query(f"SELECT row, {', '.join(FIELDS)} FROM items WHERE id = ? AND row < ?", [id, len(self)])
+            if not found:
+                raise CodesError(f"{self.path}: no item has the id {id!r}")
+            rows.append(found[0][0])
+            items.append(self._item(found[0][1:]))
+        return HashCodes(self.words[rows], self.bits, self.encoder, tuple(items))
+
+    def counts(self) -> dict[str, int]:
+        """How many items there are of each modality that occurs."""
+        return dict(self._query("SELECT modality, COUNT(*) FROM items WHERE row < ? GROUP BY 1", [len(self)]))
 
     def items(self, rows: Iterable[int]) -> tuple[Item, ...]:
         """The items at these rows, in this order, with absolute paths.

@@ -100,6 +100,21 @@ def test_wrong_rows_and_ids(archive):
         archive.item("nobody")
 
 
+def test_an_item_is_itself_a_query(archive, codes):
+    asked = archive.codes(["i7", "i3", "i7"])
+    np.testing.assert_array_equal(asked.words, codes.words[[7, 3, 7]])
+    assert [item.id for item in asked.items] == ["i7", "i3", "i7"]
+    assert [hits[0].distance for hits in archive.search(asked, k=1, find="any")] == [0, 0, 0]
+    assert archive.codes([]).words.shape == (0, 1)
+    with pytest.raises(CodesError, match="no item has the id 'nobody'"):
+        archive.codes(["i1", "nobody"])
+
+
+def test_counts(archive, tmp_path):
+    assert archive.counts() == {"image": 30, "sound": 30}
+    assert create_archive(tmp_path / "images", make_codes(modalities=("image",))).counts() == {"image": 60}
+
+
 def test_it_moves_with_its_media(archive, tmp_path):
     (tmp_path / "deep").mkdir()
     (tmp_path / "archive").rename(tmp_path / "deep" / "archive")
