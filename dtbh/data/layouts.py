@@ -28,6 +28,7 @@ SOUND_TYPES = frozenset(
      ".w64", ".rf64", ".voc", ".sph", ".nist", ".paf", ".ircam"}
 )  # fmt: skip
 COLUMNS = ("image", "sound", "label", "transcript", "speaker", "split")
+ALMOST = 0.75  # a column this like one of them is taken for a slip
 
 # UC Merced's classes in alphabetical order: UCM-captions numbers its images by them.
 UCM_CLASSES = (
@@ -205,7 +206,8 @@ def table(path: Path) -> list[Item]:
     """A CSV or JSON Lines table: ``image``, ``sound``, ``label``, ``transcript``, ``speaker``, ``split``.
 
     Paths are relative to the table. A row may lack the sound or the image. An image on several rows is one
-    item with several sounds. A row with a transcript and no sound is a caption still to be spoken.
+    item with several sounds. A row with a transcript and no sound is a caption still to be spoken. Further
+    columns are fields of the row's items, as far as the rows of an image agree on them.
 
     Args:
         path: ``.jsonl``, ``.ndjson`` or ``.json`` is read as JSON Lines, anything else as CSV with a header.
@@ -214,12 +216,13 @@ def table(path: Path) -> list[Item]:
         Images, then sounds; ids are the paths as written; a pair is named by its image.
 
     Raises:
-        DataError: Unknown columns (with the nearest name), rows that contradict each other, all at once.
+        DataError: Columns that are nearly one of these, rows that contradict each other, all at once.
     """
     problems: list[str] = []
     images: dict[Path, Item] = {}
     sounds: dict[Path, Item] = {}
     spoken: Counter[str] = Counter()
+    further: dict[str, dict[str, set[str]]] = {}
     empty = True
     for number, row in _table_rows(path, problems):
         empty = False
@@ -231,6 +234,8 @@ def table(path: Path) -> list[Item]:
             image = _row_image(path, row, where, images, problems)
             pair = image.id if image else None
             spoken[pair or ""] += 1
+            for name, value in _further(row).items():
+                further.setdefault(pair or "", {}).setdefault(name, set()).add(value)
             if "sound" in row:
                 _row_sound(path, row, where, pair, sounds, problems)
             elif "transcript" in row and pair:
@@ -242,11 +247,15 @@ def table(path: Path) -> list[Item]:
         problems.append(f"{path}: no rows; wanted a first line with columns and a line for each pair")
     for file in images.keys() & sounds.keys():
         problems.append(f"{path}: {file} stands both as an image and as a sound")
-    return items_or_problems("table", _joined(images.values(), sounds.values()), problems)
+    agreed = {
+        id_: {name: min(said) for name, said in fields.items() if len(said) == 1} for id_, fields in further.items()
+    }
+    described = [replace(image, fields=agreed.get(image.id, {})) for image in images.values()]
+    return items_or_problems("table", _joined(described, sounds.values()), problems)
 
 
 def _table_rows(path: Path, problems: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    """Line number and known fields of each row of a CSV, or JSON Lines (.jsonl, .ndjson, .json), table."""
+    """Line number and what is filled in of each row of a CSV, or JSON Lines (.jsonl, .ndjson, .json), table."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -256,13 +265,15 @@ def _table_rows(path: Path, problems: list[str]) -> Iterator[tuple[int, dict[str
         problems.append(f"{path}: can't be read as UTF-8 text ({error})")
         return
     rows = _json_rows if path.suffix.lower() in {".jsonl", ".ndjson", ".json"} else _csv_rows
-    unknown: set[str] = set()
+    seen: set[str] = set()
     for number, row in rows(path, text, problems):
-        for name in row.keys() - set(COLUMNS) - unknown:
-            nearest = difflib.get_close_matches(name, COLUMNS, 1, 0.0)[0]
+        for name in row.keys() - set(COLUMNS) - seen:
             columns = ", ".join(COLUMNS)
-            problems.append(f"{path}: unknown column {name!r}, the nearest is {nearest!r}; columns are {columns}")
-        unknown |= row.keys()
+            if nearest := difflib.get_close_matches(name.lower(), COLUMNS, 1, ALMOST):
+                problems.append(
+                    f"{path}: unknown column {name!r}, the nearest is {nearest[0]!r}; columns are {columns}"
+                )
+        seen |= row.keys()
         yield number, {name: value.strip() for name, value in row.items() if value and value.strip()}
 
 
@@ -293,7 +304,7 @@ def _json_rows(path: Path, text: str, problems: list[str]) -> Iterator[tuple[int
 
 
 def _row_item(id_: str, modality: Modality, path: Path | None, row: dict[str, str], pair: str | None) -> Item:
-    said = {name: row.get(name) for name in ("transcript", "speaker")} if modality == "sound" else {}
+    sound = modality == "sound"
     return Item(
         id_,
         modality,
@@ -301,8 +312,20 @@ def _row_item(id_: str, modality: Modality, path: Path | None, row: dict[str, st
         row.get("label"),
         pair,
         cast("Split", row.get("split")),
-        **said,
+        speaker=row.get("speaker") if sound else None,
+        transcript=row.get("transcript") if sound else None,
+        fields=_further(row) if sound else {},
     )
+
+
+def _further(row: dict[str, str]) -> dict[str, str]:
+    """What a row says in columns of its own."""
+    return {name: value for name, value in row.items() if name not in COLUMNS and _free(name)}
+
+
+def _free(name: str) -> bool:
+    """Whether an item may have a field of this name."""
+    return name not in Item.__slots__ and "=" not in name
 
 
 def _row_image(

@@ -41,6 +41,10 @@ class Item:
         split: ``"train"``, ``"val"`` or ``"test"`` as the source has it; None where it has none.
         speaker: Who speaks, for sounds.
         transcript: What is said, for sounds.
+        window: For a tile of a scene, its place in ``path`` in pixels: column, row, width, height; the first two
+            from 0, the others from 1.
+        footprint: The corners of what is seen, as (longitude, latitude) in degrees, WGS 84; at least three.
+        fields: What else is known, by name, as in ``{"sensor": "S2"}``; no name is one of the above.
     """
 
     id: str
@@ -51,6 +55,9 @@ class Item:
     split: Split | None = None
     speaker: str | None = None
     transcript: str | None = None
+    window: tuple[int, int, int, int] | None = None
+    footprint: tuple[tuple[float, float], ...] | None = None
+    fields: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.id, str) or not self.id:
@@ -63,10 +70,55 @@ class Item:
             value = getattr(self, name)
             if value is not None and not isinstance(value, str):
                 raise DataError(f"item {self.id}: {name} must be a string, found {value!r}")
+        if self.window is not None:
+            object.__setattr__(self, "window", _window(self.id, self.window))
+        if self.footprint is not None:
+            object.__setattr__(self, "footprint", _footprint(self.id, self.footprint))
+        if self.fields:
+            _check_fields(self.id, self.fields)
 
-    def to_dict(self) -> dict[str, str]:
-        """The item's known fields, in the order above."""
-        return {name: value for name in self.__slots__ if (value := getattr(self, name)) is not None}
+    def to_dict(self) -> dict[str, Any]:
+        """The item's known fields, in the order above, as values for JSON."""
+        known = {name: value for name in self.__slots__ if (value := getattr(self, name)) is not None}
+        if self.fields:
+            return known | {"fields": dict(self.fields)}
+        del known["fields"]
+        return known
+
+    def texts(self) -> Iterator[tuple[str, str]]:
+        """Name and value of all its texts, and those of ``fields``."""
+        yield from ((name, value) for name, value in self.to_dict().items() if isinstance(value, str))
+        yield from self.fields.items()
+
+
+def _window(id_: str, window: Any) -> tuple[int, int, int, int]:
+    """The window as a tuple, if it is one."""
+    whole = isinstance(window, (tuple, list)) and all(type(number) is int for number in window)
+    if not whole or len(window) != 4 or min(window) < 0 or min(window[2:]) < 1:
+        raise DataError(f"item {id_}: window must be column, row, width, height in pixels, found {window!r}")
+    return (window[0], window[1], window[2], window[3])
+
+
+def _footprint(id_: str, footprint: Any) -> tuple[tuple[float, float], ...]:
+    """The corners as tuples, if they are some."""
+    try:
+        corners = tuple((float(longitude), float(latitude)) for longitude, latitude in footprint)
+    except (TypeError, ValueError):
+        corners = ()
+    if len(corners) < 3 or not all(abs(longitude) <= 360 and abs(latitude) <= 90 for longitude, latitude in corners):
+        raise DataError(f"item {id_}: footprint must be three or more (longitude, latitude), found {footprint!r}")
+    return corners
+
+
+def _check_fields(id_: str, fields: Any) -> None:
+    """Raise `DataError` unless ``fields`` are texts by names that no item field has."""
+    if not isinstance(fields, Mapping):
+        raise DataError(f"item {id_}: fields must be texts by name, found {fields!r}")
+    for name, value in fields.items():
+        if not isinstance(name, str) or not name or "=" in name or name in Item.__slots__:
+            raise DataError(f"item {id_}: a further field needs a name of its own and without =, found {name!r}")
+        if not isinstance(value, str):
+            raise DataError(f"item {id_}: the value of field {name} must be a string, found {value!r}")
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,24 @@ def test_table_json_lines_says_the_same(tmp_path: Path) -> None:
     assert table(tmp_path / "t.jsonl") == table(tmp_path / "t.csv")
 
 
+def test_further_columns_are_fields(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.csv"
+    path.write_text(
+        "image,sound,label,sensor,month,mic\n"
+        "a.png,1.wav,beach,S2,May,near\n"
+        "a.png,2.wav,beach,S2,,far\n"
+        "b.png,,beach,,June,\n"
+        ",3.wav,beach,,,far\n"
+    )
+    assert {item.id: item.fields for item in table(path)} == {
+        "a.png": {"sensor": "S2", "month": "May"},  # its rows do not agree on the microphone
+        "b.png": {"month": "June"},
+        "1.wav": {"sensor": "S2", "month": "May", "mic": "near"},
+        "2.wav": {"sensor": "S2", "mic": "far"},
+        "3.wav": {"mic": "far"},
+    }
+
+
 @pytest.mark.parametrize(
     ("text", "found"),
     [
@@ -50,6 +68,8 @@ def test_table_json_lines_says_the_same(tmp_path: Path) -> None:
             "image,sound,lable\na.png,a.wav,x\nb.png,b.wav,x\n",
             "unknown column 'lable', the nearest is 'label'",
         ),
+        ("image,sound,pair\na.png,a.wav,x\n", "column 'pair' can't be a field of one's own"),
+        ("image,sound,a=b\na.png,a.wav,x\n", "column 'a=b' can't be a field"),
         ("", "no rows"),
         ("image,sound,label\n", "no rows"),
         ("image,sound,label\n,,x\n", "line 2 has neither image nor sound"),

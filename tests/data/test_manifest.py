@@ -32,6 +32,17 @@ def test_one_item_a_line_and_unknown_fields_left_out(manifest: Manifest) -> None
     assert "große" in lines[2]
 
 
+def test_tiles_of_scenes_and_further_fields(tmp_path: Path) -> None:
+    corners = ((4.0, 51.9), (4.1, 51.9), (4.1, 52.0), (4.0, 52.0))
+    tile = Item("t", "image", "s.tif", window=(0, 64, 32, 16), footprint=corners, fields={"sensor": "S2"})
+    made = Manifest((tile, Item("u", "image", "s.tif")), tmp_path, "scenes")
+    assert read_manifest(write_manifest(made)) == made
+    line = json.loads((tmp_path / NAME).read_text().splitlines()[1])
+    assert (line["window"], line["fields"]) == ([0, 64, 32, 16], {"sensor": "S2"})
+    assert dict(tile.texts()) == {"id": "t", "modality": "image", "path": "s.tif", "sensor": "S2"}
+    assert hash(tile) == hash(Item("t", "image", "s.tif", window=(0, 64, 32, 16), footprint=corners))
+
+
 def test_views(manifest: Manifest, tmp_path: Path) -> None:
     assert [item.id for item in manifest.images] == ["1"]
     assert [item.id for item in manifest.sounds] == ["1S1", "1S2"]
@@ -94,6 +105,17 @@ def test_missing_empty_and_foreign_files(tmp_path: Path) -> None:
         ('{"id": "", "modality": "image"}', "non-empty string"),
         ('{"id": "a", "modality": "image", "label": 3}', "label must be a string, found 3"),
         ('{"id": "a", "modality": "image", "lable": "x"}', "lable"),
+        ('{"id": "a", "modality": "image", "window": [0, 0, 9]}', r"column, row, width, height .* found \[0, 0, 9\]"),
+        ('{"id": "a", "modality": "image", "window": [0, -1, 9, 9]}', "column, row, width, height"),
+        ('{"id": "a", "modality": "image", "window": [0, 0, 0, 9]}', "column, row, width, height"),
+        ('{"id": "a", "modality": "image", "window": [0, 0, 1.5, 9]}', "column, row, width, height"),
+        ('{"id": "a", "modality": "image", "footprint": [[0, 0], [1, 1]]}', "three or more"),
+        ('{"id": "a", "modality": "image", "footprint": [[0, 0], [1, 1], [0, 91]]}', "three or more"),
+        ('{"id": "a", "modality": "image", "footprint": [[0, 0], [1, 1], [0, NaN]]}', "three or more"),
+        ('{"id": "a", "modality": "image", "footprint": 3}', "three or more"),
+        ('{"id": "a", "modality": "image", "fields": ["x"]}', "must be texts by name"),
+        ('{"id": "a", "modality": "image", "fields": {"label": "x"}}', "a name of its own"),
+        ('{"id": "a", "modality": "image", "fields": {"sensor": 2}}', "sensor must be a string, found 2"),
         ("[1]", "argument after"),
     ],
 )

@@ -43,8 +43,17 @@ TEXT = st.one_of(st.none(), st.text(st.characters(exclude_categories=["Cs"]), ma
 @settings(max_examples=25, deadline=None)
 def test_a_folder_gives_back_the_codes(tmp_path_factory, bits, data):
     folder = tmp_path_factory.getbasetemp() / "codes"
+    fields = st.dictionaries(st.sampled_from(["sensor", "étage"]), st.text(max_size=5).filter(str.isprintable))
     items = tuple(
-        Item(f"é{row}\u2028", "sound", f"/media/{row}.wav", transcript=data.draw(TEXT), label=data.draw(TEXT))
+        Item(
+            f"é{row}\u2028",
+            "sound",
+            f"/media/{row}.wav",
+            transcript=data.draw(TEXT),
+            label=data.draw(TEXT),
+            window=data.draw(st.sampled_from([None, (0, 5, 2, 3)])),
+            fields=data.draw(fields),
+        )
         for row in range(len(bits))
     )
     codes = HashCodes(pack(bits), bits.shape[1], "e1", items)
