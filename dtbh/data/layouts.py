@@ -273,6 +273,8 @@ def _table_rows(path: Path, problems: list[str]) -> Iterator[tuple[int, dict[str
                 problems.append(
                     f"{path}: unknown column {name!r}, the nearest is {nearest[0]!r}; columns are {columns}"
                 )
+            elif not _free(name):
+                problems.append(f"{path}: column {name!r} can't be a field of one's own; give it another name")
         seen |= row.keys()
         yield number, {name: value.strip() for name, value in row.items() if value and value.strip()}
 
