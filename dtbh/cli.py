@@ -114,7 +114,7 @@ def train(args: Arguments) -> int:
 
 def evaluate(args: Arguments) -> int:
     """Evaluate a run in both directions."""
-    from dtbh.evaluation.protocol import describe
+    from dtbh.evaluation.describe import describe
     from dtbh.stages import evaluate as run
 
     report, folder = run(args.run_folder, data=args.data, split=args.split, out=args.out)

@@ -21,7 +21,7 @@ from dtbh.data.manifest import Item, Manifest, read_manifest
 from dtbh.data.speech import speak
 from dtbh.data.splits import split_for
 from dtbh.data.synthetic import draw
-from dtbh.evaluation.protocol import describe
+from dtbh.evaluation.describe import describe
 from dtbh.index.result import SearchResult
 from dtbh.learning.trainer import train
 from dtbh.search import render_table

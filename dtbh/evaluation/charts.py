@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dtbh.evaluation.ranking import RadiusCurve
+from dtbh.evaluation.ranking import RadiusPoint
 
 WIDTH, HEIGHT = 420, 290
 LEFT, RIGHT, TOP, BOTTOM = 58, 12, 10, 42
 ENOUGH = 0.5  # a point is filled where at least this share of queries retrieves something
 
 
-def precision_recall(curves: Sequence[tuple[str, RadiusCurve]]) -> str:
+def precision_recall(curves: Sequence[tuple[str, Sequence[RadiusPoint]]]) -> str:
     """Precision against recall over Hamming radii.
 
     Args:
@@ -23,16 +23,16 @@ def precision_recall(curves: Sequence[tuple[str, RadiusCurve]]) -> str:
     ticks = [0.0, 0.25, 0.5, 0.75, 1.0]
     parts = _frame("recall", "precision", [(t, f"{t:g}") for t in ticks], [(t, f"{t:g}") for t in ticks])
     for colour, curve in curves:
-        points = [(_x(r), _y(p)) for r, p in zip(curve.recall, curve.precision, strict=True)]
+        points = [(_x(point.recall), _y(point.precision)) for point in curve]
         line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
         parts.append(
             f'<polyline points="{line}" fill="none" stroke="var(--{colour})" stroke-width="2" stroke-linejoin="round"/>'
         )
-        for (x, y), radius, retrieving in zip(points, curve.radius, curve.retrieving, strict=True):
-            fill = f"var(--{colour})" if retrieving >= ENOUGH else "var(--card)"
+        for (x, y), point in zip(points, curve, strict=True):
+            fill = f"var(--{colour})" if point.answered >= ENOUGH else "var(--card)"
             parts.append(
                 f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.4" fill="{fill}" stroke="var(--{colour})">'
-                f"<title>radius {radius}: {retrieving:.0%} of queries retrieve something</title></circle>"
+                f"<title>radius {point.radius}: {point.answered:.0%} of queries retrieve something</title></circle>"
             )
     return _svg("Precision against recall over Hamming radii", parts)
 

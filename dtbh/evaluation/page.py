@@ -17,7 +17,7 @@ from pathlib import Path
 from dtbh.data.manifest import Item
 from dtbh.evaluation.charts import distance_histogram, precision_recall
 from dtbh.evaluation.style import CSS, SCRIPT
-from dtbh.evaluation.values import DIRECTIONS, ClassFigures, DirectionReport, PairFigures, RetrievalReport
+from dtbh.evaluation.values import ClassFigures, DirectionReport, PairFigures, RetrievalReport
 
 THUMBNAIL = 128  # pixels
 LARGEST_CLIP = 300_000  # bytes
@@ -29,7 +29,12 @@ AUDIO_TYPES = {
     ".mp3": "audio/mpeg",
 }
 CHANCE = '<span class="soft">chance</span>'
-SHOWN = {"sound->image": ("one", "sound → image"), "image->sound": ("two", "image → sound")}
+SHOWN = {
+    "sound->image": ("one", "sound → image"),
+    "image->sound": ("two", "image → sound"),
+    "image->image": ("one", "image → image"),
+    "sound->sound": ("two", "sound → sound"),
+}
 
 
 @dataclass(frozen=True)
@@ -63,11 +68,11 @@ def render(report: RetrievalReport, examples: Mapping[str, Mapping[str, Sequence
         "<h1>Image and sound retrieval by hash codes</h1>",
         f'<p class="soft">{report.bits} bits · protocol {escape(report.protocol)} · checkpoint: '
         f"{escape(report.checkpoint_rule)} · encoder {escape(report.encoder)}</p>",
-        f'<div class="grid">{"".join(_headline(name, report.directions[name]) for name in DIRECTIONS)}</div>',
+        f'<div class="grid">{"".join(_headline(name, report.directions[name]) for name in report.directions)}</div>',
         _leaks(report),
         _charts(report),
         _classes(report),
-        *(_queries(name, examples[name], clips) for name in DIRECTIONS),
+        *(_queries(name, examples[name], clips) for name in report.directions),
         _definitions(report),
     ]
     data = json.dumps(clips).replace("<", "\\u003c")
@@ -163,17 +168,19 @@ def _leaks(report: RetrievalReport) -> str:
 
 def _charts(report: RetrievalReport) -> str:
     """Precision and recall of both directions, and the distances (once where both directions agree)."""
-    ways = "".join(f'<span class="{colour}">{title}</span>' for colour, title in SHOWN.values())
-    curves = [(SHOWN[name][0], report.directions[name].pr_curve) for name in DIRECTIONS]
+    shown = [SHOWN[name] for name in report.directions]
+    ways = "".join(f'<span class="{colour}">{title}</span>' for colour, title in shown)
+    curves = [(SHOWN[name][0], report.directions[name].within_radius) for name in report.directions]
     figures = [
         f'<figure class="card"><h3>Precision and recall within a Hamming radius</h3>'
         f'<div class="key">{ways}</div>{precision_recall(curves)}'
         "<figcaption>One point a radius, from 0 at the left; mean over queries. Hollow "
         "where fewer than half of the queries retrieve anything.</figcaption></figure>"
     ]
-    one, two = (report.directions[name].distances for name in DIRECTIONS)
-    for name, distances in zip(DIRECTIONS, (one,) if one == two else (one, two), strict=False):
-        title = "Distances" if one == two else f"Distances, {SHOWN[name][1]}"
+    found = {name: one.distances for name, one in report.directions.items()}
+    alike = len(found) > 1 and len({str(one) for one in found.values()}) == 1
+    for name, distances in [*found.items()][: 1 if alike else None]:
+        title = "Distances" if alike else f"Distances, {SHOWN[name][1]}"
         figures.append(
             f'<figure class="card"><h3>{title}</h3><div class="key"><span class="right">same class</span>'
             f'<span class="wrong">other class</span></div>'
@@ -186,15 +193,15 @@ def _charts(report: RetrievalReport) -> str:
 
 def _classes(report: RetrievalReport) -> str:
     """The mAP of each class in both directions, best first."""
-    per_class = [report.directions[name].per_class for name in DIRECTIONS]
+    per_class = [report.directions[name].per_class for name in report.directions]
     names = sorted(
-        {*per_class[0], *per_class[1]},
+        {name for one in per_class for name in one},
         key=lambda name: (-sum((c[name].map or 0.0) if name in c else 0.0 for c in per_class), name),
     )
-    head = "".join(f'<th>queries</th><th colspan="2">{title}</th>' for _, title in SHOWN.values())
+    head = "".join(f'<th>queries</th><th colspan="2">{SHOWN[way][1]}</th>' for way in report.directions)
     rows = []
     for name in names:
-        cells = [_class_cells(SHOWN[way][0], report.directions[way].per_class.get(name)) for way in DIRECTIONS]
+        cells = [_class_cells(SHOWN[way][0], report.directions[way].per_class.get(name)) for way in report.directions]
         rows.append(f"<tr><td>{escape(name)}</td>{''.join(cells)}</tr>")
     return (
         '<h2>By class</h2><div class="card"><table class="classes">'

@@ -1,10 +1,9 @@
 """The measures of a ranking, each exact over all orders of tied items.
 
-Comes in: packed codes and integer labels (or pair numbers), and from them two counts per query and
-distance: how many gallery items stand at that distance (``total``) and how many of them are relevant
-(``relevant``). Codes of K bits have only K + 1 distances, so ties are the rule: every measure here is its
-mean over all orders of the tied items, in closed form, and no order is ever drawn. Ranks count from 1.
-No torch in this room.
+Comes in: two counts per query and distance (see ``counts``): how many gallery items stand at that distance
+(``total``) and how many of them are relevant (``relevant``). Codes of K bits have only K + 1 distances, so
+ties are the rule: every measure here is its mean over all orders of the tied items, in closed form, and no
+order is ever drawn. Ranks count from 1. No torch in this room.
 
 Sources: McSherry and Najork, Computing Information Retrieval Performance Measures Efficiently in the
 Presence of Tied Scores, ECIR 2008; He, Cakir, Bargal and Sclaroff, Hashing as Tie-Aware Learning to Rank,
@@ -16,85 +15,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from dtbh.errors import ConfigError, DataError
-from dtbh.index.hamming import distances
-from dtbh.progress import track
+from dtbh.evaluation.counts import Floats, Ints
 
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
-Empty = Literal["drop", "zero", "error"]
-BLOCK = 4_000_000  # distances held at once: 16 MB
-
-
-def group_numbers(query_names: Sequence[str | None], gallery_names: Sequence[str | None]) -> tuple[Ints, Ints]:
-    """Class names or pair names as numbers that agree between queries and gallery; -1 for None.
-
-    Returns:
-        int64 [q] and int64 [n].
-    """
-    names = sorted({name for name in (*query_names, *gallery_names) if name is not None})
-    number: dict[str | None, int] = {name: i for i, name in enumerate(names)}
-    number[None] = -1
-    return (
-        np.array([number[name] for name in query_names], dtype=np.int64),
-        np.array([number[name] for name in gallery_names], dtype=np.int64),
-    )
-
-
-def distance_counts(
-    query_words: npt.NDArray[np.uint64],
-    gallery_words: npt.NDArray[np.uint64],
-    query_labels: Ints,
-    gallery_labels: Ints,
-    bits: int,
-) -> tuple[Ints, Ints]:
-    """Count, for each query and each Hamming distance, the gallery items and the relevant ones among them.
-
-    An item is relevant to a query when the two numbers are equal and not negative. With class numbers this
-    is relevance by class, with pair numbers relevance by true pair. Distances are held for a block of
-    queries at a time, never for all.
-
-    Args:
-        query_words: Packed codes, uint64 [q, w].
-        gallery_words: Packed codes, uint64 [n, w].
-        query_labels: Class or pair numbers, int [q]; negative where not known.
-        gallery_labels: The same numbers, int [n].
-        bits: Length of a code, at least 1.
-
-    Returns:
-        ``relevant`` and ``total``, both int64 [q, bits + 1]; column d counts what stands at distance d.
-
-    Raises:
-        DataError: As many labels as codes were wanted, or the gallery is empty.
-    """
-    n_queries, n_gallery = len(query_words), len(gallery_words)
-    if len(query_labels) != n_queries or len(gallery_labels) != n_gallery:
-        raise DataError(
-            f"labels: found {len(query_labels)} for {n_queries} queries and {len(gallery_labels)} for a "
-            f"gallery of {n_gallery}; give one number for each code, -1 where none is known"
-        )
-    if n_gallery == 0:
-        raise DataError("the gallery is empty: there is nothing to rank; choose a split that has items")
-    # With the gallery sorted by label, what is relevant to a query is one slice of its row.
-    order = np.argsort(gallery_labels, kind="stable")
-    gallery, labels = gallery_words[order], gallery_labels[order]
-    first = np.searchsorted(labels, query_labels, side="left")
-    last = np.where(query_labels < 0, first, np.searchsorted(labels, query_labels, side="right"))
-    relevant = np.zeros((n_queries, bits + 1), dtype=np.int64)
-    total = np.zeros((n_queries, bits + 1), dtype=np.int64)
-    step = max(1, BLOCK // n_gallery)
-    starts = range(0, n_queries, step)
-    for start in track(starts, "comparing codes", total=len(starts)):
-        block = distances(query_words[start : start + step], gallery)
-        for query, row in enumerate(block, start=start):
-            total[query] = np.bincount(row, minlength=bits + 1)
-            relevant[query] = np.bincount(row[first[query] : last[query]], minlength=bits + 1)
-    return relevant, total
+Without = Literal["drop", "zero", "error"]
 
 
 def average_precision(relevant: Ints, total: Ints) -> Floats:
@@ -124,32 +53,40 @@ def average_precision(relevant: Ints, total: Ints) -> Floats:
     return np.minimum(_per_relevant(added.sum(axis=1), relevant), 1.0)
 
 
-def mean(values: Floats, *, empty: Empty = "drop") -> float:
+def mean(values: Floats, *, without: Without = "drop") -> float:
     """The mean over queries.
 
     Args:
         values: One figure per query, float64 [q]; NaN for queries without relevant items.
-        empty: What becomes of those: ``"drop"`` leaves them out, ``"zero"`` counts them as 0, ``"error"``
+        without: What becomes of those: ``"drop"`` leaves them out, ``"zero"`` counts them as 0, ``"error"``
             refuses.
 
     Raises:
-        DataError: No query has a relevant item; or one has none and ``empty`` is ``"error"``.
-        ConfigError: ``empty`` is none of the three.
+        DataError: No query has a relevant item; or one has none and ``without`` is ``"error"``.
+        ConfigError: ``without`` is none of the three.
     """
-    if empty not in ("drop", "zero", "error"):
-        raise ConfigError(f"empty must be drop, zero or error, found {empty!r}")
-    without = np.isnan(values)
-    if without.all() or (empty == "error" and without.any()):
+    return float(settled(values, without).mean())
+
+
+def settled(values: Floats, without: Without) -> Floats:
+    """The figures that count, float64 [q] or [q, k]: queries without relevant items dropped, or as 0; errors as above.
+
+    Rows are kept in order; ``"drop"`` leaves fewer of them.
+    """
+    if without not in ("drop", "zero", "error"):
+        raise ConfigError(f"without must be drop, zero or error, found {without!r}")
+    none = np.isnan(values if values.ndim == 1 else values[:, 0])
+    if none.all() or (without == "error" and none.any()):
         raise DataError(
-            f"{int(without.sum())} of {len(values)} queries have no relevant item in the gallery; "
+            f"{int(none.sum())} of {len(values)} queries have no relevant item in the gallery; "
             "check the labels of both sides"
         )
-    return float(np.where(without, 0.0, values).mean() if empty == "zero" else values[~without].mean())
+    return np.nan_to_num(values, nan=0.0) if without == "zero" else values[~none]
 
 
-def mean_average_precision(relevant: Ints, total: Ints, *, empty: Empty = "drop") -> float:
+def mean_average_precision(relevant: Ints, total: Ints, *, without: Without = "drop") -> float:
     """``mean`` of ``average_precision`` over the queries; arguments and errors as there."""
-    return mean(average_precision(relevant, total), empty=empty)
+    return mean(average_precision(relevant, total), without=without)
 
 
 def precision_at(relevant: Ints, total: Ints, k: Sequence[int]) -> Floats:
@@ -172,6 +109,43 @@ def recall_at(relevant: Ints, total: Ints, k: Sequence[int]) -> Floats:
         ConfigError: A k below 1, or beyond the ranking's length.
     """
     return _per_relevant(_found_at(relevant, total, k), relevant)
+
+
+def f1_at(relevant: Ints, total: Ints, k: Sequence[int]) -> Floats:
+    """Expected F1 of the first k: float64 [q, len(k)] in [0, 1].
+
+    With h hits among the first k and R relevant items in all, precision h/k and recall h/R have the
+    harmonic mean ``2 h / (k + R)``, which is linear in h: its mean over the orders is that at the mean h.
+
+    Raises:
+        ConfigError: A k below 1, or beyond the ranking's length.
+    """
+    all_relevant = relevant.sum(axis=1, keepdims=True)
+    found = 2 * _found_at(relevant, total, k) / (np.asarray(k, dtype=np.float64) + all_relevant)
+    return np.where(all_relevant > 0, found, np.nan)
+
+
+def ndcg_at(relevant: Ints, total: Ints, k: Sequence[int]) -> Floats:
+    """Expected NDCG of the first k: float64 [q, len(k)] in [0, 1]. Gain 1 if relevant, discount 1/log2(1 + rank).
+
+    Each place of a bucket of n items, r relevant, has the expected gain r/n (McSherry and Najork 2008; He et
+    al. 2018); the ideal ranking has all relevant items first, at most k.
+
+    Raises:
+        ConfigError: A k below 1, or beyond the ranking's length.
+    """
+    _check_k(total, k)
+    ranks = np.arange(1, total.sum(axis=1).max(initial=0) + 1)
+    discounts = np.concatenate([[0.0], np.cumsum(1 / np.log2(1 + ranks))])
+    before, gain = _before(total), relevant / np.maximum(total, 1)
+    all_relevant = relevant.sum(axis=1)
+    columns = []
+    for one in k:
+        reached = discounts[np.minimum(before + total, one)] - discounts[np.minimum(before, one)]
+        ideal = discounts[np.minimum(all_relevant, one)]
+        with np.errstate(invalid="ignore"):
+            columns.append(np.minimum((gain * reached).sum(axis=1) / ideal, 1.0))
+    return np.stack(columns, axis=1) if columns else np.zeros((len(total), 0))
 
 
 def hit_at(relevant: Ints, total: Ints, k: Sequence[int]) -> Floats:
@@ -221,82 +195,78 @@ def median_rank(relevant: Ints, total: Ints) -> float:
 
 
 @dataclass(frozen=True)
-class RadiusCurve:
+class RadiusPoint:
     """Precision and recall of what lies within a Hamming radius, mean over queries.
 
     Attributes:
-        radius: Radii in bits, increasing; only those at which some query retrieves something.
-        precision: At each radius, the mean over the queries that retrieve something there.
-        recall: At each radius, the mean over all queries that have a relevant item.
-        retrieving: At each radius, the share of those queries that retrieve something.
+        radius: In bits.
+        precision: Mean over the queries that retrieve something. Where papers count the others as 0, that is
+            ``precision * answered``.
+        recall: Mean over all queries.
+        answered: Share of the queries that retrieve something.
     """
 
-    radius: tuple[int, ...]
-    precision: tuple[float, ...]
-    recall: tuple[float, ...]
-    retrieving: tuple[float, ...]
-
-    def __post_init__(self) -> None:
-        lengths = {len(self.radius), len(self.precision), len(self.recall), len(self.retrieving)}
-        if len(lengths) != 1:
-            raise DataError(f"a radius curve needs lists of one length, found lengths {sorted(lengths)}")
-        if list(self.radius) != sorted(set(self.radius)):
-            raise DataError(f"a radius curve needs increasing radii, found {self.radius}")
-
-    def to_dict(self) -> dict[str, list[float]]:
-        """The four lists by name."""
-        return {name: list(getattr(self, name)) for name in ("radius", "precision", "recall", "retrieving")}
-
-    @classmethod
-    def from_dict(cls, entry: dict[str, Any]) -> RadiusCurve:
-        """The curve that ``to_dict`` wrote."""
-        return cls(**{name: tuple(values) for name, values in entry.items()})
+    radius: int
+    precision: float
+    recall: float
+    answered: float
 
 
-def precision_recall_curve(relevant: Ints, total: Ints) -> RadiusCurve:
-    """Precision and recall within each Hamming radius 0..bits; no ties arise, a radius takes whole buckets.
+def within_radius(relevant: Ints, total: Ints, *, without: Without = "drop") -> tuple[RadiusPoint, ...]:
+    """Precision and recall within each radius at which something changes; no ties arise, a radius takes whole buckets.
 
     A query that retrieves nothing at a radius has no precision there and is left out of that point, so the
-    first points may stand on few queries: ``retrieving`` says on how many. Queries without relevant items
-    are left out altogether.
+    first points may stand on few queries: ``answered`` says on how many.
+
+    Args:
+        relevant: Relevant items at each distance, int64 [q, bits + 1].
+        total: All items at each distance, int64 [q, bits + 1].
+        without: What becomes of queries without relevant items, as in ``mean``.
 
     Raises:
         DataError: No query has a relevant item.
     """
-    has = _has_relevant(relevant)
-    if not has.any():
-        raise DataError(f"none of {len(has)} queries has a relevant item in the gallery; check the labels")
-    found, retrieved = np.cumsum(relevant[has], axis=1), np.cumsum(total[has], axis=1)
-    some = (retrieved > 0).sum(axis=0)
-    precision = (found / np.maximum(retrieved, 1)).sum(axis=0) / np.maximum(some, 1)
-    recall = (found / found[:, -1:]).mean(axis=0)
-    radius = np.flatnonzero(some)
-    return RadiusCurve(
-        tuple(radius.tolist()),
-        tuple(precision[radius].tolist()),
-        tuple(recall[radius].tolist()),
-        tuple((some[radius] / has.sum()).tolist()),
+    return radius_points(radius_sums(relevant, total, without=without))
+
+
+def radius_sums(relevant: Ints, total: Ints, *, without: Without = "drop") -> Floats:
+    """What ``radius_points`` divides, and can be added over blocks of queries: float64 [5, bits + 1].
+
+    At each radius the sums of precision and of recall, the queries that retrieve something, all queries, and
+    the items that stand at that very distance.
+    """
+    if without != "zero":
+        has = _has_relevant(relevant)
+        relevant, total = relevant[has], total[has]
+    found, retrieved = np.cumsum(relevant, axis=1), np.cumsum(total, axis=1)
+    return np.stack([
+        (found / np.maximum(retrieved, 1)).sum(axis=0),
+        (found / np.maximum(found[:, -1:], 1)).sum(axis=0),
+        (retrieved > 0).sum(axis=0),
+        np.full(total.shape[1], len(total)),
+        total.sum(axis=0),
+    ])  # fmt: skip
+
+
+def radius_points(sums: Floats) -> tuple[RadiusPoint, ...]:
+    """The points of summed ``radius_sums``: only those radii at which something stands."""
+    precision, recall, some, queries, here = sums
+    if not queries.any():
+        raise DataError("none of the queries has a relevant item in the gallery; check the labels")
+    return tuple(
+        RadiusPoint(int(r), precision[r] / some[r], min(recall[r] / queries[r], 1.0), some[r] / queries[r])
+        for r in np.flatnonzero(here)
     )
+
+
+def log_spaced(length: int, points: int = 40) -> list[int]:
+    """About ``points`` different ranks from 1 to ``length``, evenly spaced on a log scale."""
+    return sorted(set(np.round(np.geomspace(1, length, points)).astype(int).tolist()))
 
 
 def all_tied(relevant: Ints, total: Ints) -> tuple[Ints, Ints]:
     """The same items in one bucket, int64 [q, 1] twice: any measure over it is that of a random ranking."""
     return relevant.sum(axis=1, keepdims=True), total.sum(axis=1, keepdims=True)
-
-
-def chance_map(query_labels: Ints, gallery_labels: Ints, *, empty: Empty = "drop") -> float:
-    """The mAP expected of a random ranking: exact, with every gallery item tied.
-
-    Args:
-        query_labels: Class numbers, int [q]; negative where not known.
-        gallery_labels: Class numbers, int [n].
-        empty: What becomes of queries without relevant items, as in ``mean``.
-    """
-    names, counts = np.unique(gallery_labels[gallery_labels >= 0], return_counts=True)
-    known = {int(name): int(count) for name, count in zip(names, counts, strict=True)}
-    relevant = np.array([[known.get(int(label), 0)] for label in query_labels], dtype=np.int64).reshape(-1, 1)
-    total = np.full_like(relevant, len(gallery_labels))
-    return mean_average_precision(relevant, total, empty=empty)
 
 
 def _before(counts: Ints) -> Ints:

@@ -6,31 +6,44 @@ Comes in: plain numbers from ``protocol.evaluate``, or the JSON of an earlier re
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from dtbh.data.splits import Leakage
 from dtbh.errors import DataError
-from dtbh.evaluation.ranking import RadiusCurve
+from dtbh.evaluation.ranking import RadiusPoint
 
-VERSION = 1
-DIRECTIONS = ("sound->image", "image->sound")
+VERSION = 2
+CROSS = ("sound->image", "image->sound")
+WITHIN = ("image->image", "sound->sound")
+DIRECTIONS = CROSS + WITHIN
+GALLERIES = ("test", "train", "all")
 TIES = "averaged over all orders"
 RELEVANCE = "same class; beside it the true pair, where pairs are known"
 SIDES = {"queries", "gallery"}
+AT_K = tuple(chance + name + "_at" for name in ("precision", "recall", "f1", "ndcg") for chance in ("", "chance_"))
 
 
 @dataclass(frozen=True)
 class ClassFigures:
-    """One class of queries: how many, their mAP and its chance; None where the gallery has none of it."""
+    """One class of queries.
+
+    Attributes:
+        n_queries: How many.
+        map: Their mAP; None where the gallery has none of the class.
+        chance_map: That of a random ranking; None likewise.
+        interval: 95 % bootstrap interval of ``map``, as in ``DirectionReport``.
+    """
 
     n_queries: int
     map: float | None
     chance_map: float | None
+    interval: tuple[float, float] | None
 
     def __post_init__(self) -> None:
         _check_count("n_queries", self.n_queries, low=1)
         _check_shares("a class", {"map": self.map, "chance_map": self.chance_map})
+        _check_interval(self.interval)
 
 
 @dataclass(frozen=True)
@@ -66,11 +79,41 @@ class PairFigures:
 
 
 @dataclass(frozen=True)
+class CutPoint:
+    """Precision and recall of the first k, mean over queries, exact over orders of tied items."""
+
+    k: int
+    precision: float
+    recall: float
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Which classes stand in front.
+
+    Attributes:
+        labels: The classes of queries and gallery, sorted.
+        rows: For queries of class i, the mean share of class j among the first R items, R being the number of
+            relevant ones; exact over orders of tied items. A row of zeros where there is no such query, or
+            nothing relevant to it.
+    """
+
+    labels: tuple[str, ...]
+    rows: tuple[tuple[float, ...], ...]
+
+    def __post_init__(self) -> None:
+        if {len(self.labels)} != {len(self.rows), *map(len, self.rows)}:
+            raise DataError(f"confusion of {len(self.labels)} classes must be square, found {len(self.rows)} rows")
+
+
+@dataclass(frozen=True)
 class QueryFigure:
-    """One query's average precision."""
+    """One query: its class, its average precision, and the expected rank of its pair; None where there is none."""
 
     id: str
-    average_precision: float
+    label: str
+    average_precision: float | None
+    pair_rank: float | None
 
     def __post_init__(self) -> None:
         _check_shares(f"query {self.id}", {"average_precision": self.average_precision})
@@ -81,29 +124,44 @@ class DirectionReport:
     """The figures of one direction; all shares in [0, 1], all exact over orders of tied items.
 
     Attributes:
-        map: Mean average precision over the queries that have a relevant item; relevant is the same class.
+        gallery: Which split was searched: ``"test"`` (that of the queries), ``"train"`` or ``"all"``. Within a
+            modality a query is no part of its own ranking.
+        map: Mean average precision; relevant is the same class.
         chance_map: What a random ranking is expected to have.
-        interval: 95 % bootstrap interval of ``map`` over queries (percentiles); None with one query.
+        interval: 95 % bootstrap interval of ``map`` (percentiles), drawing images with all their sounds; None
+            with one image.
         n_queries: Labelled queries.
         n_gallery: Labelled gallery items.
-        queries_without_relevant: Those of ``n_queries`` with nothing relevant in the gallery: left out.
+        queries_without_relevant: Those of ``n_queries`` with nothing relevant in the gallery; what became of
+            them is ``RetrievalReport.without``.
         unlabelled: How many ``queries`` and ``gallery`` items have no label and were left out.
         precision_at: For each k, the mean share of relevant items among the first k.
         chance_precision_at: The same of a random ranking.
         recall_at: For each k, the mean share of the relevant items found among the first k.
         chance_recall_at: The same of a random ranking.
+        f1_at: For each k, the mean harmonic mean of both.
+        chance_f1_at: The same of a random ranking.
+        ndcg_at: For each k, the mean NDCG with gain 1 for relevant items and discount 1/log2(1 + rank).
+        chance_ndcg_at: The same of a random ranking.
+        precision_curve: Precision and recall of the first k, for k over the whole gallery.
+        within_radius: Precision and recall within each Hamming radius at which something changes.
+        conventions: mAP as other definitions give it, by their name in ``conventions``.
         pairs: The figures on true pairs; None where no query's pair is known in the gallery.
-        pr_curve: Precision and recall within each Hamming radius.
         per_class: By class name.
+        confusion: None with more than 100 classes.
         distances: For ``relevant`` and ``irrelevant``, how many query-gallery pairs stand at each distance
             0..bits.
         distinct_codes: How many different codes the ``queries`` and the ``gallery`` have, labelled or not.
         bits_constant: Which bits never change, of ``queries`` and of ``gallery``.
         bit_balance: The share of ones of each bit, of ``queries`` and of ``gallery``.
+        bit_correlation: The mean absolute correlation between two bits, of ``queries`` and of ``gallery``; None
+            where fewer than two bits change.
         best: The best query of each class, best first.
         worst: The worst query of each class, worst first.
+        query_figures: Every labelled query, in order; kept in ``queries.csv``, not in the JSON, and not compared.
     """
 
+    gallery: str
     map: float
     chance_map: float
     interval: tuple[float, float] | None
@@ -115,28 +173,36 @@ class DirectionReport:
     chance_precision_at: Mapping[int, float]
     recall_at: Mapping[int, float]
     chance_recall_at: Mapping[int, float]
+    f1_at: Mapping[int, float]
+    chance_f1_at: Mapping[int, float]
+    ndcg_at: Mapping[int, float]
+    chance_ndcg_at: Mapping[int, float]
+    precision_curve: tuple[CutPoint, ...]
+    within_radius: tuple[RadiusPoint, ...]
+    conventions: Mapping[str, float]
     pairs: PairFigures | None
-    pr_curve: RadiusCurve
     per_class: Mapping[str, ClassFigures]
+    confusion: Confusion | None
     distances: Mapping[str, tuple[int, ...]]
     distinct_codes: Mapping[str, int]
     bits_constant: Mapping[str, tuple[int, ...]]
     bit_balance: Mapping[str, tuple[float, ...]]
+    bit_correlation: Mapping[str, float | None]
     best: tuple[QueryFigure, ...]
     worst: tuple[QueryFigure, ...]
+    query_figures: tuple[QueryFigure, ...] = field(default=(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
+        if self.gallery not in GALLERIES:
+            raise DataError(f"gallery must be one of {', '.join(GALLERIES)}, found {self.gallery!r}")
         _check_shares("a direction", {"map": self.map, "chance_map": self.chance_map})
-        for name in ("precision_at", "recall_at", "chance_precision_at", "chance_recall_at"):
+        for name in (*AT_K, "conventions"):
             _check_shares(name, getattr(self, name))
-        if self.interval is not None:
-            _check_shares("interval", dict(zip(("low", "high"), self.interval, strict=True)))
-            if self.interval[0] > self.interval[1]:
-                raise DataError(f"interval must be (low, high), found {self.interval}")
+        _check_interval(self.interval)
         _check_count("n_queries", self.n_queries, low=1)
         _check_count("n_gallery", self.n_gallery, low=1)
         _check_count("queries_without_relevant", self.queries_without_relevant, high=self.n_queries - 1)
-        for name in ("unlabelled", "distinct_codes", "bits_constant", "bit_balance"):
+        for name in ("unlabelled", "distinct_codes", "bits_constant", "bit_balance", "bit_correlation"):
             if set(getattr(self, name)) != SIDES:
                 raise DataError(f"{name} must name queries and gallery, found {sorted(getattr(self, name))}")
         if set(self.distances) != {"relevant", "irrelevant"}:
@@ -146,17 +212,23 @@ class DirectionReport:
     def from_dict(cls, entry: Mapping[str, Any]) -> DirectionReport:
         """The direction that ``to_dict`` wrote, also after JSON made its whole-number keys strings."""
         values = dict(entry)
-        for name in ("precision_at", "recall_at", "chance_precision_at", "chance_recall_at"):
+        for name in AT_K:
             values[name] = _int_keys(entry[name])
         for name in ("distances", "bits_constant", "bit_balance"):
             values[name] = {key: tuple(numbers) for key, numbers in entry[name].items()}
-        if entry["interval"] is not None:
-            values["interval"] = tuple(entry["interval"])
+        values["interval"] = _pair(entry["interval"])
         if entry["pairs"] is not None:
             at = {name: _int_keys(entry["pairs"][name]) for name in ("hit_at", "chance_hit_at")}
             values["pairs"] = PairFigures(**{**entry["pairs"], **at})
-        values["pr_curve"] = RadiusCurve.from_dict(entry["pr_curve"])
-        values["per_class"] = {name: ClassFigures(**figures) for name, figures in entry["per_class"].items()}
+        values["precision_curve"] = tuple(CutPoint(**point) for point in entry["precision_curve"])
+        values["within_radius"] = tuple(RadiusPoint(**point) for point in entry["within_radius"])
+        values["per_class"] = {
+            name: ClassFigures(**{**figures, "interval": _pair(figures["interval"])})
+            for name, figures in entry["per_class"].items()
+        }
+        if entry["confusion"] is not None:
+            labels, rows = entry["confusion"]["labels"], entry["confusion"]["rows"]
+            values["confusion"] = Confusion(tuple(labels), tuple(map(tuple, rows)))
         for name in ("best", "worst"):
             values[name] = tuple(QueryFigure(**figure) for figure in entry[name])
         return cls(**values)
@@ -164,7 +236,7 @@ class DirectionReport:
 
 @dataclass(frozen=True)
 class RetrievalReport:
-    """Both directions, with everything a reader needs to know what the figures mean.
+    """One direction or more, with everything a reader needs to know what the figures mean.
 
     Attributes:
         bits: Length of a code.
@@ -175,7 +247,9 @@ class RetrievalReport:
             empty where training is not known.
         checkpoint_rule: How the checkpoint was chosen.
         seed: Of the bootstrap.
-        directions: By ``"sound->image"`` and ``"image->sound"``.
+        directions: By name, of `DIRECTIONS`; one at least.
+        without: What became of queries without relevant items: ``"drop"`` left them out, ``"zero"`` counted
+            them as 0; with ``"error"`` there were none.
         relevance: What counts as relevant.
         ties: How tied items are treated.
         version: Of this form.
@@ -189,6 +263,7 @@ class RetrievalReport:
     checkpoint_rule: str
     seed: int
     directions: Mapping[str, DirectionReport]
+    without: str = "drop"
     relevance: str = RELEVANCE
     ties: str = TIES
     version: int = VERSION
@@ -201,8 +276,8 @@ class RetrievalReport:
             self.leaks  # noqa: B018
         except TypeError as error:
             raise DataError(f"leakage must be what Leakage.to_dict() gives ({error})") from None
-        if set(self.directions) != set(DIRECTIONS):
-            raise DataError(f"a report has the directions {DIRECTIONS}, found {sorted(self.directions)}")
+        if not self.directions or not set(self.directions) <= set(DIRECTIONS):
+            raise DataError(f"a report has directions of {DIRECTIONS}, found {sorted(self.directions)}")
         for name, direction in self.directions.items():
             for key, counts in direction.distances.items():
                 if len(counts) != self.bits + 1:
@@ -223,7 +298,11 @@ class RetrievalReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dictionaries, lists and numbers, ready for JSON."""
-        return {"version": self.version, **asdict(self)}
+        directions = {name: replace(one, query_figures=()) for name, one in self.directions.items()}
+        entry = {"version": self.version, **asdict(replace(self, directions=directions))}
+        for direction in entry["directions"].values():
+            del direction["query_figures"]
+        return entry
 
     @classmethod
     def from_dict(cls, entry: Mapping[str, Any]) -> RetrievalReport:
@@ -236,13 +315,17 @@ class RetrievalReport:
         if version != VERSION:
             raise DataError(f"report version {version}, this dtbh reads {VERSION}; run dtbh evaluate again")
         try:
-            unknown = sorted(set(entry) - {field.name for field in fields(cls)})
+            unknown = sorted(set(entry) - {one.name for one in fields(cls)})
             if unknown:
                 raise DataError(f"a report has no field {unknown[0]}; run dtbh evaluate again")
             directions = {name: DirectionReport.from_dict(one) for name, one in entry["directions"].items()}
             return cls(**{**entry, "directions": directions})
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DataError(f"not a report ({type(error).__name__}: {error}); run dtbh evaluate again") from None
+
+
+def _pair(entry: Any) -> tuple[float, float] | None:
+    return None if entry is None else (entry[0], entry[1])
 
 
 def _int_keys(entry: Mapping[Any, float]) -> dict[int, float]:
@@ -254,6 +337,13 @@ def _check_shares(of: str, shares: Mapping[Any, float | None]) -> None:
     for name, share in shares.items():
         if share is not None and not 0 <= share <= 1:
             raise DataError(f"{of}: {name} must be from 0 to 1, found {share}")
+
+
+def _check_interval(interval: tuple[float, float] | None) -> None:
+    if interval is not None:
+        _check_shares("interval", dict(zip(("low", "high"), interval, strict=True)))
+        if interval[0] > interval[1]:
+            raise DataError(f"interval must be (low, high), found {interval}")
 
 
 def _check_count(name: str, count: int, *, low: int = 0, high: int | None = None) -> None:

@@ -22,7 +22,8 @@ from dtbh.encoders.heads import Encoded
 from dtbh.encoders.reading import Reader, Rows, StoredReader
 from dtbh.encoders.twin import TwinEncoder
 from dtbh.errors import DtbhError
-from dtbh.evaluation.ranking import distance_counts, mean_average_precision
+from dtbh.evaluation.counts import distance_counts
+from dtbh.evaluation.ranking import mean_average_precision
 from dtbh.learning.batches import Batch, PairDataset, PairSampler
 from dtbh.learning.objectives import objective
 

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from dtbh.codes import HashCodes, unpack
-from dtbh.errors import CodesError, DataError
-from dtbh.evaluation.protocol import describe, evaluate
-from dtbh.evaluation.values import DIRECTIONS, DirectionReport, RetrievalReport
+from dtbh.errors import CodesError, ConfigError, DataError
+from dtbh.evaluation.describe import describe
+from dtbh.evaluation.direction import bit_correlation
+from dtbh.evaluation.protocol import evaluate
+from dtbh.evaluation.values import CROSS, DIRECTIONS, Confusion, DirectionReport, RetrievalReport
 from tests.evaluation.conftest import BITS, SETTING, make_codes
 from tests.reference import ranking as naive
 
@@ -64,10 +66,102 @@ def test_both_directions_equal_a_loop_over_every_order():
         assert sum(direction.distances["relevant"]) == sum(sum(relevant) for _, relevant in rows)
 
 
+def test_within_a_modality_a_query_is_no_part_of_its_own_ranking():
+    images, sounds = make_codes(per_class=2)
+    report = evaluate(images, sounds, **SETTING, directions=DIRECTIONS)
+    assert tuple(report.directions) == DIRECTIONS
+    for name, codes in (("image->image", images), ("sound->sound", sounds)):
+        direction = report.directions[name]
+        rows = []
+        for row, (distances, relevant) in enumerate(loops(codes, codes, "label")):
+            del distances[row], relevant[row]
+            rows.append((distances, relevant))
+        wanted = [naive.over_orders(naive.average_precision, *row) for row in rows]
+        assert direction.map == pytest.approx(np.mean(wanted), abs=1e-12)
+        assert direction.n_gallery == len(codes) - 1
+        alone = evaluate(*((codes, None) if name[0] == "i" else (None, codes)), **SETTING)
+        assert alone.directions == {name: direction}
+    assert report.directions["image->image"].pairs is None, "an image's pair is sounds"
+    assert report.directions["sound->sound"].pairs.n_queries == len(sounds)
+    assert max(map(len, describe(report).splitlines())) <= 80
+    assert RetrievalReport.from_dict(json.loads(json.dumps(report.to_dict()))) == report
+
+
+def test_the_gallery_may_be_another_split(codes):
+    images, sounds = codes
+    both = HashCodes.concatenate(codes)
+    half = sounds.select(np.arange(0, 24, 2))
+    same = evaluate(images, half, **SETTING, gallery="all", searched=both)
+    assert same.directions["sound->image"].map == evaluate(images, half, **SETTING).directions["sound->image"].map
+    assert same.directions["image->sound"].n_gallery == 24
+    assert same.directions["image->sound"].gallery == "all"
+    assert "12 (all)" in describe(same)
+    with pytest.raises(DataError, match="no image codes: the gallery is empty"):
+        evaluate(images, sounds, **SETTING, gallery="train", searched=sounds)
+    with pytest.raises(CodesError, match="encoder"):
+        evaluate(images, sounds, **SETTING, gallery="train", searched=replace(both, encoder="other"))
+
+
+def test_queries_without_relevant_items_may_count_as_zero(codes):
+    images, sounds = codes
+    fewer = images.select([i.label != "river" for i in images.items])
+    drop, zero = (evaluate(fewer, sounds, **SETTING, without=way) for way in ("drop", "zero"))
+    one, two = drop.directions["sound->image"], zero.directions["sound->image"]
+    for name in ("map", "chance_map"):
+        assert getattr(two, name) == pytest.approx(getattr(one, name) * 16 / 24)
+    assert two.ndcg_at[5] == pytest.approx(one.ndcg_at[5] * 16 / 24)
+    assert two.precision_curve[3].recall == pytest.approx(one.precision_curve[3].recall * 16 / 24)
+    assert two.interval[0] < two.map < two.interval[1]
+    assert zero.without == "zero"
+    assert one.queries_without_relevant == two.queries_without_relevant == 8
+
+
+def test_the_interval_draws_images_with_all_their_sounds(codes):
+    """Saying everything twice teaches nothing: the interval stays, where one over single sounds would shrink."""
+    images, sounds = codes
+    again = relabelled(sounds, lambda row, item: {"id": f"again {item.id}"})
+    once = evaluate(images, sounds, **SETTING).directions["sound->image"]
+    twice = evaluate(images, HashCodes.concatenate([sounds, again]), **SETTING).directions["sound->image"]
+    assert twice.map == pytest.approx(once.map)
+    assert twice.interval == pytest.approx(once.interval)
+    alone = [relabelled(some, lambda row, item: {"pair": None}) for some in (sounds, again)]
+    single = evaluate(images, HashCodes.concatenate(alone), **SETTING).directions["sound->image"]
+    assert single.interval[1] - single.interval[0] < 0.8 * (twice.interval[1] - twice.interval[0])
+    assert once.per_class["beach"].interval[0] <= once.per_class["beach"].map <= once.per_class["beach"].interval[1]
+
+
+def test_confusion_says_which_classes_stand_in_front(report):
+    for direction in report.directions.values():
+        confusion = direction.confusion
+        assert confusion.labels == ("beach", "forest", "river")
+        assert np.sum(confusion.rows, axis=1) == pytest.approx(1.0)
+        for i, label in enumerate(confusion.labels):
+            assert confusion.rows[i][i] == max(confusion.rows[i]), label
+    with pytest.raises(DataError, match="must be square"):
+        Confusion(("a", "b"), ((1.0,),))
+
+
+def test_curves_end_with_the_whole_gallery(report):
+    for direction in report.directions.values():
+        assert direction.precision_curve[0].precision == direction.precision_at[1]
+        last, radius = direction.precision_curve[-1], direction.within_radius[-1]
+        assert (last.k, last.recall, radius.recall) == (direction.n_gallery, pytest.approx(1), 1)
+        assert last.precision == pytest.approx(radius.precision)
+        assert last.precision == pytest.approx(1 / 3)
+
+
+def test_bits_that_repeat_each_other_show():
+    rng = np.random.default_rng(0)
+    bits = rng.random((500, 4)) < 0.5
+    assert bit_correlation(bits) < 0.1
+    assert bit_correlation(np.hstack([bits[:, :1], ~bits[:, :1]])) == pytest.approx(1.0)
+    assert bit_correlation(np.hstack([bits[:, :1], np.ones((500, 3), bool)])) is None
+
+
 def test_the_same_codes_and_seed_give_the_same_report(codes, report):
     assert evaluate(*codes, **SETTING) == report
     other = evaluate(*codes, **SETTING, seed=1)
-    name = DIRECTIONS[0]
+    name = CROSS[0]
     assert other.directions[name].interval != report.directions[name].interval
     assert other.directions[name].map == report.directions[name].map
 
@@ -75,7 +169,7 @@ def test_the_same_codes_and_seed_give_the_same_report(codes, report):
 def test_the_order_of_the_codes_changes_no_figure(codes, report):
     rng = np.random.default_rng(3)
     shuffled = evaluate(*(c.select(rng.permutation(len(c))) for c in codes), **SETTING)
-    for name in DIRECTIONS:
+    for name in CROSS:
         one, two = report.directions[name], shuffled.directions[name]
         assert one.map == pytest.approx(two.map, abs=1e-12)
         assert one.distances == two.distances
@@ -87,7 +181,7 @@ def test_a_report_goes_to_json_and_back(report):
     entry = report.to_dict()
     for key in ("version", "bits", "protocol", "splits", "leakage", "ties", "checkpoint_rule", "relevance"):
         assert key in entry
-    for name in DIRECTIONS:
+    for name in CROSS:
         for key in ("map", "chance_map", "n_queries", "n_gallery", "interval"):
             assert key in entry["directions"][name]
 
@@ -137,12 +231,24 @@ def test_a_collapse_shows(codes):
 
 def test_what_can_not_be_evaluated_is_named(codes):
     images, sounds = codes
-    with pytest.raises(DataError, match="no image codes: the gallery is empty"):
+    with pytest.raises(DataError, match="no image codes: there are no queries"):
         evaluate(images.select([]), sounds, **SETTING)
-    with pytest.raises(DataError, match="no sound codes"):
+    with pytest.raises(DataError, match="no sound codes: there are no queries"):
         evaluate(images, sounds.select([]), **SETTING)
     with pytest.raises(DataError, match="24 of the image codes are not of images, the first is s-beach-0-0"):
         evaluate(sounds, sounds, **SETTING)
+    with pytest.raises(DataError, match="ids of images that stand more than once: 1, the first is i-beach-2"):
+        evaluate(images.select([*range(12), 2]), sounds, **SETTING)
+    with pytest.raises(DataError, match="nothing to evaluate"):
+        evaluate(None, None, **SETTING)
+    with pytest.raises(DataError, match="sound->image needs sound codes"):
+        evaluate(images, None, **SETTING, directions=["sound->image"])
+    with pytest.raises(ConfigError, match="there are sound->image"):
+        evaluate(images, sounds, **SETTING, directions=["up"])
+    with pytest.raises(DataError, match="gallery must be one of test, train, all, found 'other'"):
+        evaluate(images, sounds, **SETTING, gallery="other")
+    with pytest.raises(DataError, match="8 of 24 queries have no relevant item"):
+        evaluate(images.select([i.label != "river" for i in images.items]), sounds, **SETTING, without="error")
     with pytest.raises(CodesError, match="encoder"):
         evaluate(images, replace(sounds, encoder="other"), **SETTING)
     with pytest.raises(CodesError, match="bits"):
@@ -168,7 +274,7 @@ def test_one_query_has_no_interval(codes):
 def test_describe_fits_80_columns_and_says_what_it_must(report):
     text = describe(report)
     assert max(map(len, text.splitlines())) <= 80
-    for name in DIRECTIONS:
+    for name in CROSS:
         direction = report.directions[name]
         assert name in text
         assert f"{direction.map:.3f} [{direction.interval[0]:.3f}" in text
@@ -194,7 +300,8 @@ def test_values_out_of_range_are_refused(report):
     for change, message in [
         ({"version": 99}, "version 99"),
         ({"surprise": 1}, "no field surprise"),
-        ({"directions": {}}, "directions"),
+        ({"directions": {}}, "has directions of"),
+        ({"directions": {"up": direction.__dict__}}, "not a report"),
         ({"directions": None}, "not a report"),
         ({"bits": 21}, r"must be 0\.\.21"),
     ]:

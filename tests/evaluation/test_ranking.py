@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from dtbh.errors import ConfigError, DataError
+from dtbh.evaluation import counts as counting
 from dtbh.evaluation import ranking
 from tests.reference import ranking as naive
 
@@ -63,6 +64,8 @@ def test_the_same_check_rejects_a_bucket_taken_at_its_mean_precision():
     [
         (ranking.precision_at, naive.precision),
         (ranking.recall_at, naive.recall),
+        (ranking.f1_at, naive.f1),
+        (ranking.ndcg_at, naive.ndcg),
         (ranking.hit_at, naive.hit),
     ],
 )
@@ -112,7 +115,7 @@ def packed(bits):
 @pytest.mark.parametrize("bits", [1, 7, 16, 64])
 @pytest.mark.parametrize("block", [1, 50, 10_000])
 def test_distance_counts_equal_a_loop(bits, block, monkeypatch):
-    monkeypatch.setattr(ranking, "BLOCK", block)
+    monkeypatch.setattr(counting, "BLOCK", block)
     rng = np.random.default_rng(bits)
     queries, gallery = rng.integers(0, 2, (7, bits)), rng.integers(0, 2, (23, bits))
     query_labels, gallery_labels = rng.integers(-1, 4, 7), rng.integers(-1, 3, 23)
@@ -124,7 +127,7 @@ def test_distance_counts_equal_a_loop(bits, block, monkeypatch):
             distance = naive.hamming(queries[i].tolist(), gallery[j].tolist())
             total[i, distance] += 1
             relevant[i, distance] += query_labels[i] == gallery_labels[j] and query_labels[i] >= 0
-    found = ranking.distance_counts(packed(queries), packed(gallery), query_labels, gallery_labels, bits)
+    found = counting.distance_counts(packed(queries), packed(gallery), query_labels, gallery_labels, bits)
     assert relevant.sum() > 0
     np.testing.assert_array_equal(found[0], relevant)
     np.testing.assert_array_equal(found[1], total)
@@ -137,6 +140,8 @@ def test_queries_without_relevant_items_have_no_value():
         ranking.precision_at(relevant, total, [1])[:, 0],
         ranking.recall_at(relevant, total, [1])[:, 0],
         ranking.hit_at(relevant, total, [1])[:, 0],
+        ranking.f1_at(relevant, total, [1])[:, 0],
+        ranking.ndcg_at(relevant, total, [1])[:, 0],
         ranking.first_rank(relevant, total),
     ):
         np.testing.assert_array_equal(values, [np.nan, 1.0])
@@ -146,13 +151,14 @@ def test_queries_without_relevant_items_have_no_value():
 def test_what_becomes_of_queries_without_relevant_items_is_an_argument():
     values = np.array([np.nan, 0.5, 1.0])
     assert ranking.mean(values) == 0.75
-    assert ranking.mean(values, empty="zero") == 0.5
+    assert ranking.mean(values, without="zero") == 0.5
     with pytest.raises(DataError, match="1 of 3 queries"):
-        ranking.mean(values, empty="error")
+        ranking.mean(values, without="error")
     with pytest.raises(DataError, match="2 of 2 queries"):
-        ranking.mean(np.full(2, np.nan), empty="zero")
+        ranking.mean(np.full(2, np.nan), without="zero")
+    assert ranking.settled(values[:, None], "zero").tolist() == [[0.0], [0.5], [1.0]]
     with pytest.raises(ConfigError, match="drop, zero or error"):
-        ranking.mean(values, empty="skip")
+        ranking.mean(values, without="skip")
 
 
 def test_k_must_fit_the_ranking():
@@ -166,42 +172,83 @@ def test_k_must_fit_the_ranking():
 def test_wrong_numbers_of_labels_and_empty_galleries_are_named():
     codes, labels = np.zeros((3, 1), dtype=np.uint64), np.zeros(3, dtype=np.int64)
     with pytest.raises(DataError, match="found 2 for 3 queries"):
-        ranking.distance_counts(codes, codes, labels[:2], labels, 8)
+        counting.distance_counts(codes, codes, labels[:2], labels, 8)
     with pytest.raises(DataError, match="gallery is empty"):
-        ranking.distance_counts(codes, codes[:0], labels, labels[:0], 8)
+        counting.distance_counts(codes, codes[:0], labels, labels[:0], 8)
 
 
-def test_chance_map_is_the_mean_over_every_order_of_everything():
-    query_labels, gallery_labels = np.array([0, 1, 2, -1]), np.array([0, 1, 1, -1, 1, 0])
-    wanted = [
-        naive.over_orders(naive.average_precision, [0] * 6, [g == q for g in gallery_labels.tolist()]) for q in (0, 1)
-    ]
-    assert ranking.chance_map(query_labels, gallery_labels) == pytest.approx(sum(wanted) / 2, abs=1e-12)
-    assert ranking.chance_map(query_labels, gallery_labels, empty="zero") == pytest.approx(sum(wanted) / 4)
+def test_chance_is_the_mean_over_every_order_of_everything():
+    tables = counts([0, 1, 1, 2, 3, 3], [False, True, True, False, True, False])
+    wanted = naive.over_orders(naive.average_precision, [0] * 6, [False, True, True, False, True, False])
+    assert ranking.mean_average_precision(*ranking.all_tied(*tables)) == pytest.approx(wanted, abs=1e-12)
 
 
-def test_precision_recall_curve_equals_a_loop():
+def test_within_a_radius_equals_a_loop():
     rows = [
         [(1, True), (1, False), (3, True)],
         [(2, False), (3, True), (4, False)],
         [(2, True), (2, False), (2, False)],
     ]
     tables = [counts(*zip(*row, strict=True)) for row in rows]
-    tables.append(counts([1, 2, 2], [False] * 3))  # nothing relevant: left out
-    curve = ranking.precision_recall_curve(*(np.concatenate(side) for side in zip(*tables, strict=True)))
-    assert curve.radius == (1, 2, 3, 4)
-    assert curve.retrieving == pytest.approx([1 / 3, 1, 1, 1])
-    for radius, precision, recall in zip(curve.radius, curve.precision, curve.recall, strict=True):
-        assert (precision, recall) == pytest.approx(naive.radius_point(rows, radius))
-    assert ranking.RadiusCurve.from_dict(curve.to_dict()) == curve
-    with pytest.raises(DataError, match="none of 1 queries"):
-        ranking.precision_recall_curve(*counts([1], [False]))
-    with pytest.raises(DataError, match="increasing"):
-        ranking.RadiusCurve((2, 1), (0.0, 0.0), (0.0, 0.0), (1.0, 1.0))
+    tables.append(counts([1, 2, 2], [False] * 3))  # nothing relevant: left out, or counted as 0
+    both = [np.concatenate(side) for side in zip(*tables, strict=True)]
+    points = ranking.within_radius(*both)
+    assert [point.radius for point in points] == [1, 2, 3, 4]
+    assert [point.answered for point in points] == pytest.approx([1 / 3, 1, 1, 1])
+    for point in points:
+        assert (point.precision, point.recall) == pytest.approx(naive.radius_point(rows, point.radius))
+    zeros = ranking.within_radius(*both, without="zero")
+    assert [point.answered for point in zeros] == pytest.approx([2 / 4, 1, 1, 1])
+    assert [point.recall for point in zeros] == pytest.approx([3 / 4 * point.recall for point in points])
+    assert zeros[0].precision == pytest.approx((1 / 2 + 0) / 2)
+    with pytest.raises(DataError, match="none of the queries"):
+        ranking.within_radius(*counts([1], [False]))
+    halves = ranking.radius_sums(*(side[:2] for side in both)) + ranking.radius_sums(*(side[2:] for side in both))
+    assert ranking.radius_points(halves) == points
+
+
+def test_ranks_of_a_curve_are_different_and_reach_both_ends():
+    assert ranking.log_spaced(1) == [1]
+    assert ranking.log_spaced(7) == [1, 2, 3, 4, 5, 6, 7]
+    ranks = ranking.log_spaced(10_921)
+    assert (ranks[0], ranks[-1]) == (1, 10_921)
+    assert 30 < len(ranks) <= 40
+
+
+def test_an_item_is_no_part_of_its_own_ranking():
+    rng = np.random.default_rng(4)
+    codes, labels = rng.integers(0, 16, (9, 1), dtype=np.uint64), rng.integers(0, 3, 9)
+    own = np.arange(9)
+    own[4] = -1  # a query that does not stand in the gallery
+    relevant, total = counting.distance_counts(codes, codes, labels, labels, BITS, own=own)
+    for row in range(9):
+        kept = [j for j in range(9) if j != own[row]]
+        alone = counting.distance_counts(codes[row : row + 1], codes[kept], labels[row : row + 1], labels[kept], BITS)
+        np.testing.assert_array_equal((relevant[row], total[row]), (alone[0][0], alone[1][0]))
+    assert (total.sum(axis=1) == [8, 8, 8, 8, 9, 8, 8, 8, 8]).all()
+
+
+def test_shares_of_classes_are_the_mean_over_every_order_of_the_ties():
+    rng = np.random.default_rng(5)
+    gallery, labels = rng.integers(0, 4, (6, 1), dtype=np.uint64), np.array([0, 1, 1, 2, 0, 2])
+    queries, query_labels = rng.integers(0, 4, (4, 1), dtype=np.uint64), np.array([0, 1, 2, 3])
+    own = np.array([4, -1, -1, -1])
+    (block,) = counting.count_blocks(queries, gallery, query_labels, labels, BITS, own=own, classes=4)
+    for row, label in enumerate(query_labels.tolist()):
+        kept = [j for j in range(6) if j != own[row]]
+        distances = [int(queries[row, 0] ^ gallery[j, 0]).bit_count() for j in kept]
+        classes = labels[kept].tolist()
+        wanted = [
+            naive.over_orders(naive.share_of_class, distances, classes, one, classes.count(label))
+            if label in classes
+            else 0.0
+            for one in range(4)
+        ]
+        assert block.classes[row] == pytest.approx(wanted, abs=1e-12)
 
 
 def test_names_become_numbers_that_agree_on_both_sides():
-    queries, gallery = ranking.group_numbers(["river", None, "beach"], ["beach", "forest", None])
+    queries, gallery = counting.group_numbers(["river", None, "beach"], ["beach", "forest", None])
     assert queries.tolist() == [2, -1, 0]
     assert gallery.tolist() == [0, 1, -1]
     assert queries.dtype == gallery.dtype == np.int64

@@ -73,6 +73,46 @@ def test_the_json_is_the_report(media, folder):
     assert entry["directions"]["sound->image"]["map"] == report.directions["sound->image"].map
 
 
+def test_every_query_is_written_and_read_back(media, folder):
+    report = evaluate(*media, **SETTING)
+    lines = (folder / "queries.csv").read_text().splitlines()
+    assert lines[0] == "direction,id,label,average_precision,pair_rank"
+    assert len(lines) == 1 + 24 + 12
+    assert "queries" not in json.loads((folder / "report.json").read_text())["directions"]["sound->image"]
+    for name, direction in read_report(folder).directions.items():
+        assert direction.query_figures == report.directions[name].query_figures
+        precisions = [figure.average_precision for figure in direction.query_figures]
+        assert np.mean(precisions) == pytest.approx(direction.map)
+        assert np.median([figure.pair_rank for figure in direction.query_figures]) == direction.pairs.median_rank
+
+
+def test_queries_without_a_figure_are_read_back_so(tmp_path):
+    images, sounds = make_codes()
+    fewer = images.select([item.label != "river" for item in images.items])
+    report = evaluate(fewer, sounds, **SETTING)
+    write_report(report, tmp_path, images=fewer, sounds=sounds)
+    figures = read_report(tmp_path).directions["sound->image"].query_figures
+    assert figures == report.directions["sound->image"].query_figures
+    assert [f.average_precision for f in figures if f.label == "river"] == [None] * 8
+    (tmp_path / "queries.csv").write_text("direction,id\n")
+    with pytest.raises(DataError, match=r"queries\.csv: not the queries of a report \(columns direction, id"):
+        read_report(tmp_path)
+    head = "direction,id,label,average_precision,pair_rank"
+    (tmp_path / "queries.csv").write_text(f"{head}\nsound->image,s,river,2.0,\n")
+    with pytest.raises(DataError, match=r"queries\.csv: not the queries of a report \(query s: average_precision"):
+        read_report(tmp_path)
+    (tmp_path / "queries.csv").unlink()
+    assert read_report(tmp_path).directions["sound->image"].query_figures == ()
+
+
+def test_one_modality_has_a_report_too(media, tmp_path):
+    images, _ = media
+    text = write_report(evaluate(images, None, **SETTING), tmp_path, images=images, sounds=None).read_text()
+    assert "image → image" in text
+    assert "sound → image" not in text
+    assert list(read_report(tmp_path).directions) == ["image->image"]
+
+
 def test_the_page_stands_alone_and_is_well_formed(folder):
     text = (folder / "index.html").read_text()
     checker = Checker()

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dtbh.evaluation import ranking
+from dtbh.evaluation import counts, ranking
 from tests.reference import ranking as naive
 
 BITS = 12
+MEASURES = (ranking.precision_at, ranking.recall_at, ranking.hit_at, ranking.f1_at, ranking.ndcg_at)
 
 
 @st.composite
@@ -28,15 +29,15 @@ def problems(draw):
 
 def measures(queries, gallery, query_labels, gallery_labels):
     """Every measure of a problem in one row."""
-    tables = ranking.distance_counts(queries, gallery, query_labels, gallery_labels, BITS)
+    tables = counts.distance_counts(queries, gallery, query_labels, gallery_labels, BITS)
     ks = sorted({1, len(gallery) // 2 + 1, len(gallery)})
-    curve = ranking.precision_recall_curve(*tables)
+    points = ranking.within_radius(*tables)
     return np.concatenate([
         ranking.average_precision(*tables),
-        *(f(*tables, ks).ravel() for f in (ranking.precision_at, ranking.recall_at, ranking.hit_at)),
+        *(f(*tables, ks).ravel() for f in MEASURES),
         ranking.first_rank(*tables),
-        curve.precision,
-        curve.recall,
+        [point.precision for point in points],
+        [point.recall for point in points],
     ])  # fmt: skip
 
 
@@ -62,13 +63,11 @@ def test_one_stable_order_does_not_survive_shuffling():
 @settings(max_examples=60, deadline=None)
 def test_every_measure_stays_in_its_range(problem):
     queries, gallery, query_labels, gallery_labels = problem
-    tables = ranking.distance_counts(queries, gallery, query_labels, gallery_labels, BITS)
+    tables = counts.distance_counts(queries, gallery, query_labels, gallery_labels, BITS)
     has = tables[0].sum(axis=1) > 0
     for values in (
         ranking.average_precision(*tables),
-        *ranking.precision_at(*tables, [1, len(gallery)]).T,
-        *ranking.recall_at(*tables, [1, len(gallery)]).T,
-        *ranking.hit_at(*tables, [1, len(gallery)]).T,
+        *(values for measure in MEASURES for values in measure(*tables, [1, len(gallery)]).T),
     ):
         np.testing.assert_array_equal(np.isnan(values), ~has)
         assert ((values[has] >= 0) & (values[has] <= 1)).all()
@@ -82,9 +81,8 @@ def test_every_measure_stays_in_its_range(problem):
 @settings(max_examples=60, deadline=None)
 def test_a_gallery_of_one_class_gives_one(problem):
     queries, gallery, query_labels, gallery_labels = problem
-    same = ranking.distance_counts(queries, gallery, 0 * query_labels, 0 * gallery_labels, BITS)
+    same = counts.distance_counts(queries, gallery, 0 * query_labels, 0 * gallery_labels, BITS)
     assert ranking.average_precision(*same) == pytest.approx(1.0, abs=1e-12)
-    assert ranking.chance_map(0 * query_labels, 0 * gallery_labels) == pytest.approx(1.0, abs=1e-12)
 
 
 @given(st.integers(2, 6), st.integers(1, 40), st.integers(0, 1000))
@@ -93,10 +91,11 @@ def test_perfect_codes_give_one(classes, n_gallery, seed):
     rng = np.random.default_rng(seed)
     words = rng.choice(2**BITS, classes, replace=False).astype(np.uint64)[:, None]
     labels = np.concatenate([np.arange(classes), rng.integers(0, classes, n_gallery)])
-    tables = ranking.distance_counts(words, words[labels], np.arange(classes), labels, BITS)
+    tables = counts.distance_counts(words, words[labels], np.arange(classes), labels, BITS)
     assert ranking.mean_average_precision(*tables) == pytest.approx(1.0, abs=1e-12)
     assert ranking.median_rank(*tables) == 1.0
     assert ranking.recall_at(*tables, [len(labels)]) == pytest.approx(1.0)
+    assert ranking.ndcg_at(*tables, [1, len(labels)]) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -104,22 +103,20 @@ def test_random_codes_are_near_chance(seed):
     rng = np.random.default_rng(seed)
     queries, gallery = (rng.integers(0, 2**BITS, (n, 1), dtype=np.uint64) for n in (300, 500))
     query_labels, gallery_labels = rng.integers(0, 10, 300), rng.integers(0, 10, 500)
-    tables = ranking.distance_counts(queries, gallery, query_labels, gallery_labels, BITS)
-    chance = ranking.chance_map(query_labels, gallery_labels)
+    tables = counts.distance_counts(queries, gallery, query_labels, gallery_labels, BITS)
+    chance = ranking.mean_average_precision(*ranking.all_tied(*tables))
     assert 0.1 < chance < 0.13
     assert ranking.mean_average_precision(*tables) == pytest.approx(chance, abs=0.01)
-    assert ranking.chance_map(query_labels, gallery_labels) == pytest.approx(
-        ranking.mean_average_precision(*ranking.all_tied(*tables)), abs=1e-12
-    )
 
 
 @given(problems())
 @settings(max_examples=40, deadline=None)
 def test_doubling_the_gallery_keeps_precision_and_recall_within_each_radius(problem):
     queries, gallery, query_labels, gallery_labels = problem
-    once = ranking.distance_counts(queries, gallery, query_labels, gallery_labels, BITS)
-    twice = ranking.distance_counts(
+    once = counts.distance_counts(queries, gallery, query_labels, gallery_labels, BITS)
+    twice = counts.distance_counts(
         queries, np.concatenate([gallery] * 2), query_labels, np.concatenate([gallery_labels] * 2), BITS
     )
     np.testing.assert_array_equal(2 * once[0], twice[0])
-    assert ranking.precision_recall_curve(*once) == ranking.precision_recall_curve(*twice)
+    for one, two in zip(ranking.within_radius(*once), ranking.within_radius(*twice), strict=True):
+        assert one == two

@@ -51,6 +51,29 @@ def recall(ranking, k):
     return hits / sum(ranking)
 
 
+def f1(ranking, k):
+    """The harmonic mean of precision and recall of the first k."""
+    p, r = precision(ranking, k), recall(ranking, k)
+    return 2 * p * r / (p + r) if p + r else 0.0
+
+
+def ndcg(ranking, k):
+    """Discounted gain of the first k over that of the best order; gain 1, discount 1/log2(1 + rank)."""
+
+    def gain(order):
+        return math.fsum(good / math.log2(1 + rank) for rank, good in enumerate(order[:k], start=1))
+
+    return gain(ranking) / gain(sorted(ranking, reverse=True))
+
+
+def share_of_class(classes, label, k):
+    """The share of one class among the first k of a ranking of classes."""
+    count = 0
+    for one in classes[:k]:
+        count += one == label
+    return count / k
+
+
 def hit(ranking, k):
     """1 if a relevant item stands among the first k, else 0."""
     for good in ranking[:k]:

@@ -1,0 +1,156 @@
+"""From codes to counts: for each query and distance, how many gallery items, how many of them relevant.
+
+Comes in: packed codes and integer labels (or pair numbers). Distances are held for a block of queries at a
+time, never for all, so memory is bounded however large the gallery is. No torch in this room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from dtbh.errors import DataError
+from dtbh.index.hamming import distances
+from dtbh.progress import track
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Words = npt.NDArray[np.uint64]
+BLOCK = 4_000_000  # distances held at once: 16 MB
+
+
+def group_numbers(query_names: Sequence[str | None], gallery_names: Sequence[str | None]) -> tuple[Ints, Ints]:
+    """Class names or pair names as numbers that agree between queries and gallery; -1 for None.
+
+    Numbers follow the sorted names, from 0.
+
+    Returns:
+        int64 [q] and int64 [n].
+    """
+    names = sorted({name for name in (*query_names, *gallery_names) if name is not None})
+    number: dict[str | None, int] = {name: i for i, name in enumerate(names)}
+    number[None] = -1
+    return (
+        np.array([number[name] for name in query_names], dtype=np.int64),
+        np.array([number[name] for name in gallery_names], dtype=np.int64),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """The counts of some queries.
+
+    Attributes:
+        rows: Which of the queries.
+        relevant: Relevant items at each distance, int64 [b, bits + 1].
+        total: All items at each distance, int64 [b, bits + 1].
+        classes: Expected share of each class among the first R items, R being the number of relevant ones,
+            float64 [b, c]; rows of 0 where nothing is relevant.
+    """
+
+    rows: slice
+    relevant: Ints
+    total: Ints
+    classes: Floats
+
+
+def count_blocks(
+    query_words: Words,
+    gallery_words: Words,
+    query_labels: Ints,
+    gallery_labels: Ints,
+    bits: int,
+    *,
+    own: Ints | None = None,
+    classes: int = 0,
+) -> Iterator[Block]:
+    """Count, for each query and each Hamming distance, the gallery items and the relevant ones among them.
+
+    An item is relevant to a query when the two numbers are equal and not negative. With class numbers this
+    is relevance by class, with pair numbers relevance by true pair.
+
+    Args:
+        query_words: Packed codes, uint64 [q, w].
+        gallery_words: Packed codes, uint64 [n, w].
+        query_labels: Class or pair numbers, int [q]; negative where not known.
+        gallery_labels: The same numbers, int [n].
+        bits: Length of a code, at least 1.
+        own: Where a query stands in the gallery itself, its row there, which is then no part of its
+            ranking, int [q]; negative elsewhere. None: no query stands there.
+        classes: The number c of classes that ``Block.classes`` counts; 0 counts none.
+
+    Raises:
+        DataError: As many labels as codes were wanted, or the gallery is empty.
+    """
+    n_queries, n_gallery = len(query_words), len(gallery_words)
+    if len(query_labels) != n_queries or len(gallery_labels) != n_gallery:
+        raise DataError(
+            f"labels: found {len(query_labels)} for {n_queries} queries and {len(gallery_labels)} for a "
+            f"gallery of {n_gallery}; give one number for each code, -1 where none is known"
+        )
+    if n_gallery == 0:
+        raise DataError("the gallery is empty: there is nothing to rank; choose a split that has items")
+    own = np.full(n_queries, -1) if own is None else own
+    step = max(1, BLOCK // n_gallery)
+    starts = range(0, n_queries, step)
+    for start in track(starts, "comparing codes", total=len(starts)):
+        rows = slice(start, min(start + step, n_queries))
+        yield _counted(rows, query_words, gallery_words, query_labels, gallery_labels, bits, own, classes)
+
+
+def _counted(
+    rows: slice, query_words: Words, gallery_words: Words, query_labels: Ints, gallery_labels: Ints, bits: int,
+    own: Ints, classes: int,
+) -> Block:  # fmt: skip
+    """The counts of one block, by NumPy."""
+    block = distances(query_words[rows], gallery_words)
+    mine = np.flatnonzero(own[rows] >= 0)
+    block[mine, own[rows][mine]] = bits + 1  # out of every count
+    relevant = np.zeros((len(block), bits + 2), dtype=np.int64)
+    total = np.zeros((len(block), bits + 2), dtype=np.int64)
+    shares = np.zeros((len(block), classes))
+    for query, (row, label) in enumerate(zip(block, query_labels[rows].tolist(), strict=True)):
+        total[query] = np.bincount(row, minlength=bits + 2)
+        if label >= 0:
+            relevant[query] = np.bincount(row[gallery_labels == label], minlength=bits + 2)
+    relevant, total = relevant[:, :-1], total[:, :-1]
+    if classes:
+        weights = top_weights(relevant, total)
+        for query, row in enumerate(block):
+            found = np.bincount(gallery_labels + 1, weights[query, row], minlength=classes + 1)[1:]
+            shares[query] = found / max(relevant[query].sum(), 1)
+    return Block(rows, relevant, total, shares)
+
+
+def top_weights(relevant: Ints, total: Ints) -> Floats:
+    """How much an item at each distance counts as one of the first R, R being the number of relevant items.
+
+    Items before the bucket that rank R cuts count 1, those behind it 0, and those in it the share of its
+    places that lie within R.
+
+    Returns:
+        float64 [q, d + 1]; the last column, for what is out of the ranking, is 0.
+    """
+    reached, wanted = np.cumsum(total, axis=1), relevant.sum(axis=1, keepdims=True)
+    places = np.clip(wanted - (reached - total), 0, total)
+    return np.pad(places / np.maximum(total, 1), ((0, 0), (0, 1)))
+
+
+def distance_counts(
+    query_words: Words, gallery_words: Words, query_labels: Ints, gallery_labels: Ints, bits: int,
+    *, own: Ints | None = None,
+) -> tuple[Ints, Ints]:  # fmt: skip
+    """The counts of all queries at once; arguments and errors as in ``count_blocks``.
+
+    Returns:
+        ``relevant`` and ``total``, both int64 [q, bits + 1]; column d counts what stands at distance d.
+    """
+    blocks = list(count_blocks(query_words, gallery_words, query_labels, gallery_labels, bits, own=own))
+    nothing = np.zeros((0, bits + 1), dtype=np.int64)
+    return (
+        np.concatenate([nothing, *(block.relevant for block in blocks)]),
+        np.concatenate([nothing, *(block.total for block in blocks)]),
+    )
