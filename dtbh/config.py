@@ -9,12 +9,13 @@ from __future__ import annotations
 import difflib
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from inspect import signature
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_type_hints
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
 
 from dtbh.errors import ConfigError
 from dtbh.files import write_text
@@ -143,24 +144,65 @@ class Encoders(Settings):
     feature_dim: int = Field(512, ge=8, description="width of the deep features; our choice")
     normalize_features: bool = Field(True, description="batch-normalise the deep features; our choice")
     dropout: float = Field(0.2, ge=0, lt=1)
-    image: ImageTower = ImageTower()
-    sound: SoundTower = SoundTower()
+    image: ImageTower | None = Field(ImageTower(), description="null: there is no image tower, only sounds")
+    sound: SoundTower | None = Field(SoundTower(), description="null: there is no sound tower, only images")
+
+    @model_validator(mode="after")
+    def _some_tower(self) -> Encoders:
+        if self.image is None and self.sound is None:
+            raise ValueError("image and sound are both null: wanted one tower at least")
+        return self
+
+
+class Term(BaseModel):
+    """One term of the objective: its weight, and the parameters that are its own.
+
+    Written as a number, it is the weight alone. A term of weight 0 is left out.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    weight: float = Field(1.0, ge=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _weight_alone(cls, given: Any) -> Any:
+        return given if isinstance(given, Term | Mapping) else {"weight": given}
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The parameters given here; those not given are the values of the same name in ``Learning``."""
+        return dict(self.model_extra or {})
 
 
 class Learning(Settings):
-    """Triplet selection and the terms of the objective."""
+    """The terms of the objective, and what they share."""
 
-    objective: str = Field("relative_triplet", description="a name of dtbh.learning.objectives.OBJECTIVES")
     selection: Literal["all", "semi_hard", "hard", "active"] = Field(
         "active", description="'active' is DTBH's: the triplets that still teach"
     )
     warmup_epochs: int = Field(0, ge=0, description="epochs over all triplets before the selection sets in")
     margin: float = Field(0.25, gt=0, le=2, description="on distances in [0, 1]; our choice")
-    features: float = Field(1.0, ge=0, description="weight of the triplet term on deep features")
-    codes: float = Field(1.0, ge=0, description="weight of the triplet term on hash-like codes")
     within: float = Field(1.0, ge=0, description="weight of triplets within a modality, beside the cross ones")
-    quantization: float = Field(0.01, ge=0, description="weight of the approximate L1 regulariser")
-    balance: float = Field(0.0, ge=0, description="weight of code balance (the paper's future work)")
+    terms: dict[str, Term] = Field(
+        {"feature_triplets": Term(weight=1.0), "code_triplets": Term(weight=1.0), "approximate_l1": Term(weight=0.01)},
+        min_length=1,
+        description="DTBH's by default; each is a name of dtbh.learning.objectives.TERMS, with its weight, or "
+        "{weight: ..., parameter: ...}",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _written_before_terms(cls, given: Any) -> Any:
+        """Read the weights of a run made before ``terms`` came."""
+        names = {
+            "features": "feature_triplets", "codes": "code_triplets", "quantization": "approximate_l1",
+            "balance": "balance",
+        }  # fmt: skip
+        if not isinstance(given, Mapping) or given.get("objective") != "relative_triplet":
+            return given
+        kept = {name: value for name, value in given.items() if name not in names and name != "objective"}
+        return {**kept, "terms": {new: given[old] for old, new in names.items() if given.get(old)}}
 
 
 class Training(Settings):
@@ -233,7 +275,7 @@ def write_schema(path: Path) -> Path:
 def differences(one: Config, other: Config) -> list[str]:
     """The settings in which two configs differ, as ``learning.margin: 0.2 -> 0.3``."""
     a, b = _flat(one.model_dump(mode="json")), _flat(other.model_dump(mode="json"))
-    return [f"{key}: {a[key]} -> {b[key]}" for key in a if a[key] != b[key]]
+    return [f"{key}: {a.get(key)} -> {b.get(key)}" for key in {**a, **b} if a.get(key) != b.get(key)]
 
 
 def _override(content: dict[str, Any], override: str) -> None:
@@ -242,8 +284,10 @@ def _override(content: dict[str, Any], override: str) -> None:
     if not equals or not key:
         raise ConfigError(f"--set {override}: wanted section.key=value, as in --set learning.margin=0.3")
     *sections, last = key.strip().split(".")
-    for section in sections:
-        content = content.setdefault(section, {})
+    for depth, section in enumerate(sections):
+        if section not in content:
+            content[section] = _start(sections[: depth + 1])
+        content = content[section]
         if not isinstance(content, dict):
             raise ConfigError(f"--set {override}: {section} is a value, not a section")
     try:
@@ -252,23 +296,67 @@ def _override(content: dict[str, Any], override: str) -> None:
         raise ConfigError(f"--set {override}: the value is not YAML") from None
 
 
-def _explain(error: Any) -> str:
-    """One of pydantic's findings in a line, with the nearest name for an unknown key."""
+def check_parameters(
+    of: Callable[..., Any], given: Mapping[str, Any], shared: Mapping[str, Any], where: str
+) -> dict[str, Any]:
+    """The keyword-only parameters of a function or class, from a config, checked against their annotations.
+
+    Args:
+        of: A function, or a class, whose ``__init__`` counts.
+        given: Values by name.
+        shared: Values that a parameter of the same name has where none is given.
+        where: Stands at the front of an error, with the name behind it.
+
+    Raises:
+        ConfigError: A value for an unknown name (the nearest is named), of another type or out of range; or a
+            parameter that has no value.
+    """
+    hints = get_type_hints(getattr(of, "__init__") if isinstance(of, type) else of, include_extras=True)  # noqa: B009
+    known = [p for p in signature(of).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    fields: dict[str, Any] = {p.name: (hints[p.name], ... if p.default is p.empty else p.default) for p in known}
+    model = create_model(where, __config__=Settings.model_config, **fields)
+    try:
+        checked = model.model_validate({**{name: shared[name] for name in fields if name in shared}, **given})
+    except ValidationError as error:
+        found = "; ".join(_explain(e, names=list(fields), prefix=where) for e in error.errors())
+        raise ConfigError(found) from None
+    return {name: getattr(checked, name) for name in fields}
+
+
+def _explain(error: Any, *, names: Sequence[str] | None = None, prefix: str = "") -> str:
+    """One of pydantic's findings in a line, with the nearest name for an unknown key.
+
+    ``names`` are those known at a key of one part; else the settings' own are looked up.
+    """
     location = [str(part) for part in error["loc"]]
-    key = ".".join(location)
+    key = ".".join([prefix, *location] if prefix else location)
+    if error["type"] == "missing":
+        return f"{key}: wanted a value, found none"
     if error["type"] != "extra_forbidden":
         return f"{key}: {error['msg']}, found {error['input']!r}" if key else str(error["msg"])
-    names = _names(location[:-1])
-    near = difflib.get_close_matches(location[-1], names, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(names)}"
-    return f"{key}: no such setting; {hint}"
+    return f"{key}: no such setting; {hint(location[-1], _names(location[:-1]) if names is None else names)}"
+
+
+def hint(name: str, known: Sequence[str]) -> str:
+    """What may have been meant by an unknown name."""
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean {near[0]}?" if near else f"known here: {', '.join(known) or 'none'}"
 
 
 def _names(sections: list[str]) -> list[str]:
     model: Any = Config
     for section in sections:
-        model = model.model_fields[section].annotation
+        annotation = model.model_fields[section].annotation
+        model = next((kind for kind in get_args(annotation) if kind is not type(None)), annotation)
     return list(model.model_fields)
+
+
+def _start(sections: list[str]) -> dict[str, Any]:
+    """What an override goes into where the file is silent: the default of settings by name, else nothing."""
+    default: Any = Config()
+    for section in sections:
+        default = getattr(default, section, None)
+    return {name: value.model_dump() for name, value in default.items()} if isinstance(default, dict) else {}
 
 
 def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -101,5 +101,9 @@ def load(path: str | Path) -> Model:
 def _fingerprint(twin: TwinEncoder) -> str:
     """Over the weights and over what of the settings changes a code."""
     s: Encoders = twin.settings
-    before = [s.bits, s.image.backbone, s.image.size, s.sound.max_seconds, s.sound.features.model_dump_json()]
+    before: list[object] = [s.bits]
+    if s.image is not None:
+        before += [s.image.backbone, s.image.size]
+    if s.sound is not None:
+        before += [s.sound.max_seconds, s.sound.features.model_dump_json()]
     return hashlib.sha256(f"{before} {state_fingerprint(twin)}".encode()).hexdigest()[:16]

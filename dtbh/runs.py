@@ -19,7 +19,7 @@ CONFIG, RUN, MODEL, METRICS, RESUME = (
     "resume.safetensors",
 )
 VERSION = 1
-RULE = "the epoch with the best validation mAP, mean of both directions"
+RULE = "the epoch with the best validation mAP, mean of both directions where there are two"
 
 
 def read_run(path: Path) -> dict[str, Any]:

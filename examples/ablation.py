@@ -28,7 +28,7 @@ CHANGES = {
     ],
     "all triplets instead of selected ones": ["learning.selection=all"],
     "semi-hard triplets": ["learning.selection=semi_hard"],
-    "no triplets on deep features": ["learning.features=0"],
+    "no triplets on deep features": ["learning.terms.feature_triplets=0"],
     "a learning rate of 1e-3 instead of 4e-3": ["training.learning_rate=1e-3"],
 }
 

@@ -1,6 +1,6 @@
-"""An objective of one's own: one function, one line, one setting.
+"""A term of one's own for the objective: one function, one line, and its weight in the config.
 
-    python examples/custom_objective.py data/demo runs/contrastive
+    python examples/custom_objective.py data/demo runs/own
 
 Here: each image among all sounds of the batch, and the other way round, as a softmax over cosines.
 """
@@ -10,35 +10,32 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dtbh.config import Learning, read_config
-from dtbh.encoders.heads import Encoded
-from dtbh.learning.objectives import OBJECTIVES, Loss, approximate_l1
+from dtbh.config import read_config
+from dtbh.learning.objectives import TERMS
+from dtbh.learning.terms import Outputs, Positive, Sides, over_ways
 from dtbh.learning.trainer import train
 
 CONFIG = Path(__file__).parent.parent / "configs" / "dtbh" / "demo.yaml"
-TEMPERATURE = 0.1
 
 
-def contrastive(
-    images: Encoded, sounds: Encoded, image_labels: Tensor, sound_labels: Tensor, *, settings: Learning, select: str
-) -> Loss:
+def softmax_match(sides: Sides, *, temperature: Positive) -> Tensor:
     """All items of a class share the probability; nothing is selected."""
-    similar = F.normalize(images.codes) @ F.normalize(sounds.codes).T / TEMPERATURE
-    same = (image_labels[:, None] == sound_labels[None]).float()
-    ways = [(similar, same), (similar.T, same.T)]
-    match = torch.stack([F.cross_entropy(s, p / p.sum(dim=1, keepdim=True)) for s, p in ways]).mean()
-    quantization = (approximate_l1(images.codes) + approximate_l1(sounds.codes)) / 2
-    total = match + settings.quantization * quantization
-    return Loss(total, {"match": match.detach(), "quantization": quantization.detach()})
+
+    def loss(rows: Outputs, columns: Outputs, same: bool) -> Tensor:
+        similar = F.normalize(rows.codes) @ F.normalize(columns.codes).T / temperature
+        alike = (rows.labels[:, None] == columns.labels[None]).float()
+        return F.cross_entropy(similar, alike / alike.sum(dim=1, keepdim=True))
+
+    return over_ways(sides, loss, within=0)
 
 
-OBJECTIVES["contrastive"] = contrastive
+TERMS["softmax_match"] = softmax_match
+SETTING = "learning.terms={softmax_match: {weight: 1, temperature: 0.1}, approximate_l1: 0.01}"
 
 
 if __name__ == "__main__":
     data, out = map(Path, sys.argv[1:3])
-    train(read_config(CONFIG, ["learning.objective=contrastive"]), data, out)
+    train(read_config(CONFIG, [SETTING]), data, out)

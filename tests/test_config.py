@@ -40,6 +40,8 @@ def test_overrides_are_yaml_values_at_any_depth(tmp_path: Path) -> None:
         ("encoders: {sound: {features: {hop_ms: 3}}}", r"encoders\.sound\.features\.hop_ms: no such setting"),
         ("learning: {margin: big}", r"learning\.margin: .*valid number.*'big'"),
         ("learning: {margin: -1}", r"learning\.margin: .*greater than 0"),
+        ("learning: {terms: {code_triplets: much}}", r"learning\.terms\.code_triplets\.weight: .*number.*'much'"),
+        ("learning: {terms: {}}", r"learning\.terms: .*at least 1 item"),
         ("learning: {selection: best}", r"learning\.selection: .*'all', 'semi_hard', 'hard' or 'active'"),
         ("encoders: {sound: {features: {f_max: 9000}}}", r"f_max <= sample_rate / 2"),
         ("encoders: {sound: {augmentation: {speed: [1.2, 0.9]}}}", r"speed: wanted \(lowest, highest\)"),
@@ -66,6 +68,41 @@ def test_bad_overrides_are_refused(tmp_path: Path, override: str) -> None:
     path.write_text("seed: 1\n")
     with pytest.raises(ConfigError, match="--set"):
         read_config(path, [override])
+
+
+def test_overrides_reach_the_terms_that_stand_by_default(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("seed: 1\n")
+    terms = read_config(path, ["learning.terms.code_triplets.margin=0.3", "learning.terms.balance=0.1"]).learning.terms
+    assert set(terms) == {"feature_triplets", "code_triplets", "approximate_l1", "balance"}
+    assert terms["code_triplets"].parameters == {"margin": 0.3}
+    assert (terms["code_triplets"].weight, terms["balance"].weight) == (1.0, 0.1)
+
+
+def test_terms_in_a_file_are_all_there_are(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("learning: {terms: {balance: 0.5}}\n")
+    config = read_config(path)
+    assert set(config.learning.terms) == {"balance"}
+    assert read_config(write_config(config, tmp_path / "resolved.yaml")) == config
+    changed = differences(Config(), config)
+    assert "learning.terms.balance.weight: None -> 0.5" in changed
+    assert "learning.terms.code_triplets.weight: 1.0 -> None" in changed
+
+
+def test_a_run_from_before_the_terms_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("learning: {objective: relative_triplet, features: 0, codes: 2, quantization: 0.1, balance: 0}\n")
+    assert {name: term.weight for name, term in read_config(path).learning.terms.items()} == {
+        "code_triplets": 2.0,
+        "approximate_l1": 0.1,
+    }
+
+
+def test_a_tower_can_be_left_out_but_not_both() -> None:
+    assert make_config({"encoders": {"sound": None}}).encoders.sound is None
+    with pytest.raises(ConfigError, match="wanted one tower at least"):
+        make_config({"encoders": {"sound": None, "image": None}})
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

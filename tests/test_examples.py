@@ -9,8 +9,8 @@ from types import ModuleType
 
 import pytest
 
-from dtbh.config import Config
-from dtbh.learning.objectives import OBJECTIVES
+from dtbh.config import Config, read_config, write_config
+from dtbh.learning.objectives import TERMS
 from dtbh.learning.trainer import train
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -28,20 +28,16 @@ def load(name: str) -> ModuleType:
 def test_an_objective_of_ones_own_trains(
     tiny_config: Config, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dtbh.learning.objectives.OBJECTIVES", OBJECTIVES)
-    monkeypatch.delitem(OBJECTIVES, "contrastive", raising=False)
-    load("custom_objective")
-    learning = tiny_config.learning.model_copy(update={"objective": "contrastive"})
-    run = train(tiny_config.model_copy(update={"learning": learning}), tiny_data, tmp_path / "run")
+    monkeypatch.delitem(TERMS, "softmax_match", raising=False)
+    own = read_config(write_config(tiny_config, tmp_path / "c.yaml"), [load("custom_objective").SETTING])
+    run = train(own, tiny_data, tmp_path / "run")
     with (run / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert "train/match" in rows[0]
+    assert "train/softmax_match" in rows[0]
     assert max(float(row["val/map"]) for row in rows) > 0.8
 
 
 def test_every_change_of_the_ablation_is_a_config() -> None:
-    from dtbh.config import read_config
-
     ablation = load("ablation")
     configs = [read_config(ablation.CONFIG, changes) for changes in ablation.CHANGES.values()]
     assert len(set(map(repr, configs))) == len(configs)

@@ -56,17 +56,21 @@ def reader_for(
 
 def media_reader(twin: TwinEncoder, modality: Modality, paths: Sequence[Path]) -> Reader:
     """What reads the files themselves."""
-    if modality == "image":
-        return ImageReader(paths, twin.settings.image)
-    return SoundReader(paths, twin.settings.sound)
+    twin.tower(modality)  # there is one
+    image, sound = twin.settings.image, twin.settings.sound
+    if modality == "image" and image is not None:
+        return ImageReader(paths, image)
+    assert sound is not None
+    return SoundReader(paths, sound)
 
 
 def backbone_fingerprint(twin: TwinEncoder, modality: Modality) -> str:
     """Tells a backbone, with all that comes before it, from any other: 16 hex digits."""
-    if modality == "image":
-        before = f"image {twin.settings.image.backbone} {twin.settings.image.size}"
-    else:
-        sound = twin.settings.sound
+    image, sound = twin.settings.image, twin.settings.sound
+    before = ""
+    if modality == "image" and image is not None:
+        before = f"image {image.backbone} {image.size}"
+    elif sound is not None:
         before = f"sound {sound.max_seconds} {sound.features.model_dump_json()}"
     state = state_fingerprint(twin.tower(modality).backbone)
     return hashlib.sha256(f"{before} {state}".encode()).hexdigest()[:16]

@@ -74,16 +74,16 @@ class RunFolder(pl.Callback):
 
     def _say(self, row: Mapping[str, float], epochs: int) -> None:
         """One line an epoch, and a warning where codes collapse."""
+        ways = {name.removeprefix("val/map_").replace("_to_", "->"): row[name] for name in row if "_to_" in name}
+        maps = "  ".join(f"{way} {value:.4f}" for way, value in ways.items())
         say(
-            f"epoch {row['epoch'] + 1:.0f}/{epochs}  loss {row['train/loss']:.4f}  "
-            f"val mAP sound->image {row['val/map_sound_to_image']:.4f}  "
-            f"image->sound {row['val/map_image_to_sound']:.4f}  {row['seconds']:.0f} s"
+            f"epoch {row['epoch'] + 1:.0f}/{epochs}  loss {row['train/loss']:.4f}  val mAP {maps}  "
+            f"{row['seconds']:.0f} s"
         )
-        fewest = min(row["val/distinct_image_codes"], row["val/distinct_sound_codes"])
+        fewest = min(value for name, value in row.items() if name.startswith("val/distinct_"))
         if fewest < self.classes:
             say(f"  collapse? {fewest:.0f} distinct codes for {self.classes} classes")
-        constant = max(row["val/constant_image_bits"], row["val/constant_sound_bits"])
-        if constant:
+        if constant := max(value for name, value in row.items() if name.startswith("val/constant_")):
             say(f"  {constant:.0f} bits never change")
 
 

@@ -1,12 +1,13 @@
 """One training as Lightning sees it: steps, validation, optimiser.
 
-Comes in: a twin, readers of the training and validation items, and their labels.
+Comes in: a twin, and for each of its modalities readers of the training and validation items.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import permutations
 from typing import Any, NamedTuple
 
 import lightning.pytorch as pl
@@ -25,7 +26,8 @@ from dtbh.errors import DtbhError
 from dtbh.evaluation.counts import distance_counts
 from dtbh.evaluation.ranking import mean_average_precision
 from dtbh.learning.batches import Batch, PairDataset, PairSampler
-from dtbh.learning.objectives import objective
+from dtbh.learning.objectives import Loss, Objective
+from dtbh.learning.terms import Outputs
 
 VALIDATION_BATCH = 64
 
@@ -37,20 +39,15 @@ class Side(NamedTuple):
     reader: Reader
 
 
-class Sides(NamedTuple):
-    """Images and sounds of one split."""
-
-    images: Side
-    sounds: Side
-
-
 class TwinTraining(pl.LightningModule):
-    """Trains both towers; validates by the mean of both directions' tie-aware mAP.
+    """Trains the towers; validates by the mean of both directions' tie-aware mAP.
+
+    With one modality alone, the direction is from it to itself, and no query stands in its own gallery.
 
     Args:
         twin: What is trained.
         config: The whole run's.
-        train: The training split.
+        train: The training split, by modality.
         val: The validation split, both gallery and queries.
         classes: The class names; a label's number is its place here.
         workers: Processes that read files.
@@ -61,36 +58,34 @@ class TwinTraining(pl.LightningModule):
         twin: TwinEncoder,
         config: Config,
         *,
-        train: Sides,
-        val: Sides,
+        train: Mapping[Modality, Side],
+        val: Mapping[Modality, Side],
         classes: Sequence[str],
         workers: int,
     ) -> None:
         super().__init__()
         self.twin, self.config = twin, config
-        self._objective = objective(config.learning.objective)
+        sizes = {"classes": len(classes), "bits": config.encoders.bits, "feature_dim": config.encoders.feature_dim}
+        self.objective = Objective(config.learning, sizes)
         self._train, self._val = train, val
         self._number = {name: number for number, name in enumerate(classes)}
         self._workers = workers
-        self._codes: tuple[list[Tensor], list[Tensor]] = ([], [])
-        self._stored = {
-            "image": isinstance(train.images.reader, StoredReader),
-            "sound": isinstance(train.sounds.reader, StoredReader),
-        }
+        self._codes: dict[Modality, list[Tensor]] = {name: [] for name in train}
+        self._stored = {name: isinstance(side.reader, StoredReader) for name, side in train.items()}
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Class-balanced batches, this process's share of each. Called anew for each epoch."""
         settings = self.config.training
+        items = {name: side.items for name, side in self._train.items()}
         sampler = PairSampler(
-            self._train.images.items,
-            self._train.sounds.items,
+            items,
             classes=settings.classes,
             per_class=settings.per_class,
             seed=_mixed(self.config.seed, self.current_epoch),
             rank=self.global_rank,
             world=self.trainer.world_size,
         )
-        data = PairDataset(self._train.images.reader, self._train.sounds.reader, self._labels(self._train.sounds))
+        data = PairDataset({name: side.reader for name, side in self._train.items()}, items, self._number)
         return DataLoader(
             data,
             batch_sampler=sampler,
@@ -100,13 +95,13 @@ class TwinTraining(pl.LightningModule):
         )
 
     def val_dataloader(self) -> list[DataLoader[Any]]:
-        """All validation images, then all validation sounds, on every process."""
+        """All validation items, one loader a modality, on every process."""
         return [
             DataLoader(
                 Rows(side.reader), batch_size=VALIDATION_BATCH, collate_fn=Rows(side.reader).collate,
                 num_workers=0 if isinstance(side.reader, StoredReader) else self._workers,
             )
-            for side in self._val
+            for side in self._val.values()
         ]  # fmt: skip
 
     def training_step(self, batch: Batch | DtbhError, batch_idx: int) -> Tensor:
@@ -116,50 +111,51 @@ class TwinTraining(pl.LightningModule):
         seed = _mixed(self.config.seed, self.global_step, self.global_rank)
         torch.manual_seed(seed)  # dropout then hangs on the step alone, also after a resume
         masks = torch.Generator().manual_seed(seed)
-        images = self._encode("image", batch.images)
-        sounds = self._encode("sound", batch.sounds, masks)
-        labels = batch.labels
-        if self.trainer.world_size > 1:
-            images, sounds = self._gathered(images), self._gathered(sounds)
-            labels = self._all(labels)
-        learning = self.config.learning
-        select = "all" if self.current_epoch < learning.warmup_epochs else learning.selection
-        loss = self._objective(images, sounds, labels, labels, settings=learning, select=select)
+        sides = []
+        for name, media in batch.media.items():
+            encoded = self._encode(name, media, masks if name == "sound" else None)
+            outputs = Outputs(*encoded, batch.labels, batch.pairs[name])
+            sides.append(Outputs(*map(self._all, outputs)) if self.trainer.world_size > 1 else outputs)
+        loss: Loss = self.objective(tuple(sides), epoch=self.current_epoch)
         values = {"train/loss": loss.total.detach(), **{f"train/{name}": v for name, v in loss.terms.items()}}
-        self.log_dict(values, on_step=False, on_epoch=True, batch_size=len(labels))
+        self.log_dict(values, on_step=False, on_epoch=True, batch_size=len(sides[0].labels))
         return loss.total
 
-    def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int) -> None:
-        """Collect the codes of one batch of images (loader 0) or sounds (loader 1)."""
+    def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Collect the codes of one batch of one modality."""
         if isinstance(batch, DtbhError):
             raise batch
-        modality: Modality = "image" if dataloader_idx == 0 else "sound"
-        self._codes[dataloader_idx].append(self._encode(modality, batch).codes.cpu())
+        modality = list(self._val)[dataloader_idx]
+        self._codes[modality].append(self._encode(modality, batch).codes.cpu())
 
     def on_validation_epoch_end(self) -> None:
-        """Log both directions' mAP, their mean, and what would show a collapse."""
-        bits = [signs(torch.cat(codes).numpy()) for codes in self._codes]
-        for codes in self._codes:
+        """Log each direction's mAP, their mean, and what would show a collapse."""
+        bits = {name: signs(torch.cat(codes).numpy()) for name, codes in self._codes.items()}
+        for codes in self._codes.values():
             codes.clear()
-        words = [pack(b) for b in bits]
-        labels = [np.array(self._labels(side), dtype=np.int64) for side in self._val]
-        width = bits[0].shape[1]
-        maps = [
-            mean_average_precision(*distance_counts(words[q], words[g], labels[q], labels[g], width))
-            for q, g in ((1, 0), (0, 1))
-        ]
-        constant = [float((b.all(axis=0) | ~b.any(axis=0)).sum()) for b in bits]
-        self.log_dict({
-            "val/map": sum(maps) / 2, "val/map_sound_to_image": maps[0], "val/map_image_to_sound": maps[1],
-            "val/distinct_image_codes": float(len(np.unique(words[0], axis=0))),
-            "val/distinct_sound_codes": float(len(np.unique(words[1], axis=0))),
-            "val/constant_image_bits": constant[0], "val/constant_sound_bits": constant[1],
-        }, batch_size=1)  # fmt: skip
+        words = {name: pack(b) for name, b in bits.items()}
+        ways = list(permutations(reversed(bits), 2)) or [(name, name) for name in bits]
+        values = {f"val/map_{query}_to_{gallery}": self._map(words, query, gallery) for query, gallery in ways}
+        values = {"val/map": sum(values.values()) / len(values), **values}
+        for name, own in bits.items():
+            values[f"val/distinct_{name}_codes"] = float(len(np.unique(words[name], axis=0)))
+            values[f"val/constant_{name}_bits"] = float((own.all(axis=0) | ~own.any(axis=0)).sum())
+        self.log_dict(values, batch_size=1)
+
+    def _map(self, words: Mapping[Modality, np.ndarray], query: Modality, gallery: Modality) -> float:
+        """One direction's mAP over the validation split."""
+        labels = {name: np.array([self._number[str(i.label)] for i in side.items]) for name, side in self._val.items()}
+        bits = self.config.encoders.bits
+        counts = distance_counts(words[query], words[gallery], labels[query], labels[gallery], bits)
+        if query == gallery:  # each query stands in the gallery once, at distance 0
+            for count in counts:
+                count[:, 0] -= 1
+        return mean_average_precision(*counts)
 
     def configure_optimizers(self) -> Any:
         """Adam; its rate rises in a line and falls as a cosine."""
         settings = self.config.training
-        parameters = [p for p in self.twin.parameters() if p.requires_grad]
+        parameters = [p for p in self.parameters() if p.requires_grad]
         optimiser = torch.optim.Adam(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
         steps = max(1, int(self.trainer.estimated_stepping_batches))
         rise = max(1, round(settings.warmup * steps))
@@ -178,18 +174,11 @@ class TwinTraining(pl.LightningModule):
         encoded = tower.head(*media) if self._stored[modality] else tower(*media, generator=masks)
         return Encoded(*(x.float() for x in encoded))
 
-    def _gathered(self, encoded: Encoded) -> Encoded:
-        """The encodings of all processes as one batch, with gradients."""
-        return Encoded(*(self._all(x) for x in encoded))
-
     def _all(self, x: Tensor) -> Tensor:
         """Rows [n, ...] of every process as [world * n, ...]."""
         gathered = self.all_gather(x, sync_grads=x.is_floating_point())
         assert isinstance(gathered, Tensor)
         return gathered.flatten(0, 1)
-
-    def _labels(self, side: Side) -> list[int]:
-        return [self._number[str(item.label)] for item in side.items]
 
 
 def _mixed(*numbers: int) -> int:

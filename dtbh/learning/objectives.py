@@ -1,24 +1,31 @@
-"""The terms of the objective, as functions, and DTBH's sum of them.
+"""The objective of a run: a weighted sum of terms, each a function of what the towers say of a batch.
 
-Comes in: distances and the triplets selected from them; hash-like codes. No function here selects.
-A new term is one function and one line in ``OBJECTIVES``.
+Comes in: the settings of ``learning``, and batch after batch. The terms stand in ``terms.py``; a new one is a
+function and a line in ``TERMS``, and its parameters are its keyword-only arguments.
 """
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from dtbh.config import Learning
-from dtbh.encoders.heads import Encoded
+from dtbh.config import Learning, check_parameters, hint
 from dtbh.errors import ConfigError
-from dtbh.learning.distances import code_distance, cosine_distance
-from dtbh.learning.selection import SELECTIONS, Triplets
+from dtbh.learning import terms
+from dtbh.learning.terms import Sides
+
+TERMS: dict[str, Callable[..., Any]] = {
+    "feature_triplets": terms.feature_triplets,
+    "code_triplets": terms.code_triplets,
+    "approximate_l1": terms.approximate_l1,
+    "balance": terms.balance,
+}
+"""Functions of `Sides` that give a scalar tensor; or, where a term has weights or a memory of its own, classes of
+``nn.Module`` that do so when called. Parameters are keyword-only and are given by name in the config; ``margin``,
+``selection`` and ``within`` come from ``learning`` where they are not given, and ``bits``, ``classes`` (their
+number) and ``feature_dim`` from the run."""
 
 
 class Loss(NamedTuple):
@@ -33,93 +40,45 @@ class Loss(NamedTuple):
     terms: dict[str, Tensor]
 
 
-def relative_triplet(distances: Tensor, triplets: Triplets, *, margin: float) -> Tensor:
-    """Mean of max(0, d(a, p) - d(a, n) + margin) over the triplets: the relative similarity of the paper.
+class Objective(nn.Module):
+    """The weighted sum that the settings name.
 
     Args:
-        distances: float [a, c].
-        triplets: Indices into it.
-        margin: How much nearer the positive must be.
-
-    Returns:
-        A scalar; zero, with zero gradient, where there are no triplets.
-    """
-    if len(triplets) == 0:
-        return distances.sum() * 0
-    positive = distances[triplets.anchors, triplets.positives]
-    negative = distances[triplets.anchors, triplets.negatives]
-    return F.relu(positive - negative + margin).mean()
-
-
-def approximate_l1(codes: Tensor) -> Tensor:
-    """Mean of log cosh(|h| - 1) over hash-like codes h: a smooth L1 distance to their binary codes.
-
-    Written as x + softplus(-2x) - log 2, which does not overflow.
-    """
-    x = (codes.abs() - 1).abs()
-    return (x + F.softplus(-2 * x) - torch.log(torch.tensor(2.0, device=codes.device))).mean()
-
-
-def code_balance(codes: Tensor) -> Tensor:
-    """Mean over bits of the squared mean over items: zero where each bit is set for half of them."""
-    return codes.mean(dim=0).square().mean()
-
-
-def dtbh_objective(
-    images: Encoded,
-    sounds: Encoded,
-    image_labels: Tensor,
-    sound_labels: Tensor,
-    *,
-    settings: Learning,
-    select: str,
-) -> Loss:
-    """DTBH's objective over one batch, both ways: images as anchors to sounds, and sounds to images.
-
-    Args:
-        images: What the image tower says of a images.
-        sounds: What the sound tower says of b sounds.
-        image_labels: int64 [a].
-        sound_labels: int64 [b].
-        settings: The weights of the terms and the margin.
-        select: A key of ``SELECTIONS``; during a warm-up another than the settings'.
-    """
-    labels = (image_labels, sound_labels)
-
-    def triplet(distances: Tensor, rows: Tensor, columns: Tensor, *, same: bool = False) -> Tensor:
-        chosen = SELECTIONS[select](distances.detach(), rows, columns, margin=settings.margin, same=same)
-        return relative_triplet(distances, chosen, margin=settings.margin)
-
-    terms: dict[str, Tensor] = {}
-    weights = {"quantization": settings.quantization, "balance": settings.balance}
-    for name, measure in (("features", cosine_distance), ("codes", code_distance)):
-        weight = getattr(settings, name)
-        a, b = getattr(images, name), getattr(sounds, name)
-        if weight:
-            distances = measure(a, b)
-            terms[name] = (triplet(distances, *labels) + triplet(distances.T, *labels[::-1])) / 2
-            weights[name] = weight
-        if weight and settings.within:
-            own = [triplet(measure(x, x), y, y, same=True) for x, y in zip((a, b), labels, strict=True)]
-            terms[f"{name}_within"] = (own[0] + own[1]) / 2
-            weights[f"{name}_within"] = weight * settings.within
-    terms["quantization"] = (approximate_l1(images.codes) + approximate_l1(sounds.codes)) / 2
-    terms["balance"] = (code_balance(images.codes) + code_balance(sounds.codes)) / 2
-    total = sum((weights[name] * term for name, term in terms.items()), start=images.codes.new_zeros(()))
-    return Loss(total, {name: term.detach() for name, term in terms.items()})
-
-
-OBJECTIVES: dict[str, Callable[..., Loss]] = {"relative_triplet": dtbh_objective}
-"""Each takes what both towers say, both labels, and ``settings`` and ``select``, as `dtbh_objective` does."""
-
-
-def objective(name: str) -> Callable[..., Loss]:
-    """The objective of a name.
+        settings: The terms with their weights and parameters, and what they share.
+        sizes: ``bits``, ``classes`` and ``feature_dim``, for terms that ask for them.
 
     Raises:
-        ConfigError: No such objective; names the nearest.
+        ConfigError: No such term, or a parameter that it does not have, lacks or refuses; names the nearest.
     """
-    if name not in OBJECTIVES:
-        near = difflib.get_close_matches(name, OBJECTIVES, n=1, cutoff=0)[0]
-        raise ConfigError(f"learning.objective: no objective {name!r}; did you mean {near}?")
-    return OBJECTIVES[name]
+
+    def __init__(self, settings: Learning, sizes: Mapping[str, int]) -> None:
+        super().__init__()
+        self.warmup_epochs = settings.warmup_epochs
+        self.weights = {name: term.weight for name, term in settings.terms.items() if term.weight}
+        if not self.weights:
+            raise ConfigError("learning.terms: every weight is 0, so nothing would be learned")
+        shared = {name: value for name, value in settings if name != "terms"} | dict(sizes)
+        self._calls: dict[str, tuple[Callable[..., Tensor], dict[str, Any]]] = {}
+        self._with_state = nn.ModuleDict()  # so that their tensors are trained, moved and kept in checkpoints
+        for name, term in settings.terms.items():
+            where = f"learning.terms.{name}"
+            if name not in TERMS:
+                raise ConfigError(f"{where}: no such term; {hint(name, list(TERMS))}")
+            parameters = check_parameters(TERMS[name], term.parameters, shared, where)
+            if isinstance(TERMS[name], type):
+                self._with_state[name] = TERMS[name](**parameters)
+                self._calls[name] = (self._with_state[name], {})
+            else:
+                self._calls[name] = (TERMS[name], parameters)
+
+    def forward(self, sides: Sides, *, epoch: int = 0) -> Loss:
+        """The loss of a batch; in the epochs of the warm-up all triplets are taken."""
+        found = {name: self._term(name, sides, epoch) for name in self.weights}
+        total = sum((self.weights[name] * term for name, term in found.items()), start=sides[0].codes.new_zeros(()))
+        return Loss(total, {name: term.detach() for name, term in found.items()})
+
+    def _term(self, name: str, sides: Sides, epoch: int) -> Tensor:
+        term, parameters = self._calls[name]
+        if epoch < self.warmup_epochs and "selection" in parameters:
+            parameters = {**parameters, "selection": "all"}
+        return term(sides, **parameters)

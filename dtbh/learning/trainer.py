@@ -17,7 +17,7 @@ from lightning.pytorch.callbacks import EarlyStopping, RichProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from dtbh.config import Config
-from dtbh.data.manifest import Item, Manifest, read_manifest
+from dtbh.data.manifest import Manifest, Modality, read_manifest
 from dtbh.data.splits import split_for
 from dtbh.device import resolve_device
 from dtbh.encoders.frozen import reader_for
@@ -26,7 +26,7 @@ from dtbh.errors import DataError
 from dtbh.files import alone
 from dtbh.learning.checkpoint import SafetensorsIO
 from dtbh.learning.folder import RunFolder, begin_run, close_run, left_to_do
-from dtbh.learning.module import Side, Sides, TwinTraining
+from dtbh.learning.module import Side, TwinTraining
 from dtbh.progress import say, shown
 from dtbh.runs import RESUME
 
@@ -87,21 +87,22 @@ def _train(config: Config, manifest: Manifest, split: Manifest, out: Path) -> No
     close_run(out, manifest)
 
 
-def _sides(manifest: Manifest, split: str, twin: TwinEncoder, device: torch.device) -> Sides:
-    """One split's labelled images and sounds, and what reads them."""
+def _sides(manifest: Manifest, split: str, twin: TwinEncoder, device: torch.device) -> dict[Modality, Side]:
+    """One split's labelled items of each modality that has a tower, and what reads them."""
 
-    def side(items: tuple[Item, ...], views: int) -> Side:
-        chosen = [item for item in items if item.split == split and item.label is not None]
+    def side(modality: Modality) -> Side:
+        chosen = [i for i in manifest if i.modality == modality and i.split == split and i.label is not None]
         if not chosen:
             raise DataError(
-                f"{manifest.root}: no labelled {items[0].modality if items else 'item'} in the {split} split; "
-                "choose another data.protocol or other shares"
+                f"{manifest.root}: no labelled {modality} in the {split} split; choose another data.protocol or "
+                f"other shares, or train without {modality}s (encoders.{modality}=null)"
             )
         paths = [manifest.file(item) for item in chosen]
-        return Side(chosen, reader_for(twin, chosen[0].modality, paths, device=device, views=views))
+        return Side(chosen, reader_for(twin, modality, paths, device=device, views=views))
 
-    views = twin.settings.image.views if split == "train" else 1
-    return Sides(side(manifest.images, views), side(manifest.sounds, views))
+    image = twin.settings.image
+    views = image.views if image is not None and split == "train" else 1
+    return {modality: side(modality) for modality in twin.modalities}
 
 
 def _trainer(config: Config, out: Path, folder: RunFolder, device: torch.device) -> pl.Trainer:

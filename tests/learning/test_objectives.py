@@ -4,26 +4,26 @@ import pytest
 import torch
 
 from dtbh.config import Learning
-from dtbh.encoders.heads import Encoded
 from dtbh.errors import ConfigError
 from dtbh.learning.distances import code_distance, cosine_distance
-from dtbh.learning.objectives import (
-    OBJECTIVES,
-    approximate_l1,
-    code_balance,
-    dtbh_objective,
-    objective,
-    relative_triplet,
-)
+from dtbh.learning.objectives import TERMS, Objective
 from dtbh.learning.selection import Triplets, select_active, select_all
+from dtbh.learning.terms import Outputs, approximate_l1, balance, relative_triplet
 from tests.reference import triplets as reference
 
 G = torch.Generator().manual_seed(0)
 
 
-def encoded(n: int, bits: int = 10) -> Encoded:
-    return Encoded(
-        torch.rand(n, 6, generator=G).requires_grad_(), torch.tanh(torch.randn(n, bits, generator=G)).requires_grad_()
+SIZES = {"bits": 10, "classes": 3, "feature_dim": 6}
+
+
+def outputs(n: int, bits: int = 10, classes: int = 3) -> Outputs:
+    """What a tower might say of n items; every class is there."""
+    return Outputs(
+        torch.rand(n, 6, generator=G).requires_grad_(),
+        torch.tanh(torch.randn(n, bits, generator=G)).requires_grad_(),
+        torch.arange(n) % classes,
+        torch.arange(n),
     )
 
 
@@ -48,14 +48,16 @@ def test_no_triplet_is_no_loss_with_a_gradient_of_zero() -> None:
 
 
 def test_regulariser_and_balance_are_their_loops() -> None:
-    codes = torch.tanh(2 * torch.randn(7, 5, generator=G))
-    assert approximate_l1(codes).item() == pytest.approx(reference.approximate_l1(codes.tolist()), rel=1e-4)
-    assert code_balance(codes).item() == pytest.approx(reference.code_balance(codes.tolist()), rel=1e-5)
+    sides = (outputs(7), outputs(5))
+    for term, loop in ((approximate_l1, reference.approximate_l1), (balance, reference.code_balance)):
+        wanted = sum(loop(side.codes.tolist()) for side in sides) / 2
+        assert term(sides).item() == pytest.approx(wanted, rel=1e-4)
 
 
 def test_regulariser_is_zero_on_binary_codes_and_finite_far_away() -> None:
-    assert approximate_l1(torch.tensor([[1.0, -1.0]])).item() == pytest.approx(0, abs=1e-6)
-    assert approximate_l1(torch.tensor([[1e6, -1e6]])).isfinite()
+    side = outputs(1)
+    assert approximate_l1((side._replace(codes=torch.tensor([[1.0, -1.0]])),)).item() == pytest.approx(0, abs=1e-6)
+    assert approximate_l1((side._replace(codes=torch.tensor([[1e6, -1e6]])),)).isfinite()
 
 
 def test_code_distance_of_binary_codes_is_the_hamming_distance() -> None:
@@ -74,11 +76,11 @@ def test_distances_lie_between_zero_and_one() -> None:
     assert cosine_distance(a, a).diagonal().abs().max() < 1e-6
 
 
-def test_dtbh_objective_is_the_weighted_sum_of_its_terms() -> None:
-    images, sounds = encoded(6), encoded(9)
-    yi, ys = torch.randint(3, (6,), generator=G), torch.randint(3, (9,), generator=G)
-    settings = Learning(margin=0.3, features=0.5, codes=2.0, within=0.7, quantization=0.1, balance=0.2)
-    loss = dtbh_objective(images, sounds, yi, ys, settings=settings, select="active")
+def test_dtbh_is_the_weighted_sum_of_its_terms() -> None:
+    images, sounds = outputs(6), outputs(9)
+    yi, ys = images.labels, sounds.labels
+    terms = {"feature_triplets": 0.5, "code_triplets": 2.0, "approximate_l1": 0.1, "balance": 0.2}
+    loss = Objective(Learning(margin=0.3, within=0.7, terms=terms), SIZES)((images, sounds))
 
     def term(a, b, ya, yb, measure, same=False):
         d = measure(a, b)
@@ -95,23 +97,54 @@ def test_dtbh_objective_is_the_weighted_sum_of_its_terms() -> None:
     assert loss.total.item() == pytest.approx(wanted, rel=1e-4)
 
 
-@pytest.mark.parametrize("select", ["all", "semi_hard", "hard", "active"])
-def test_gradients_reach_both_towers_and_are_finite(select: str) -> None:
-    images, sounds = encoded(8), encoded(8)
-    labels = torch.arange(8) % 3
-    loss = OBJECTIVES["relative_triplet"](images, sounds, labels, labels, settings=Learning(), select=select)
-    loss.total.backward()
-    for tensor in (*images, *sounds):
-        assert tensor.grad.isfinite().all()
-        assert tensor.grad.abs().sum() > 0
+def test_one_modality_alone_learns_from_itself() -> None:
+    images = outputs(8)
+    loss = Objective(Learning(within=0, terms={"code_triplets": 1}), SIZES)((images,))
+    d = code_distance(images.codes, images.codes)
+    chosen = reference.select("active", d.tolist(), images.labels.tolist(), images.labels.tolist(), 0.25, True)
+    assert loss.total.item() == pytest.approx(reference.relative_triplet(d.tolist(), chosen, 0.25), rel=1e-4)
+    assert loss.total > 0
+
+
+@pytest.mark.parametrize("selection", ["all", "semi_hard", "hard", "active"])
+def test_gradients_reach_both_towers_and_are_finite(selection: str) -> None:
+    sides = (outputs(8), outputs(8))
+    Objective(Learning(selection=selection), SIZES)(sides).total.backward()
+    for side in sides:
+        for tensor in (side.features, side.codes):
+            assert tensor.grad.isfinite().all()
+            assert tensor.grad.abs().sum() > 0
 
 
 def test_a_weight_of_zero_leaves_the_term_out() -> None:
-    images, sounds = encoded(4), encoded(4)
-    labels = torch.tensor([0, 0, 1, 1])
-    loss = dtbh_objective(images, sounds, labels, labels, settings=Learning(features=0), select="all")
-    assert "features" not in loss.terms
-    assert "codes" in loss.terms
+    objective = Objective(Learning(terms={"feature_triplets": 0, "code_triplets": 1}), SIZES)
+    assert set(objective((outputs(4), outputs(4))).terms) == {"code_triplets"}
+
+
+def test_a_warm_up_takes_all_triplets() -> None:
+    sides = (outputs(8), outputs(8))
+    terms = {"code_triplets": {"selection": "semi_hard"}}
+    objective = Objective(Learning(warmup_epochs=1, terms=terms), SIZES)
+    every = Objective(Learning(selection="all", terms={"code_triplets": 1}), SIZES)
+    assert objective(sides, epoch=0).total == every(sides).total
+    assert objective(sides, epoch=1).total != every(sides).total
+
+
+def test_a_term_with_state_is_trained_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Scaled(torch.nn.Module):
+        def __init__(self, *, classes: int, start: float) -> None:
+            super().__init__()
+            self.scale = torch.nn.Parameter(torch.full((classes,), start))
+
+        def forward(self, sides):
+            return self.scale.sum() * sides[0].codes.square().mean()
+
+    monkeypatch.setitem(TERMS, "scaled", Scaled)
+    objective = Objective(Learning(terms={"scaled": {"start": 2.0}}), SIZES)
+    objective((outputs(4),)).total.backward()
+    (parameter,) = objective.parameters()
+    assert parameter.tolist() == [2.0, 2.0, 2.0]
+    assert parameter.grad.abs().sum() > 0
 
 
 def test_selection_that_ignores_the_margin_would_be_noticed() -> None:
@@ -124,6 +157,24 @@ def test_selection_that_ignores_the_margin_would_be_noticed() -> None:
     assert broken.item() == 0
 
 
-def test_an_unknown_objective_names_the_nearest() -> None:
-    with pytest.raises(ConfigError, match="did you mean relative_triplet"):
-        objective("relativ_triplet")
+@pytest.mark.parametrize(
+    ("terms", "message"),
+    [
+        ({"code_triplet": 1}, r"learning\.terms\.code_triplet: no such term; did you mean code_triplets\?"),
+        ({"code_triplets": {"margn": 1}}, r"learning\.terms\.code_triplets\.margn: no such setting; .*margin\?"),
+        ({"code_triplets": {"margin": "wide"}}, r"learning\.terms\.code_triplets\.margin: .*number.*'wide'"),
+        ({"code_triplets": {"margin": -1}}, r"learning\.terms\.code_triplets\.margin: .*greater than 0"),
+        ({"approximate_l1": {"margin": 1}}, r"approximate_l1\.margin: no such setting; known here: none"),
+        ({"code_triplets": 0}, "every weight is 0"),
+        ({"needs": 1}, r"learning\.terms\.needs\.power: wanted a value, found none"),
+    ],
+)
+def test_what_is_wrong_with_a_term_is_named(
+    terms: dict[str, object], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def needs(sides: object, *, power: int) -> object: ...
+
+    monkeypatch.setitem(TERMS, "needs", needs)
+    with pytest.raises(ConfigError, match=message) as caught:
+        Objective(Learning(terms=terms), SIZES)
+    assert "\n" not in str(caught.value)
