@@ -123,6 +123,18 @@ def evaluate(args: Arguments) -> int:
     return 0
 
 
+def export(args: Arguments) -> int:
+    """Make a model that searches and indexes without torch."""
+    from dtbh.stages import export as run
+
+    model = run(args.run_folder, out=args.out, data=args.data)
+    size = sum(file.stat().st_size for file in args.out.glob("*.onnx"))
+    print(f"{args.out}: {size / 1e6:.1f} MB, encoder {model.fingerprint}")
+    for modality, agreement in model.self_test().items():
+        print(f"  {modality}s: {agreement.describe()}")
+    return 0
+
+
 def encode(args: Arguments) -> int:
     """Write the codes of media as files."""
     from dtbh.stages import encode as run
@@ -231,6 +243,11 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--data", type=Path, help="another prepared data folder (default: the run's own)")
     sub.add_argument("--split", default="test", choices=("train", "val", "test", "all"))
     sub.add_argument("--out", type=Path, help="the report's folder (default: in the run folder)")
+
+    sub = command("export", export)
+    sub.add_argument("run_folder", type=Path, metavar="RUN")
+    sub.add_argument("--out", type=Path, required=True, help="the model's folder")
+    sub.add_argument("--data", type=Path, help="a prepared data folder to test on (default: the run's own)")
 
     for name, run in (("encode", encode), ("index", index)):
         sub = command(name, run)

@@ -22,7 +22,7 @@ from dtbh.data.manifest import MODALITIES, Item, Modality
 from dtbh.errors import DtbhError, RunError
 from dtbh.runs import CONFIG
 
-EXPORTED = "meta.json"
+EXPORTED = "model.json"
 """The file that tells an exported model from a run folder."""
 
 
@@ -170,6 +170,10 @@ def load(path: str | Path) -> Encoder:
         MissingExtraError: An exported model, but no onnxruntime.
     """
     path = Path(path)
+    if (path / EXPORTED).is_file():
+        from dtbh.exported import open_exported
+
+        return open_exported(path)
     try:
         from dtbh.encode import load as load_run
     except ModuleNotFoundError as error:

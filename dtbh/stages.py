@@ -15,12 +15,13 @@ from dtbh.codes import HashCodes, read_codes, write_codes
 from dtbh.data.layouts import SOUND_TYPES, image_types, media_files
 from dtbh.data.manifest import SPLITS, Item, Manifest, Modality, read_manifest
 from dtbh.data.splits import leakage, split_for
-from dtbh.errors import DataError
+from dtbh.errors import DataError, RunError
 from dtbh.evaluation.protocol import evaluate as evaluate_codes
 from dtbh.evaluation.report import write_report
 from dtbh.evaluation.values import RetrievalReport
+from dtbh.exported import ExportedModel, open_exported
 from dtbh.index.archive import create_archive, open_archive
-from dtbh.model import Encoder, load
+from dtbh.model import EXPORTED, Encoder, load
 from dtbh.runs import RULE, read_run
 
 
@@ -112,6 +113,31 @@ def index(run: str | Path, source: str | Path, *, out: str | Path, split: str = 
             return Done(out, len(old), ())
     codes, failures = _encoded(model, source, items, strict=strict)
     return Done(create_archive(out, codes, model=run).path, len(codes), failures)
+
+
+def export(run: str | Path, *, out: str | Path, data: str | Path | None = None) -> ExportedModel:
+    """Export a run as a model that needs no torch, once its codes were compared with the run's on the test split.
+
+    A model that was exported from these very weights is left as it is.
+
+    Args:
+        run: The run folder.
+        out: The model's folder.
+        data: The prepared data folder to compare on; None: the run's own.
+
+    Raises:
+        RunError: No such run, or codes that differ beyond rounding; nothing is written then.
+    """
+    if (Path(run) / EXPORTED).is_file():
+        raise RunError(f"{run}: was exported already; copy the folder, or give the run it was made from")
+    from dtbh.encode import load as load_run
+    from dtbh.export import write_model
+
+    model, out = load_run(run), Path(out)
+    if (out / EXPORTED).is_file() and (old := open_exported(out)).fingerprint == model.fingerprint:
+        return old
+    manifest, _ = _manifest_for(model, data)
+    return write_model(model, [_absolute(manifest, item) for item in _of_split(manifest, "test")], out)
 
 
 def items_at(source: Path) -> list[Item]:

@@ -98,3 +98,12 @@ def tiny_run(tiny_data: Path, tiny_config: Config, tmp_path_factory: pytest.Temp
     from dtbh.learning.trainer import train
 
     return train(tiny_config, tiny_data, tmp_path_factory.mktemp("runs") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The trained run, exported."""
+    pytest.importorskip("onnxscript", reason="exporting needs the extra export")
+    from dtbh.stages import export
+
+    return export(tiny_run, out=tmp_path_factory.mktemp("models") / "tiny").path

@@ -12,11 +12,12 @@ import pytest
 ROOT = Path(__file__).parents[1] / "dtbh"
 LAYERS = (
     "errors", "files", "progress", "media", "config", "runs", "data", "codes", "index", "evaluation", "model",
-    "device", "features", "encoders", "learning", "encode", "search", "sheet", "stages", "doctor", "cli",
+    "exported", "device", "features", "encoders", "learning", "encode", "export", "search", "sheet", "stages",
+    "doctor", "cli",
 )  # fmt: skip
 WITHOUT_TORCH = (
     "codes", "config", "index.archive", "evaluation.protocol", "evaluation.report", "search", "sheet", "media.image",
-    "media.sound", "model", "stages", "cli", "data.sources", "data.speech", "data.splits", "data.synthetic",
+    "media.sound", "model", "exported", "stages", "cli", "data.sources", "data.speech", "data.splits", "data.synthetic",
 )  # fmt: skip
 
 

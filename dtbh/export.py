@@ -1,0 +1,167 @@
+"""A trained run to two ONNX networks that need no torch, tested against the run before they are kept.
+
+Comes in: an opened run, and the items to test on. Goes out: the folder that ``dtbh.exported`` reads.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import importlib.util
+import json
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dtbh.codes import check_place, signs
+from dtbh.config import write_config
+from dtbh.data.manifest import MODALITIES, Item, Modality, relative
+from dtbh.encode import Model
+from dtbh.encoders.frozen import media_reader
+from dtbh.errors import MissingExtraError, RunError
+from dtbh.exported import BATCH, ROUNDING, VERSION, Agreement, ExportedModel, open_exported
+from dtbh.files import fresh_folder, write_text
+from dtbh.model import EXPORTED
+from dtbh.progress import track
+from dtbh.runs import CONFIG, RUN, read_run
+
+OPSET = 18
+
+
+class _Codes(nn.Module):
+    """A tower that gives its hash-like codes alone."""
+
+    def __init__(self, tower: nn.Module) -> None:
+        super().__init__()
+        self.tower = tower
+
+    def forward(self, *media: Tensor) -> Tensor:
+        codes: Tensor = self.tower(*media).codes
+        return codes
+
+
+def write_model(model: Model, items: Sequence[Item], out: Path) -> ExportedModel:
+    """Export a run, beside and renamed, once its codes have been compared with the run's.
+
+    Args:
+        model: The run.
+        items: Images and sounds to compare on, with absolute paths.
+        out: The folder; an older exported model there is replaced.
+
+    Raises:
+        MissingExtraError: No onnx, onnxscript or onnxruntime.
+        RunError: A bit differs beyond rounding.
+        CodesError: Something else stands in the place.
+        MediaError: An item can't be read.
+    """
+    _check_extra()
+    check_place(out, EXPORTED, "exported model")
+    with fresh_folder(out) as new:
+        twin = copy.deepcopy(model.twin).cpu()
+        settings = model.config.encoders
+        towers: dict[str, dict[str, Any]] = {
+            "image": {"size": settings.image.size},
+            "sound": {
+                "sample_rate": settings.sound.features.sample_rate, "max_seconds": settings.sound.max_seconds,
+            },
+        }  # fmt: skip
+        for modality in MODALITIES:
+            data = _onnx(_Codes(twin.tower(modality)), _example(model, modality))  # type: ignore[arg-type]
+            (new / f"{modality}.onnx").write_bytes(data)
+            towers[modality] |= {"file": f"{modality}.onnx", "sha256": hashlib.sha256(data).hexdigest()}
+        meta: dict[str, Any] = {"version": VERSION, "bits": model.bits, "fingerprint": model.fingerprint, **towers}
+        _write_meta(new, meta)
+        _copy_run(model, new, out)
+        found = compare(model, open_exported(new), items)
+        _write_meta(
+            new, {**meta, **towers, "self_test": {name: asdict(agreement) for name, agreement in found.items()}}
+        )
+        for name, agreement in found.items():
+            if agreement.beyond_rounding:
+                raise RunError(f"{out}: the exported {name} tower is not the run's: {agreement.describe()}")
+    return open_exported(out)
+
+
+def compare(model: Model, exported: ExportedModel, items: Sequence[Item]) -> dict[str, Agreement]:
+    """The agreement of both on the images and on the sounds among the items.
+
+    Raises:
+        MediaError: An item can't be read.
+    """
+    found = {}
+    for modality in MODALITIES:
+        paths = [Path(str(item.path)) for item in items if item.modality == modality]
+        if paths:
+            found[modality] = _agreement(model, exported, modality, paths)  # type: ignore[arg-type]
+    return found
+
+
+@torch.inference_mode()
+def _agreement(model: Model, exported: ExportedModel, modality: Modality, paths: Sequence[Path]) -> Agreement:
+    tower = model.twin.tower(modality)
+    device = next(tower.parameters()).device
+    count = bits = differ = beyond = 0
+    largest = 0.0
+    reader = media_reader(model.twin, modality, paths)
+    for start in track(range(0, len(paths), BATCH), f"testing {modality}s", total=-(-len(paths) // BATCH)):
+        media = reader.collate([reader(row) for row in range(start, min(start + BATCH, len(paths)))])
+        wanted = tower(*(x.to(device) for x in media)).codes.float().cpu().numpy()
+        values = exported.values(modality, tuple(x.numpy() for x in media))
+        other = signs(wanted) != signs(values)
+        count, bits, differ = count + len(wanted), bits + wanted.size, differ + int(other.sum())
+        beyond += int((np.abs(wanted[other]) > ROUNDING).sum())
+        largest = max(largest, float(np.abs(wanted - values).max()))
+    return Agreement(count, bits, differ, beyond, largest)
+
+
+def _example(model: Model, modality: Modality) -> tuple[Tensor, ...]:
+    """Two items' worth of input, to trace a tower with."""
+    settings = model.config.encoders
+    if modality == "image":
+        return (torch.zeros(2, 3, settings.image.size, settings.image.size, dtype=torch.uint8),)
+    samples = 2 * settings.sound.features.sample_rate
+    return torch.zeros(2, samples), torch.tensor([samples, samples // 2])
+
+
+def _onnx(network: nn.Module, example: tuple[Tensor, ...]) -> bytes:
+    """A network as ONNX; the number of items, and of samples, may be any."""
+    free = torch.export.Dim.DYNAMIC
+    names = ["pixels"] if len(example) == 1 else ["waveforms", "lengths"]
+    shapes = [{0: free}] if len(example) == 1 else [{0: free, 1: free}, {0: free}]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            network.eval(), example, dynamo=True, input_names=names, output_names=["codes"],
+            dynamic_shapes=(tuple(shapes),), opset_version=OPSET, verbose=False,
+        )  # fmt: skip
+    assert program is not None
+    proto = program.model_proto
+    graph = proto.graph
+    for part in (proto, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        del part.metadata_props[:]  # tracebacks, with the paths of source files
+    data: bytes = proto.SerializeToString(deterministic=True)
+    return data
+
+
+def _write_meta(folder: Path, meta: dict[str, Any]) -> None:
+    write_text(folder / EXPORTED, json.dumps(meta, indent=2) + "\n")
+
+
+def _copy_run(model: Model, new: Path, out: Path) -> None:
+    """The run's settings and record, so that an exported model can be evaluated as the run can."""
+    write_config(model.config, new / CONFIG)
+    run = read_run(model.path)
+    data = relative(model.path / run["data"], out)
+    write_text(new / RUN, json.dumps({**run, "data": data}, indent=2) + "\n")
+
+
+def _check_extra() -> None:
+    for package in ("onnxruntime", "onnx", "onnxscript"):
+        if importlib.util.find_spec(package) is None:
+            raise MissingExtraError(package, "export", "dtbh export")

@@ -1,0 +1,191 @@
+"""An exported model gives the run's codes, without torch."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+import dtbh
+from dtbh import export, stages
+from dtbh.cli import main
+from dtbh.data.manifest import read_manifest
+from dtbh.errors import CodesError, MediaError, MissingExtraError, RunError
+from dtbh.exported import ExportedModel, open_exported
+from dtbh.index.archive import open_archive
+
+TRAINING = ("torch", "torchvision", "torchaudio", "lightning", "librosa", "tensorboard", "safetensors")
+BLOCKING = """
+import sys
+blocked = set(sys.argv.pop(1).split())
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in blocked:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Blocked())
+from dtbh.cli import main
+code = main(sys.argv[1:])
+assert not blocked & set(sys.modules)
+sys.exit(code)
+"""
+
+
+def without_torch(*arguments: str | Path, also: str = "scipy") -> subprocess.CompletedProcess[str]:
+    """A command where nothing of the training stack, and not ``also``, can be imported."""
+    blocked = " ".join([*TRAINING, also])
+    command = [sys.executable, "-W", "error", "-c", BLOCKING, blocked, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def media(data: Path, modality: str) -> list[Path]:
+    manifest = read_manifest(data)
+    return [manifest.file(item) for item in manifest if item.modality == modality]
+
+
+@pytest.mark.parametrize("modality", ["image", "sound"])
+def test_codes_are_those_of_the_run(tiny_run: Path, tiny_model: Path, tiny_data: Path, modality: str) -> None:
+    run, exported = dtbh.load(tiny_run), dtbh.load(tiny_model)
+    files = media(tiny_data, modality)
+    wanted, found = (getattr(model, f"encode_{modality}s")(files) for model in (run, exported))
+    assert isinstance(exported, ExportedModel)
+    assert len(np.unique(wanted.words, axis=0)) > 2
+    assert np.array_equal(found.words, wanted.words)
+    assert (found.encoder, found.bits, found.items) == (wanted.encoder, wanted.bits, wanted.items)
+
+
+def test_a_clip_of_any_length_and_batch_gives_one_code(tiny_run: Path, tiny_model: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    files = []
+    for number, samples in enumerate((1600, 1999, 8000, 16001, 44100, 140000)):
+        files.append(tmp_path / f"{number}.wav")
+        tone = np.sin(np.arange(samples) * 0.05 * (number + 1))
+        soundfile.write(files[-1], 0.3 * tone + 0.05 * rng.standard_normal(samples), 16000)
+    model = dtbh.load(tiny_model)
+    together = model.encode_sounds(files).words
+    assert np.array_equal(together, dtbh.load(tiny_run).encode_sounds(files).words)
+    assert np.array_equal(together, np.concatenate([model.encode_sounds([file]).words for file in files]))
+    assert len(np.unique(together, axis=0)) > 1
+
+
+def test_index_and_search_without_torch(tiny_run: Path, tiny_model: Path, tiny_data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "archive"
+    done = without_torch("index", tiny_model, tiny_data, "--out", out)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(open_archive(out)) == 108
+    sound = media(tiny_data, "sound")[0]
+    found = without_torch("search", out, "--sound", sound, "-k", "5", "--json")
+    assert (found.returncode, found.stderr) == (0, "")
+    hits = json.loads(found.stdout)["queries"][0]["hits"]
+    archive = open_archive(out)
+    wanted = archive.search(dtbh.load(tiny_run).encode_sounds([sound]), k=5)
+    assert [hit["id"] for hit in hits] == [hit.item.id for hit in wanted.hits()]
+
+
+def test_evaluate_gives_the_run_s_figures_without_torch(tiny_run: Path, tiny_model: Path, tmp_path: Path) -> None:
+    done = without_torch("evaluate", tiny_model, "--out", tmp_path / "report", also="")
+    assert (done.returncode, done.stderr) == (0, "")
+    report, _ = stages.evaluate(tiny_run, out=tmp_path / "run")
+    found = json.loads((tmp_path / "report" / "report.json").read_text())
+    for direction, figures in report.directions.items():
+        assert found["directions"][direction]["map"] == pytest.approx(figures.map)
+
+
+def test_a_run_without_torch_is_one_clear_line(tiny_run: Path, tiny_data: Path, tmp_path: Path) -> None:
+    done = without_torch("index", tiny_run, tiny_data, "--out", tmp_path / "archive")
+    assert done.returncode == 2
+    assert re.fullmatch(
+        r"dtbh: .*tiny: a run folder, which needs torch; give a model that dtbh export.*\n", done.stderr
+    )
+
+
+def test_files_that_can_t_be_read_are_left_out_or_said(tiny_model: Path, tiny_data: Path, tmp_path: Path) -> None:
+    good, bad = media(tiny_data, "image")[:2], tmp_path / "bad.png"
+    bad.write_bytes(b"no picture")
+    model = dtbh.load(tiny_model)
+    items = [dtbh.Item(path.name, "image", str(path)) for path in (good[0], bad, good[1])]
+    encoding = model.encode(items * 12, skip=True)
+    assert len(encoding.codes) == 24
+    assert len(encoding.failures) == 12
+    assert np.array_equal(encoding.codes.words[:2], model.encode_images(good).words)
+    with pytest.raises(MediaError, match=r"bad\.png"):
+        model.encode(items)
+
+
+def test_a_changed_network_is_refused(tiny_model: Path, tiny_data: Path, tmp_path: Path) -> None:
+    model = shutil.copytree(tiny_model, tmp_path / "model")
+    data = bytearray((model / "image.onnx").read_bytes())
+    data[len(data) // 2] ^= 1
+    (model / "image.onnx").write_bytes(data)
+    dtbh.load(model).encode_sounds(media(tiny_data, "sound")[:1])
+    with pytest.raises(RunError, match=r"image\.onnx: cut or altered"):
+        dtbh.load(model).encode_images(media(tiny_data, "image")[:1])
+    (model / "image.onnx").unlink()
+    with pytest.raises(RunError, match=r"image\.onnx: can't be read"):
+        dtbh.load(model).encode_images(media(tiny_data, "image")[:1])
+
+
+@pytest.mark.parametrize(("text", "message"), [("{", "can't be read as JSON"), ('{"version": 99}', "version 99, this")])
+def test_a_damaged_or_newer_model_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "model.json").write_text(text)
+    with pytest.raises(RunError, match=message):
+        dtbh.load(tmp_path)
+
+
+def test_without_onnxruntime_the_extra_is_named(
+    tiny_model: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'dtbh\[search\]'"):
+        dtbh.load(tiny_model).encode_images(media(tiny_data, "image")[:1])
+
+
+def test_a_network_that_differs_from_the_run_is_not_kept(
+    tiny_run: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    networks = iter([(tiny_model / name).read_bytes() for name in ("image.onnx", "sound.onnx")])
+    monkeypatch.setattr(export, "_onnx", lambda *_: next(networks))
+    values = ExportedModel.values
+    monkeypatch.setattr(ExportedModel, "values", lambda self, modality, media: -values(self, modality, media))
+    with pytest.raises(RunError, match=r"the exported image tower is not the run's: \d+ of 108 bits differ"):
+        stages.export(tiny_run, out=tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_exported_already_is_left_as_it_is(
+    tiny_run: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "write_model", None)
+    assert main(["export", str(tiny_run), "--out", str(tiny_model)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert f"encoder {dtbh.load(tiny_run).fingerprint}" in lines[0]
+    assert re.search(r"images: 0 of 108 bits differ, 0 beyond rounding \(9 items, error \de-\d+\)", lines[1])
+    with pytest.raises(RunError, match="was exported already"):
+        stages.export(tiny_model, out=tiny_model)
+
+
+def test_nothing_else_is_replaced(tiny_run: Path, tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("dear")
+    with pytest.raises(CodesError, match="holds no exported model"):
+        stages.export(tiny_run, out=tmp_path)
+
+
+def test_the_networks_tell_nothing_of_this_machine(tiny_model: Path) -> None:
+    for name in ("image", "sound"):
+        data = (tiny_model / f"{name}.onnx").read_bytes()
+        assert b".py" not in data
+        assert b"dtbh" not in data
+
+
+def test_an_exported_model_can_move(tiny_model: Path, tiny_data: Path, tmp_path: Path) -> None:
+    moved = shutil.copytree(tiny_model, tmp_path / "elsewhere")
+    files = media(tiny_data, "image")[:3]
+    assert np.array_equal(
+        open_exported(moved).encode_images(files).words, dtbh.load(tiny_model).encode_images(files).words
+    )
