@@ -1,4 +1,4 @@
-"""A trained run to two ONNX networks that need no torch, tested against the run before they are kept.
+"""A trained run's towers to ONNX networks that need no torch, tested against the run before they are kept.
 
 Comes in: an opened run, and the items to test on. Goes out: the folder that ``dtbh.exported`` reads.
 """
@@ -21,9 +21,10 @@ from torch import Tensor, nn
 
 from dtbh.codes import check_place, signs
 from dtbh.config import write_config
-from dtbh.data.manifest import MODALITIES, Item, Modality, relative
+from dtbh.data.manifest import Item, Modality, relative
 from dtbh.encode import Model
 from dtbh.encoders.frozen import media_reader
+from dtbh.encoders.twin import TwinEncoder
 from dtbh.errors import MissingExtraError, RunError
 from dtbh.exported import BATCH, ROUNDING, VERSION, Agreement, ExportedModel, open_exported
 from dtbh.files import fresh_folder, write_text
@@ -64,24 +65,21 @@ def write_model(model: Model, items: Sequence[Item], out: Path) -> ExportedModel
     check_place(out, EXPORTED, "exported model")
     with fresh_folder(out) as new:
         twin = copy.deepcopy(model.twin).cpu()
-        settings = model.config.encoders
-        towers: dict[str, dict[str, Any]] = {
-            "image": {"size": settings.image.size},
-            "sound": {
-                "sample_rate": settings.sound.features.sample_rate, "max_seconds": settings.sound.max_seconds,
-            },
+        towers = {}
+        for modality in twin.modalities:
+            data = _onnx(_Codes(twin.tower(modality)), _example(twin, modality))
+            name = f"{modality}.onnx"
+            (new / name).write_bytes(data)
+            reads = _reads(twin, modality)
+            towers[modality] = {"file": name, "sha256": hashlib.sha256(data).hexdigest(), **reads}
+        meta: dict[str, Any] = {
+            "version": VERSION, "bits": model.bits, "fingerprint": model.fingerprint, "towers": towers,
         }  # fmt: skip
-        for modality in MODALITIES:
-            data = _onnx(_Codes(twin.tower(modality)), _example(model, modality))  # type: ignore[arg-type]
-            (new / f"{modality}.onnx").write_bytes(data)
-            towers[modality] |= {"file": f"{modality}.onnx", "sha256": hashlib.sha256(data).hexdigest()}
-        meta: dict[str, Any] = {"version": VERSION, "bits": model.bits, "fingerprint": model.fingerprint, **towers}
         _write_meta(new, meta)
         _copy_run(model, new, out)
         found = compare(model, open_exported(new), items)
-        _write_meta(
-            new, {**meta, **towers, "self_test": {name: asdict(agreement) for name, agreement in found.items()}}
-        )
+        meta["self_test"] = {name: asdict(agreement) for name, agreement in found.items()}
+        _write_meta(new, meta)
         for name, agreement in found.items():
             if agreement.beyond_rounding:
                 raise RunError(f"{out}: the exported {name} tower is not the run's: {agreement.describe()}")
@@ -94,11 +92,11 @@ def compare(model: Model, exported: ExportedModel, items: Sequence[Item]) -> dic
     Raises:
         MediaError: An item can't be read.
     """
-    found = {}
-    for modality in MODALITIES:
+    found: dict[str, Agreement] = {}
+    for modality in model.twin.modalities:
         paths = [Path(str(item.path)) for item in items if item.modality == modality]
         if paths:
-            found[modality] = _agreement(model, exported, modality, paths)  # type: ignore[arg-type]
+            found[modality] = _agreement(model, exported, modality, paths)
     return found
 
 
@@ -120,12 +118,22 @@ def _agreement(model: Model, exported: ExportedModel, modality: Modality, paths:
     return Agreement(count, bits, differ, beyond, largest)
 
 
-def _example(model: Model, modality: Modality) -> tuple[Tensor, ...]:
-    """Two items' worth of input, to trace a tower with."""
-    settings = model.config.encoders
+def _reads(twin: TwinEncoder, modality: Modality) -> dict[str, Any]:
+    """How files are read for a tower."""
+    image, sound = twin.settings.image, twin.settings.sound
     if modality == "image":
-        return (torch.zeros(2, 3, settings.image.size, settings.image.size, dtype=torch.uint8),)
-    samples = 2 * settings.sound.features.sample_rate
+        assert image is not None
+        return {"size": image.size}
+    assert sound is not None
+    return {"sample_rate": sound.features.sample_rate, "max_seconds": sound.max_seconds}
+
+
+def _example(twin: TwinEncoder, modality: Modality) -> tuple[Tensor, ...]:
+    """Two items' worth of input, to trace a tower with."""
+    reads = _reads(twin, modality)
+    if modality == "image":
+        return (torch.zeros(2, 3, reads["size"], reads["size"], dtype=torch.uint8),)
+    samples = 2 * reads["sample_rate"]
     return torch.zeros(2, samples), torch.tensor([samples, samples // 2])
 
 

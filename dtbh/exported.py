@@ -1,9 +1,9 @@
 """A model that ``dtbh export`` made: files to codes on onnxruntime, with neither torch nor Lightning.
 
-Comes in: a folder with ``model.json`` (version, bits, fingerprint, what each tower wants to read, its file and
-checksum, the self-test), ``image.onnx`` (uint8 pixels [n, 3, size, size] to hash-like codes [n, bits]),
-``sound.onnx`` (float32 waveforms [n, samples], int64 lengths [n], to hash-like codes [n, bits]; the features
-are inside) and the run's ``config.yaml`` and ``run.json``.
+Comes in: a folder with ``model.json`` (version, bits, fingerprint, for each tower its file, the file's checksum
+and how media are read for it, and the self-test), ``image.onnx`` (uint8 pixels [n, 3, size, size] to hash-like
+codes [n, bits]), ``sound.onnx`` (float32 waveforms [n, samples] and int64 lengths [n] to hash-like codes
+[n, bits]; the features are inside), and the run's ``config.yaml`` and ``run.json``.
 """
 
 from __future__ import annotations
@@ -122,17 +122,26 @@ class ExportedModel(FileEncoder):
 
     def _reader(self, modality: Modality) -> Callable[[str], NDArray[Any]]:
         """What reads a file for the tower."""
-        tower = self.meta[modality]
+        tower = self._tower(modality)
         if modality == "image":
             return lambda path: load_pixels(path, tower["size"])
         rate, longest = tower["sample_rate"], tower["max_seconds"]
         return lambda path: load_sound(path, sample_rate=rate, max_seconds=longest)
 
+    def _tower(self, modality: Modality) -> dict[str, Any]:
+        """What the model's file says of a tower."""
+        towers: dict[str, dict[str, Any]] = self.meta["towers"]
+        if modality not in towers:
+            raise RunError(
+                f"{self.path}: has no {modality} tower, so {modality}s can't be encoded; export a run of both"
+            )
+        return towers[modality]
+
     def _session(self, modality: Modality) -> InferenceSession:
         """The tower, opened once."""
         with self._lock:
             if modality not in self._sessions:
-                tower = self.meta[modality]
+                tower = self._tower(modality)
                 self._sessions[modality] = _open(self.path / tower["file"], tower["sha256"])
             return self._sessions[modality]
 
@@ -145,7 +154,7 @@ def open_exported(path: str | Path) -> ExportedModel:
     """
     path = Path(path)
     try:
-        meta = read_meta(path / EXPORTED, VERSION, ("bits", "fingerprint", "image", "sound"), AGAIN)
+        meta = read_meta(path / EXPORTED, VERSION, ("bits", "fingerprint", "towers"), AGAIN)
     except CodesError as error:
         raise RunError(f"{error} (wanted an exported model)") from None
     return ExportedModel(path, meta)

@@ -12,10 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from safetensors.torch import load_file, save_file
 
 import dtbh
 from dtbh import export, stages
 from dtbh.cli import main
+from dtbh.config import read_config, write_config
 from dtbh.data.manifest import read_manifest
 from dtbh.errors import CodesError, MediaError, MissingExtraError, RunError
 from dtbh.exported import ExportedModel, open_exported
@@ -189,3 +191,22 @@ def test_an_exported_model_can_move(tiny_model: Path, tiny_data: Path, tmp_path:
     assert np.array_equal(
         open_exported(moved).encode_images(files).words, dtbh.load(tiny_model).encode_images(files).words
     )
+
+
+def test_a_run_of_images_alone(
+    tiny_run: Path, tiny_model: Path, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = shutil.copytree(tiny_run, tmp_path / "run")
+    shutil.rmtree(run / "events", ignore_errors=True)
+    config = read_config(run / "config.yaml")
+    encoders = config.encoders.model_copy(update={"sound": None})
+    write_config(config.model_copy(update={"encoders": encoders}), run / "config.yaml")
+    weights = {name: x for name, x in load_file(run / "model.safetensors").items() if name.startswith("image.")}
+    save_file(weights, run / "model.safetensors")
+    monkeypatch.setattr(export, "_onnx", lambda *_: (tiny_model / "image.onnx").read_bytes())
+    model = stages.export(run, out=tmp_path / "model", data=tiny_data)
+    assert list(model.self_test()) == ["image"]
+    assert sorted(path.name for path in model.path.glob("*.onnx")) == ["image.onnx"]
+    assert len(model.encode_images(media(tiny_data, "image")[:2])) == 2
+    with pytest.raises(RunError, match="has no sound tower"):
+        model.encode_sounds(media(tiny_data, "sound")[:1])
