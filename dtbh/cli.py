@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -193,6 +194,16 @@ def _pair(text: str) -> tuple[str, str]:
     return name, value
 
 
+def serve(args: Arguments) -> int:
+    """Serve archives as a page and a service."""
+    from dtbh.config import make_service
+    from dtbh.web.serve import serve as run
+
+    run(args.archives, model=args.model, host=args.host, port=args.port, token=args.token,
+        limits=make_service(args.set), browser=args.open)  # fmt: skip
+    return 0
+
+
 def schema(args: Arguments) -> int:
     """Write the JSON schema of configs."""
     from dtbh.config import write_schema
@@ -270,6 +281,16 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--model", type=Path, help="the run that made the archive, if it moved")
     sub.add_argument("--json", action="store_true")
     sub.add_argument("--open", action="store_true", help="show the hits as a page with pictures and players")
+
+    sub = command("serve", serve)
+    sub.add_argument("archives", type=Path, nargs="+", metavar="ARCHIVE")
+    sub.add_argument("--model", type=Path, help="the model that made the archives, if it moved")
+    sub.add_argument("--host", default="127.0.0.1", help="default 127.0.0.1: this machine alone")
+    sub.add_argument("--port", type=int, default=8000, help="default 8000; 0 takes a free one")
+    sub.add_argument("--token", default=os.environ.get("DTBH_TOKEN"), help="what clients must know, wanted where "
+                     "others can reach the host (default: $DTBH_TOKEN)")  # fmt: skip
+    sub.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as in upload_mb=50")
+    sub.add_argument("--open", action="store_true", help="open the page in the browser")
 
     sub = command("schema", schema)
     sub.add_argument("out", type=Path)

@@ -199,7 +199,7 @@ def _picture(path: Path, item: Item) -> str:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(path) as image:
-                small = _thumbnail(image)
+                small = thumbnail(image)
             small.save(buffer, "JPEG", quality=85)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         return _gone(f"can't be read ({escape(str(error))})", path)
@@ -208,13 +208,13 @@ def _picture(path: Path, item: Item) -> str:
     return f'<img src="{_data("image/jpeg", buffer.getvalue())}" width="{width}" height="{height}" alt="{alt}">'
 
 
-def _thumbnail(image: Image.Image) -> Image.Image:
+def thumbnail(image: Image.Image, size: int = THUMBNAIL) -> Image.Image:
     """The picture upright, small and in eight bits a channel; deeper ones are stretched to their range."""
     from PIL import Image, ImageOps
 
-    image.draft("RGB", (2 * THUMBNAIL, 2 * THUMBNAIL))
+    image.draft("RGB", (2 * size, 2 * size))
     small = ImageOps.exif_transpose(image)
-    small.thumbnail((THUMBNAIL, THUMBNAIL))
+    small.thumbnail((size, size))
     if small.mode[0] in "IF":
         values = np.nan_to_num(np.asarray(small, np.float64), posinf=0.0, neginf=0.0)
         span = values.max() - values.min() or 1.0

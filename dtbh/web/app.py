@@ -1,0 +1,287 @@
+"""The application: its routes over the archives.
+
+Comes in: archives to serve. Every reply and every refusal is JSON of `dtbh.web.shapes`, but for media and the page.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from fastapi import Depends, FastAPI, File, HTTPException, Query, Request, Response, UploadFile
+from fastapi.responses import FileResponse, HTMLResponse, PlainTextResponse
+from starlette.concurrency import run_in_threadpool
+
+from dtbh import __version__
+from dtbh.config import Service
+from dtbh.data.manifest import Item, Modality
+from dtbh.errors import CodesError, ConfigError, MediaError
+from dtbh.model import Encoder
+from dtbh.model import load as load_model
+from dtbh.web import shapes
+from dtbh.web.guard import Guard
+from dtbh.web.metrics import Metrics
+from dtbh.web.models import Models
+from dtbh.web.pictures import media_type, preview
+from dtbh.web.queries import Desk, Upload, entry
+from dtbh.web.reference import render
+from dtbh.web.refusals import PROBLEMS, add_refusals
+from dtbh.web.shelf import Question, Shelf, from_hex, to_hex
+
+STATIC = Path(__file__).with_name("static")
+FILES = {"page.js": "text/javascript", "style.css": "text/css", "icon.svg": "image/svg+xml"}
+Named = Annotated[shapes.Text | None, Query(description="the archive; the first, if none is named")]
+
+
+class Asked:
+    """How to search, from the address: the parameters that both kinds of file share."""
+
+    def __init__(
+        self,
+        archive: Annotated[list[shapes.Text], Query(description="those to search; all, if none is named")] = [],  # noqa: B006
+        k: Annotated[int, Query(ge=1, description="number of hits")] = 10,
+        find: Annotated[shapes.Find | None, Query(description="default: the other modality")] = None,
+        where: Annotated[list[shapes.Text], Query(description="filters as field=value")] = [],  # noqa: B006
+        distance: Annotated[int | None, Query(ge=0, description="only hits at most so far away")] = None,
+        preview: Annotated[bool, Query(description="whether to send pictures of the queries back")] = False,
+    ) -> None:
+        self.archive, self.k, self.find, self.where = archive, k, find, where
+        self.distance, self.preview = distance, preview
+
+
+def create_app(
+    archives: Sequence[str | Path],
+    *,
+    model: str | Path | None = None,
+    limits: Service | None = None,
+    token: str | None = None,
+    hosts: Collection[str] | None = None,
+    load: Callable[[Path], Encoder] = load_model,
+) -> FastAPI:
+    """The service over some archives.
+
+    Args:
+        archives: Folders.
+        model: The model that made them; without it each archive's own.
+        limits: What a request may ask.
+        token: What a client must know; None lets everybody in.
+        hosts: Names under which it may be addressed; None for any.
+        load: Opens a model; `dtbh.model.load` unless given.
+
+    Raises:
+        CodesError: No archive there.
+    """
+    limits = limits or Service()
+    shelf, metrics = Shelf(archives), Metrics()
+    models = Models(None if model is None else Path(model), load)
+    desk = Desk(shelf, models, limits, metrics)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        for name in shelf.names:
+            models.start(shelf.archive(name))
+        yield
+        await desk.close()
+
+    app = FastAPI(
+        title="dtbh", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None, responses=PROBLEMS,
+        description="Searches archives of aerial images and sounds by their hash codes, in both directions.",
+    )  # fmt: skip
+    tiles = urlsplit(limits.tiles)
+    app.add_middleware(
+        Guard, limits=limits, token=token, hosts=hosts, metrics=metrics,
+        pictures=f"{tiles.scheme}://{tiles.netloc}" if tiles.netloc else "",
+    )  # fmt: skip
+    add_refusals(app)
+    _add_search(app, shelf, desk, limits)
+    _add_items(app, shelf, limits)
+    _add_service(app, shelf, models, metrics, limits)
+    return app
+
+
+def _add_search(app: FastAPI, shelf: Shelf, desk: Desk, limits: Service) -> None:
+    """The three ways to search."""
+
+    def question(asked: Asked | shapes.CodeQuery) -> Question:
+        for name in asked.archive:
+            _existing(shelf, name)
+        if asked.k > limits.hits:
+            raise ConfigError(f"k: at most {limits.hits} hits can be asked for, found {asked.k}")
+        pairs = [text.partition("=") for text in asked.where]
+        if wrong := [text for text, (_, equals, _) in zip(asked.where, pairs, strict=True) if not equals]:
+            raise ConfigError(f"where: wanted field=value, as in label=harbor, found {wrong[0]!r}")
+        where = tuple((field, value) for field, _, value in pairs)
+        return Question(shelf.together(asked.archive), asked.k, asked.find, where, asked.distance)
+
+    async def answer(request: Request, files: list[UploadFile], modality: Modality, asked: Asked) -> shapes.SearchReply:
+        asks = question(asked)
+        _few(len(files), limits)
+        async with _stored(files, modality) as uploads:
+            answers = await desk.files(request, uploads, asks, draw=asked.preview)
+        return _reply(shelf, asks, answers)
+
+    @app.post("/v1/search/sound", tags=["search"])
+    async def search_sound(
+        request: Request,
+        file: Annotated[list[UploadFile], File(description="sounds: WAV, FLAC, Ogg, Opus, MP3, AIFF")],
+        asked: Annotated[Asked, Depends()],
+    ) -> shapes.SearchReply:
+        """Search with sound files; each is a query."""
+        return await answer(request, file, "sound", asked)
+
+    @app.post("/v1/search/image", tags=["search"])
+    async def search_image(
+        request: Request,
+        file: Annotated[list[UploadFile], File(description="images: JPEG, PNG, TIFF, WebP, BMP, GIF, JPEG 2000")],
+        asked: Annotated[Asked, Depends()],
+    ) -> shapes.SearchReply:
+        """Search with image files; each is a query."""
+        return await answer(request, file, "image", asked)
+
+    @app.post("/v1/search/code", tags=["search"])
+    async def search_code(request: Request, asked: shapes.CodeQuery) -> shapes.SearchReply:
+        """Search with hash codes, such as those of items; no model is needed."""
+        asks = question(asked)
+        _few(len(asked.codes), limits)
+        archive = shelf.archive(asks.archives[0])
+        try:
+            codes = [from_hex(code, archive.bits, archive.encoder) for code in asked.codes]
+        except CodesError as error:
+            raise ConfigError(f"codes: {error}") from None
+        return _reply(shelf, asks, await desk.codes(request, codes, asks))
+
+
+def _add_items(app: FastAPI, shelf: Shelf, limits: Service) -> None:
+    """Items and their media."""
+
+    def found(id: str, archive: str | None) -> tuple[str, Item, str]:
+        name = archive or shelf.names[0]
+        _existing(shelf, name)
+        try:
+            codes = shelf.archive(name).codes([shapes.storable(id)])
+        except (CodesError, ValueError):
+            raise HTTPException(404, f"{name}: no item has the id {id!r}") from None
+        return name, codes.items[0], to_hex(codes.words[0], codes.bits)
+
+    @app.get("/v1/items/{id:path}/media", tags=["items"], response_class=Response)
+    def media(
+        id: str,
+        archive: Named = None,
+        size: Annotated[int | None, Query(ge=16, le=2048, description="a picture of at most so many pixels")] = None,
+    ) -> Response:
+        """The item's file; with a size, a thumbnail of an image or the waveform of a sound."""
+        name, item, _ = found(id, archive)
+        if item.path is None or not Path(item.path).is_file():
+            raise HTTPException(404, f"{name}: the file of {id!r} is {'gone' if item.path else 'not known'}")
+        kept = {"cache-control": "private, max-age=600"}
+        if size is None:
+            return FileResponse(item.path, media_type=media_type(Path(item.path)), headers=kept)
+        try:
+            content, kind = preview(item, size, limits)
+        except MediaError as error:
+            raise HTTPException(404, str(error).replace(item.path, id)) from None
+        return Response(content, media_type=kind, headers=kept)
+
+    @app.get("/v1/items/{id:path}", tags=["items"])
+    def one(id: str, archive: Named = None) -> shapes.Entry:
+        """What is known of an item, with its code."""
+        return entry(*found(id, archive))
+
+    @app.get("/v1/items", tags=["items"])
+    def some(
+        archive: Named = None,
+        modality: Annotated[shapes.Modality, Query()] = "image",
+        count: Annotated[int, Query(ge=1, le=100)] = 12,
+    ) -> shapes.ItemsReply:
+        """A few items from all over an archive, of as many labels as may be: something to begin with."""
+        name = archive or shelf.names[0]
+        _existing(shelf, name)
+        return shapes.ItemsReply(items=[entry(name, item, code) for item, code in shelf.sample(name, modality, count)])
+
+
+def _add_service(app: FastAPI, shelf: Shelf, models: Models, metrics: Metrics, limits: Service) -> None:
+    """What is served, how it does, and the page."""
+
+    @app.get("/v1/archives", tags=["service"])
+    def archives() -> shapes.ArchivesReply:
+        """The archives and the limits."""
+        entries = []
+        for name in shelf.names:
+            archive = shelf.archive(name)
+            counts, (state, problem) = archive.counts(), models.state(archive)
+            entries.append(shapes.ArchiveEntry(
+                name=name, bits=archive.bits, encoder=archive.encoder, images=counts.get("image", 0),
+                sounds=counts.get("sound", 0), labels=list(archive.labels()), model=state, problem=problem,
+            ))  # fmt: skip
+        shown = shapes.Limits(**limits.model_dump(include=set(shapes.Limits.model_fields)))
+        return shapes.ArchivesReply(version=__version__, archives=entries, limits=shown, tiles=limits.tiles)
+
+    @app.get("/healthz", tags=["service"])
+    def health() -> shapes.Health:
+        """Whether the service is up, and whether it can encode yet."""
+        states = {models.state(shelf.archive(name))[0] for name in shelf.names}
+        worst = next(state for state in ("failed", "loading", "ready") if state in states)
+        return shapes.Health(status="ok", models=worst)
+
+    @app.get("/metrics", tags=["service"], response_class=PlainTextResponse)
+    def counted() -> Response:
+        """Counters and times, for Prometheus."""
+        for name in shelf.names:
+            metrics.items.labels(name).set(len(shelf.archive(name)))
+        return Response(metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    @app.get("/docs", include_in_schema=False)
+    def docs() -> HTMLResponse:
+        return HTMLResponse(render(app.openapi()))
+
+    @app.get("/", include_in_schema=False)
+    def page() -> FileResponse:
+        return FileResponse(STATIC / "index.html", media_type="text/html", headers={"cache-control": "no-cache"})
+
+    @app.get("/static/{name}", include_in_schema=False)
+    def static(name: str) -> FileResponse:
+        if name not in FILES:
+            raise HTTPException(404, f"no file is called {name!r}")
+        return FileResponse(STATIC / name, media_type=FILES[name], headers={"cache-control": "no-cache"})
+
+
+@asynccontextmanager
+async def _stored(files: Sequence[UploadFile], modality: Modality) -> AsyncIterator[list[Upload]]:
+    """Uploads as files of our own naming, for as long as they are needed."""
+
+    def store(folder: str) -> list[Upload]:
+        uploads = []
+        for number, file in enumerate(files):
+            path = Path(folder) / str(number)
+            with path.open("wb") as out:
+                shutil.copyfileobj(file.file, out)
+            name = "".join(char for char in file.filename or "" if char.isprintable())[:80] or modality
+            uploads.append(Upload(name, Item(name, modality, str(path))))
+        return uploads
+
+    folder = await run_in_threadpool(tempfile.mkdtemp, prefix="dtbh-query-")
+    try:
+        yield await run_in_threadpool(store, folder)
+    finally:
+        await asyncio.shield(run_in_threadpool(shutil.rmtree, folder, ignore_errors=True))
+
+
+def _reply(shelf: Shelf, asks: Question, answers: list[shapes.Answer]) -> shapes.SearchReply:
+    bits = shelf.archive(asks.archives[0]).bits
+    return shapes.SearchReply(bits=bits, archives=list(asks.archives), queries=answers)
+
+
+def _few(count: int, limits: Service) -> None:
+    if count > limits.queries:
+        raise ConfigError(f"at most {limits.queries} queries fit in one request, found {count}")
+
+
+def _existing(shelf: Shelf, name: str) -> None:
+    if name not in shelf.names:
+        raise HTTPException(404, f"no archive is called {name!r}; there are {', '.join(shelf.names)}")

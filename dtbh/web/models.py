@@ -1,0 +1,75 @@
+"""The models behind the archives, loaded in the background: the page is there before they are.
+
+Comes in: an archive. Goes out: the model that made it, once its fingerprint has been compared.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Literal
+
+from dtbh.errors import CodesError, DtbhError, RunError
+from dtbh.index.archive import Archive
+from dtbh.model import Encoder
+
+State = Literal["loading", "ready", "failed"]
+
+
+class Models:
+    """Models by the archives that they made; each is loaded once, one at a time.
+
+    Args:
+        path: The model of all archives; without it each archive's own.
+        load: Opens one.
+    """
+
+    def __init__(self, path: Path | None, load: Callable[[Path], Encoder]) -> None:
+        self._path, self._load = path, load
+        self._known: dict[tuple[Path | None, str], Future[Encoder]] = {}
+        self._one, self._lock = threading.Lock(), threading.Lock()
+
+    def start(self, archive: Archive) -> Future[Encoder]:
+        """Begin to load the archive's model, unless that was begun; an archive made anew has another encoder."""
+        key = (self._path or archive.model, archive.encoder)
+        with self._lock:
+            if key not in self._known:
+                self._known[key] = Future()
+                threading.Thread(target=self._open, args=(*key, self._known[key], archive), daemon=True).start()
+            return self._known[key]
+
+    async def of(self, archive: Archive) -> Encoder:
+        """The archive's model, when it is loaded.
+
+        Raises:
+            DtbhError: It can't be loaded, or did not make this archive.
+        """
+        return await asyncio.shield(asyncio.wrap_future(self.start(archive)))
+
+    def state(self, archive: Archive) -> tuple[State, str | None]:
+        """How far the archive's model is, and why it failed."""
+        future = self.start(archive)
+        if not future.done():
+            return "loading", None
+        error = future.exception()
+        return ("ready", None) if error is None else ("failed", str(error))
+
+    def _open(self, path: Path | None, encoder: str, future: Future[Encoder], archive: Archive) -> None:
+        try:
+            if path is None:
+                raise RunError(f"{archive.path}: does not say which model made it; serve it with --model PATH")
+            with self._one:
+                model = self._load(path)
+            if model.fingerprint != encoder:
+                raise CodesError(
+                    f"{archive.path}: made by encoder {encoder}, {path} is {model.fingerprint}; index again, or "
+                    "serve it with --model PATH of the one that made it"
+                )
+            future.set_result(model)
+        except (DtbhError, OSError) as error:
+            future.set_exception(error)
+        except Exception as error:
+            future.set_exception(RunError(f"{path}: can't be loaded ({type(error).__name__}: {error})"))

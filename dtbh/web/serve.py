@@ -1,0 +1,97 @@
+"""``dtbh serve``: the application behind a socket, until it is told to stop.
+
+Comes in: archives and where to listen. Ctrl-C or SIGTERM closes the door, finishes what is under way, and ends.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from dtbh.config import Service
+from dtbh.errors import ConfigError, DtbhError, MissingExtraError
+from dtbh.progress import say
+
+GRACE = 30  # seconds for what is under way when the service is told to stop
+
+
+def serve(
+    archives: Sequence[str | Path],
+    *,
+    model: str | Path | None = None,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    token: str | None = None,
+    limits: Service | None = None,
+    browser: bool = False,
+) -> None:
+    """Serve archives until SIGTERM or Ctrl-C.
+
+    Args:
+        archives: Folders.
+        model: The model that made them; without it each archive's own.
+        host: Address or name to listen on.
+        port: 0 takes a free one.
+        token: What a client must know; wanted wherever others can reach the service.
+        limits: What a request may ask.
+        browser: Whether to open the page.
+
+    Raises:
+        ConfigError: A host that others reach without a token.
+        DtbhError: No archive or model there, or the port is taken.
+        MissingExtraError: FastAPI or uvicorn is not installed.
+    """
+    if not token and not _loopback(host):
+        raise ConfigError(f"--host {host}: others can reach it; give --token SECRET, or listen on 127.0.0.1")
+    if model is not None and not Path(model).exists():
+        raise ConfigError(f"--model {model}: no such file or folder; give a run or an exported model")
+    try:
+        import uvicorn
+
+        from dtbh.web.app import create_app
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(str(error.name), "web", "dtbh serve") from None
+    hosts = None if token else ("127.0.0.1", "localhost", "[::1]")
+    limits = limits or Service()
+    app = create_app(archives, model=model, limits=limits, token=token or None, hosts=hosts)
+    listening = _listen(host, port)
+    where = listening.getsockname()[1]
+    name = "127.0.0.1" if host in ("0.0.0.0", "::", "") else f"[{host}]" if ":" in host else host
+    address = f"http://{name}:{where}"
+    say(f"serving {', '.join(str(path) for path in archives)} at {address} (Ctrl-C ends it)")
+    if browser:
+        threading.Thread(target=_show, args=[f"{address}/?token={token}" if token else address], daemon=True).start()
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE, server_header=False,
+        limit_concurrency=4 * limits.waiting, timeout_keep_alive=20,
+    )  # fmt: skip
+    uvicorn.Server(config).run(sockets=[listening])
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(place)
+        listening.listen(512)
+        return listening
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise DtbhError(f"{host}:{port}: can't listen there ({reason}); give another --port") from None
+
+
+def _show(address: str) -> None:
+    import webbrowser
+
+    webbrowser.open(address)

@@ -1,0 +1,133 @@
+"""What the service is asked and what it replies, as typed models: the OpenAPI page is made of these.
+
+Comes in: JSON. Codes are written as hex digits, two for each byte; bit ``j`` of a code is bit ``j % 8`` (from the
+lowest) of byte ``j // 8``, and unused bits are 0.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+Modality = Literal["image", "sound"]
+Find = Literal["image", "sound", "any"]
+
+
+def storable(text: str) -> str:
+    """Refuse what no UTF-8 text can hold."""
+    text.encode("utf-8")  # UnicodeEncodeError is a ValueError
+    return text
+
+
+Text = Annotated[str, Field(max_length=1000), AfterValidator(storable)]
+Code = Annotated[str, Field(pattern=r"^([0-9a-f]{2})+$", max_length=256, examples=["9f3a00c2d41b7e55"])]
+
+
+class Shape(BaseModel):
+    """Base of all: no unknown key."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Problem(Shape):
+    """Why a request was not answered."""
+
+    detail: str = Field(description="one sentence: what was found, what was wanted")
+
+
+class Entry(Shape):
+    """An item of an archive. What is not known of it is null."""
+
+    archive: str
+    id: str
+    modality: Modality
+    label: str | None = None
+    pair: str | None = None
+    split: str | None = None
+    speaker: str | None = None
+    transcript: str | None = Field(None, description="what is said in a sound")
+    fields: dict[str, str] = Field(default_factory=dict, description="any further metadata")
+    footprint: list[tuple[float, float]] | None = Field(None, description="corners as (longitude, latitude), WGS 84")
+    code: str = Field(description="its hash code, in hex; a query for /v1/search/code")
+
+
+class Hit(Entry):
+    """An item that was found."""
+
+    rank: int = Field(description="from 1")
+    distance: int = Field(description="bits that differ from the query's")
+
+
+class Answer(Shape):
+    """One query and its hits, nearest first."""
+
+    name: str = Field(description="the query's file name, or its code")
+    modality: Modality | None = Field(None, description="null for a code")
+    code: str = Field(description="the query's hash code, in hex")
+    preview: str | None = Field(None, description="a thumbnail, or a waveform, as a data URL, where it was asked for")
+    hits: list[Hit]
+
+
+class SearchReply(Shape):
+    """The answers, in the order of the queries."""
+
+    bits: int = Field(description="length of a code")
+    archives: list[str] = Field(description="those that were searched")
+    queries: list[Answer]
+
+
+class CodeQuery(Shape):
+    """A search with codes that are known already."""
+
+    codes: Annotated[list[Code], Field(min_length=1)]
+    archive: list[Text] = Field(default_factory=list, description="those to search; all, if none is named")
+    k: Annotated[int, Field(ge=1)] = 10
+    find: Find = "any"
+    where: list[Text] = Field(default_factory=list, description="filters as field=value", examples=[["label=harbor"]])
+    distance: Annotated[int, Field(ge=0)] | None = Field(None, description="only hits at most so far away")
+
+
+class ArchiveEntry(Shape):
+    """An archive that is served."""
+
+    name: str
+    bits: int
+    encoder: str = Field(description="fingerprint; archives of one encoder can be searched together")
+    images: int
+    sounds: int
+    labels: list[str]
+    model: Literal["loading", "ready", "failed"] = Field(description="whether sounds and images can be encoded yet")
+    problem: str | None = Field(None, description="why the model failed")
+
+
+class Limits(Shape):
+    """What the service allows."""
+
+    upload_mb: float
+    sound_seconds: float
+    image_megapixels: float
+    hits: int
+    queries: int
+
+
+class ArchivesReply(Shape):
+    """Everything that is served."""
+
+    version: str
+    archives: list[ArchiveEntry]
+    limits: Limits
+    tiles: str = Field(description="map tiles, as a template of an address; empty for none")
+
+
+class ItemsReply(Shape):
+    """Some items of an archive."""
+
+    items: list[Entry]
+
+
+class Health(Shape):
+    """Whether the service is up."""
+
+    status: Literal["ok"]
+    models: Literal["loading", "ready", "failed"]

@@ -1,0 +1,76 @@
+"""A tiny archive behind the service: in the test's own process, and on a real socket for the browser."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("fastapi", reason="FastAPI is not installed: pip install 'dtbh[web]'")
+
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from dtbh.config import Service
+from dtbh.model import Encoder, load
+from dtbh.stages import index
+from dtbh.web.app import create_app
+
+
+@pytest.fixture(scope="session")
+def tiny_archive(tiny_run: Path, tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All of the tiny data, indexed."""
+    return index(tiny_run, tiny_data, out=tmp_path_factory.mktemp("archives") / "tiny").path
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_run: Path) -> Encoder:
+    return load(tiny_run)
+
+
+Making = Callable[..., FastAPI]
+Serving = Callable[..., AbstractContextManager[str]]
+
+
+@pytest.fixture
+def make(tiny_archive: Path, tiny_model: Encoder) -> Making:
+    """An application over the tiny archive, its model loaded already."""
+
+    def made(*archives: Path, **more: Any) -> FastAPI:
+        limits = Service(**more.pop("limits", {}))
+        return create_app(archives or [tiny_archive], limits=limits, **{"load": lambda path: tiny_model, **more})
+
+    return made
+
+
+@pytest.fixture
+def client(make: Making) -> Iterator[TestClient]:
+    with TestClient(make()) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def serving() -> Serving:
+    """Serve an application on a free port of this machine for as long as the block runs; gives its address."""
+    import uvicorn
+
+    @contextmanager
+    def served(app: FastAPI) -> Iterator[str]:
+        server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        try:
+            while not server.started:
+                assert thread.is_alive()
+                time.sleep(0.01)
+            yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
+
+    return served

@@ -1,0 +1,101 @@
+"""The service: what it answers, held against the archive itself, and how it refuses."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from dtbh.index.archive import open_archive
+from dtbh.model import Encoder
+from dtbh.web.shelf import from_hex, to_hex
+
+SOUND, IMAGE = "/v1/search/sound", "/v1/search/image"
+
+
+def files(*paths: Path) -> list[tuple[str, tuple[str, bytes]]]:
+    return [("file", (path.name, path.read_bytes())) for path in paths]
+
+
+@pytest.fixture
+def archive(tiny_archive: Path):
+    return open_archive(tiny_archive)
+
+
+@pytest.fixture
+def a_sound(archive) -> Path:
+    return Path(archive.item("red3S1").path)
+
+
+@pytest.fixture
+def an_image(archive) -> Path:
+    return Path(archive.item("blue5").path)
+
+
+def test_a_sound_finds_what_the_archive_finds(client: TestClient, archive, a_sound: Path, tiny_model: Encoder) -> None:
+    reply = client.post(f"{SOUND}?k=7", files=files(a_sound)).json()
+    codes = tiny_model.encode_sounds([a_sound])
+    wanted = archive.search(codes, k=7)
+    (answer,) = reply["queries"]
+    assert [(h["rank"], h["distance"], h["id"]) for h in answer["hits"]] == [
+        (h.rank, h.distance, h.item.id) for h in wanted.hits()
+    ]
+    assert answer["code"] == to_hex(codes.words[0], 12)
+    assert (answer["name"], answer["modality"], answer["preview"]) == (a_sound.name, "sound", None)
+    assert reply["bits"] == 12
+    for hit, words in zip(answer["hits"], archive.words[wanted.rows[0]], strict=True):
+        assert from_hex(hit["code"], 12, "e").words.tolist() == [words.tolist()]
+        assert "path" not in hit
+
+
+def test_several_queries_in_one_request(client: TestClient, archive, a_sound: Path) -> None:
+    other = Path(archive.item("green2S2").path)
+    both = client.post(SOUND, files=files(a_sound, other)).json()["queries"]
+    single = [client.post(SOUND, files=files(path)).json()["queries"][0] for path in (a_sound, other)]
+    assert both == single
+    assert both[0] != both[1]
+
+
+def test_an_image_finds_sounds_or_what_is_asked(client: TestClient, an_image: Path) -> None:
+    hits = client.post(IMAGE, files=files(an_image)).json()["queries"][0]["hits"]
+    assert {hit["modality"] for hit in hits} == {"sound"}
+    asked = f"{IMAGE}?find=image&where=label=green&k=100&distance=11"
+    hits = client.post(asked, files=files(an_image)).json()["queries"][0]["hits"]
+    assert {(hit["modality"], hit["label"]) for hit in hits} == {("image", "green")}
+    assert max(hit["distance"] for hit in hits) <= 11
+
+
+def test_more_like_this(client: TestClient) -> None:
+    entry = client.get("/v1/items/blue5").json()
+    reply = client.post("/v1/search/code", json={"codes": [entry["code"]], "find": "image", "k": 36}).json()
+    assert next(hit["distance"] for hit in reply["queries"][0]["hits"] if hit["id"] == "blue5") == 0
+
+
+def test_media(client: TestClient, an_image: Path, a_sound: Path) -> None:
+    reply = client.get("/v1/items/blue5/media")
+    assert (reply.content, reply.headers["content-type"]) == (an_image.read_bytes(), "image/png")
+    assert client.get("/v1/items/blue5/media?size=64").content[:3] == b"\xff\xd8\xff"
+    reply = client.get("/v1/items/red3S1/media", headers={"range": "bytes=4-7"})
+    assert (reply.status_code, reply.content) == (206, a_sound.read_bytes()[4:8])
+    wave = client.get("/v1/items/red3S1/media?size=64")
+    assert wave.headers["content-type"] == "image/svg+xml"
+    assert wave.text.count("M") == 96
+
+
+def test_what_is_served(client: TestClient) -> None:
+    (entry,) = client.get("/v1/archives").json()["archives"]
+    assert (entry["images"], entry["sounds"], entry["labels"]) == (36, 72, ["blue", "green", "red"])
+    items = client.get("/v1/items?count=3").json()["items"]
+    assert {item["label"] for item in items} == {"blue", "green", "red"}
+    assert client.get("/healthz").json()["status"] == "ok"
+    assert re.search(r'^dtbh_archive_items\{archive="tiny"\} 108.0$', client.get("/metrics").text, re.MULTILINE)
+
+
+def test_the_pages_ask_nobody_else(client: TestClient) -> None:
+    for path in ("/", "/docs", "/static/style.css", "/static/page.js", "/openapi.json"):
+        reply = client.get(path)
+        assert reply.status_code == 200
+        assert not re.search(r"(src|href|url|@import|fetch)[=(\s\"']+(https?:)?//", reply.text)
+        assert "default-src 'self'" in reply.headers["content-security-policy"]
