@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import importlib.metadata
 import importlib.util
 import json
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -33,6 +35,9 @@ from dtbh.progress import track
 from dtbh.runs import CONFIG, RUN, read_run
 
 OPSET = 18
+REQUIREMENTS = "requirements.txt"
+NODE = ("numpy", "soundfile", "soxr", "pyyaml", "pydantic", "rich", "pillow", "onnxruntime", "numba")
+"""What indexing and searching need of dtbh's dependencies and of its extra ``search``."""
 
 
 class _Codes(nn.Module):
@@ -77,6 +82,7 @@ def write_model(model: Model, items: Sequence[Item], out: Path) -> ExportedModel
         }  # fmt: skip
         _write_meta(new, meta)
         _copy_run(model, new, out)
+        write_text(new / REQUIREMENTS, "".join(f"{line}\n" for line in requirements()))
         found = compare(model, open_exported(new), items)
         meta["self_test"] = {name: asdict(agreement) for name, agreement in found.items()}
         _write_meta(new, meta)
@@ -167,6 +173,17 @@ def _copy_run(model: Model, new: Path, out: Path) -> None:
     run = read_run(model.path)
     data = relative(model.path / run["data"], out)
     write_text(new / RUN, json.dumps({**run, "data": data}, indent=2) + "\n")
+
+
+def requirements() -> list[str]:
+    """The packages of a search node with dtbh's own bounds, as pip wants them; dtbh itself goes in by --no-deps."""
+    found: dict[str, str] = {}
+    for line in importlib.metadata.requires("dtbh") or ():
+        wanted, _, marker = line.partition(";")
+        name = re.split(r"[^A-Za-z0-9_-]", wanted)[0].lower()
+        if name in NODE and ("extra" not in marker or 'extra == "search"' in marker):
+            found[name] = wanted.strip()
+    return [found[name] for name in NODE]
 
 
 def _check_extra() -> None:

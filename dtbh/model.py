@@ -11,16 +11,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dtbh.codes import HashCodes, word_count
-from dtbh.config import Config, read_config
 from dtbh.data.manifest import MODALITIES, Item, Modality
 from dtbh.errors import DtbhError, RunError
 from dtbh.runs import CONFIG
+
+if TYPE_CHECKING:
+    from dtbh.config import Config
 
 EXPORTED = "model.json"
 """The file that tells an exported model from a run folder."""
@@ -114,6 +116,8 @@ class FileEncoder(ABC):
     @cached_property
     def config(self) -> Config:
         """The settings of the run."""
+        from dtbh.config import read_config  # a search does without them
+
         return read_config(self.path / CONFIG)
 
     def encode_images(self, paths: Sequence[str | Path]) -> HashCodes:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import shutil
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +25,9 @@ from dtbh.errors import CodesError, MediaError, MissingExtraError, RunError
 from dtbh.exported import ExportedModel, open_exported
 from dtbh.index.archive import open_archive
 
-TRAINING = ("torch", "torchvision", "torchaudio", "lightning", "librosa", "tensorboard", "safetensors")
 BLOCKING = """
 import sys
-blocked = set(sys.argv.pop(1).split())
+blocked = set(sys.stdin.read().split())
 class Blocked:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in blocked:
@@ -34,16 +35,39 @@ class Blocked:
 sys.meta_path.insert(0, Blocked())
 from dtbh.cli import main
 code = main(sys.argv[1:])
-assert not blocked & set(sys.modules)
+assert not blocked & set(sys.modules), blocked & set(sys.modules)
 sys.exit(code)
 """
 
 
-def without_torch(*arguments: str | Path, also: str = "scipy") -> subprocess.CompletedProcess[str]:
-    """A command where nothing of the training stack, and not ``also``, can be imported."""
-    blocked = " ".join([*TRAINING, also])
-    command = [sys.executable, "-W", "error", "-c", BLOCKING, blocked, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+def canonical(requirement: str) -> str:
+    return re.split(r"[^A-Za-z0-9._-]", requirement)[0].lower().replace("_", "-").replace(".", "-")
+
+
+@functools.cache
+def not_on_a_node() -> frozenset[str]:
+    """The modules installed here that an installation by the exported requirements would not have."""
+    node, new = {"dtbh", "pip", "setuptools"}, {canonical(line) for line in export.requirements()}
+    while new:
+        node |= new
+        lines = [line for name in new for line in metadata.requires(name) or () if "extra ==" not in line]
+        new = {name for name in map(canonical, lines) if installed(name)} - node
+    modules = metadata.packages_distributions()
+    return frozenset(module for module, names in modules.items() if not node & set(map(canonical, names)))
+
+
+def installed(name: str) -> bool:
+    try:
+        return bool(metadata.version(name))
+    except metadata.PackageNotFoundError:  # for another platform or Python
+        return False
+
+
+def on_a_node(*arguments: str | Path, beside: frozenset[str] = frozenset()) -> subprocess.CompletedProcess[str]:
+    """A command where nothing can be imported that a search node lacks, but what stands ``beside`` it."""
+    command = [sys.executable, "-W", "error", "-c", BLOCKING, *map(str, arguments)]
+    blocked = " ".join(not_on_a_node() - beside)
+    return subprocess.run(command, input=blocked, capture_output=True, text=True, check=False)
 
 
 def media(data: Path, modality: str) -> list[Path]:
@@ -77,12 +101,13 @@ def test_a_clip_of_any_length_and_batch_gives_one_code(tiny_run: Path, tiny_mode
 
 
 def test_index_and_search_without_torch(tiny_run: Path, tiny_model: Path, tiny_data: Path, tmp_path: Path) -> None:
+    assert {"torch", "torchvision", "torchaudio", "lightning", "scipy"} <= not_on_a_node()
     out = tmp_path / "archive"
-    done = without_torch("index", tiny_model, tiny_data, "--out", out)
+    done = on_a_node("index", tiny_model, tiny_data, "--out", out)
     assert (done.returncode, done.stderr) == (0, "")
     assert len(open_archive(out)) == 108
     sound = media(tiny_data, "sound")[0]
-    found = without_torch("search", out, "--sound", sound, "-k", "5", "--json")
+    found = on_a_node("search", out, "--sound", sound, "-k", "5", "--json")
     assert (found.returncode, found.stderr) == (0, "")
     hits = json.loads(found.stdout)["queries"][0]["hits"]
     archive = open_archive(out)
@@ -91,7 +116,7 @@ def test_index_and_search_without_torch(tiny_run: Path, tiny_model: Path, tiny_d
 
 
 def test_evaluate_gives_the_run_s_figures_without_torch(tiny_run: Path, tiny_model: Path, tmp_path: Path) -> None:
-    done = without_torch("evaluate", tiny_model, "--out", tmp_path / "report", also="")
+    done = on_a_node("evaluate", tiny_model, "--out", tmp_path / "report", beside=frozenset({"scipy"}))
     assert (done.returncode, done.stderr) == (0, "")
     report, _ = stages.evaluate(tiny_run, out=tmp_path / "run")
     found = json.loads((tmp_path / "report" / "report.json").read_text())
@@ -100,7 +125,7 @@ def test_evaluate_gives_the_run_s_figures_without_torch(tiny_run: Path, tiny_mod
 
 
 def test_a_run_without_torch_is_one_clear_line(tiny_run: Path, tiny_data: Path, tmp_path: Path) -> None:
-    done = without_torch("index", tiny_run, tiny_data, "--out", tmp_path / "archive")
+    done = on_a_node("index", tiny_run, tiny_data, "--out", tmp_path / "archive")
     assert done.returncode == 2
     assert re.fullmatch(
         r"dtbh: .*tiny: a run folder, which needs torch; give a model that dtbh export.*\n", done.stderr
@@ -210,3 +235,10 @@ def test_a_run_of_images_alone(
     assert len(model.encode_images(media(tiny_data, "image")[:2])) == 2
     with pytest.raises(RunError, match="has no sound tower"):
         model.encode_sounds(media(tiny_data, "sound")[:1])
+
+
+def test_the_requirements_of_a_node_have_the_bounds_of_the_project(tiny_model: Path) -> None:
+    lines = (tiny_model / "requirements.txt").read_text().splitlines()
+    assert tuple(map(canonical, lines)) == export.NODE
+    assert all(re.search(r">=\d", line) for line in lines)
+    assert set(lines) <= {line.partition(";")[0].strip() for line in metadata.requires("dtbh") or ()}
