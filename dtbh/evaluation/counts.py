@@ -49,12 +49,15 @@ class Block:
         total: All items at each distance, int64 [b, bits + 1].
         classes: Expected share of each class among the first R items, R being the number of relevant ones,
             float64 [b, c]; rows of 0 where nothing is relevant.
+        stable: Average precision with tied items in the gallery's order, float64 [b]; NaN where nothing is
+            relevant. Only for comparison, see ``conventions``.
     """
 
     rows: slice
     relevant: Ints
     total: Ints
     classes: Floats
+    stable: Floats
 
 
 def count_blocks(
@@ -112,17 +115,37 @@ def _counted(
     relevant = np.zeros((len(block), bits + 2), dtype=np.int64)
     total = np.zeros((len(block), bits + 2), dtype=np.int64)
     shares = np.zeros((len(block), classes))
-    for query, (row, label) in enumerate(zip(block, query_labels[rows].tolist(), strict=True)):
+    good = (gallery_labels == query_labels[rows, None]) & (gallery_labels >= 0) & (block <= bits)
+    for query, row in enumerate(block):
         total[query] = np.bincount(row, minlength=bits + 2)
-        if label >= 0:
-            relevant[query] = np.bincount(row[gallery_labels == label], minlength=bits + 2)
+        relevant[query] = np.bincount(row[good[query]], minlength=bits + 2)
     relevant, total = relevant[:, :-1], total[:, :-1]
     if classes:
         weights = top_weights(relevant, total)
         for query, row in enumerate(block):
             found = np.bincount(gallery_labels + 1, weights[query, row], minlength=classes + 1)[1:]
             shares[query] = found / max(relevant[query].sum(), 1)
-    return Block(rows, relevant, total, shares)
+    return Block(rows, relevant, total, shares, stable_order(block.astype(np.int16), good))
+
+
+def stable_order(distances: npt.ArrayLike, relevant: npt.ArrayLike) -> Floats:
+    """Average precision of the one order that a stable sort leaves: tied items in the gallery's own order.
+
+    This is what ``argsort`` gives in most code of the field, DeepHash's and MiLaN's among it (NumPy's default
+    sort is not even stable). Shuffling the gallery changes it; it is here to be compared with.
+
+    Args:
+        distances: int or float [q, n].
+        relevant: bool [q, n].
+
+    Returns:
+        float64 [q]; NaN for a query without relevant items.
+    """
+    order = np.argsort(np.asarray(distances), axis=1, kind="stable")
+    good = np.take_along_axis(np.asarray(relevant, dtype=np.bool_), order, axis=1)
+    sums = (np.cumsum(good, axis=1) / np.arange(1, good.shape[1] + 1) * good).sum(axis=1)
+    count = good.sum(axis=1)
+    return np.asarray(np.divide(sums, count, out=np.full(len(sums), np.nan), where=count > 0))
 
 
 def top_weights(relevant: Ints, total: Ints) -> Floats:

@@ -1,4 +1,4 @@
-"""A report in the terminal: a table that fits 80 columns.
+"""A report in the terminal, in 80 columns: one block a direction, each figure beside its chance level.
 
 Comes in: a report. No torch in this room.
 """
@@ -6,58 +6,78 @@ Comes in: a report. No torch in this room.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping
 
+from dtbh.evaluation.conventions import CONVENTIONS
 from dtbh.evaluation.values import DirectionReport, RetrievalReport
+
+WIDTH = 80
+MEASURES = {"precision": "precision", "recall": "recall", "f1": "F1", "ndcg": "NDCG"}
 
 
 def describe(report: RetrievalReport) -> str:
-    """The report as a table that fits 80 columns; chance levels stand in parentheses.
+    """The report in words and tables; chance levels stand in parentheses.
 
     Returns:
         Lines of at most 80 characters.
     """
-    lines = textwrap.wrap(f"{report.bits} bits, protocol {report.protocol}, encoder {report.encoder}", 80)
-    names = list(report.directions)
-    for start in range(0, len(names), 2):
-        lines += _table(report, names[start : start + 2])
+    lines = _wrapped(f"{report.bits} bits, protocol {report.protocol}, encoder {report.encoder}")
+    for name, direction in report.directions.items():
+        lines += ["-" * WIDTH, *_direction(name, direction)]
+    lines.append("-" * WIDTH)
     notes = [
-        f"Relevant: {report.relevance}. Ties: {report.ties}.",
-        "mAP stands with its 95 % bootstrap interval, images drawn with all their sounds.",
+        f"In parentheses: chance, what a random ranking is expected to give. Relevant: {report.relevance}. "
+        f"Ties: {report.ties}. mAP stands with its 95 % bootstrap interval, images drawn with all their sounds.",
         f"Checkpoint: {report.checkpoint_rule}.",
         f"Splits: {report.sizes}.",
         f"Leaks from training: {report.leaks}.",
     ]
-    lines += [line for note in notes for line in textwrap.wrap(note, 80)]
-    return "\n".join(lines)
+    return "\n".join([*lines, *(line for note in notes for line in _wrapped(note))])
 
 
-def _table(report: RetrievalReport, names: Sequence[str]) -> list[str]:
-    """One or two directions side by side."""
-    columns = [_column(report.directions[name]) for name in names]
-    lines = [f"{'(chance)':<18}" + "".join(f"{name:>31}" for name in names), "-" * 80]
-    for row in dict.fromkeys(key for column in columns for key in column):
-        lines.append(f"{row:<18}" + "".join(f"{column.get(row, '-'):>31}" for column in columns))
-    return [*lines, "-" * 80]
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, subsequent_indent="  ")
 
 
-def _column(direction: DirectionReport) -> dict[str, str]:
-    """One direction's rows of the table."""
+def _direction(name: str, direction: DirectionReport) -> list[str]:
+    """One direction's figures and counts."""
     interval = "" if direction.interval is None else " [{:.3f}, {:.3f}]".format(*direction.interval)
-    rows = {"mAP": f"{direction.map:.3f}{interval} ({direction.chance_map:.3f})"}
-    for name, shown in (("precision", "precision"), ("recall", "recall"), ("f1", "F1"), ("ndcg", "NDCG")):
-        values, chance = getattr(direction, f"{name}_at"), getattr(direction, f"chance_{name}_at")
-        for k in values:
-            rows[f"{shown}@{k}"] = f"{values[k]:.3f} ({chance[k]:.3f})"
-    if direction.pairs is not None:
-        pairs = direction.pairs
-        for k in pairs.hit_at:
-            rows[f"true pair R@{k}"] = f"{pairs.hit_at[k]:.3f} ({pairs.chance_hit_at[k]:.3f})"
-        rows["median pair rank"] = f"{pairs.median_rank:.1f} ({pairs.chance_median_rank:.1f})"
-    rows["queries"] = f"{direction.n_queries:,}"
-    rows["gallery"] = f"{direction.n_gallery:,} ({direction.gallery})"
-    rows["without relevant"] = f"{direction.queries_without_relevant:,}"
-    rows["without label"] = " / ".join(f"{direction.unlabelled[side]:,}" for side in ("queries", "gallery"))
-    rows["distinct codes"] = " / ".join(f"{direction.distinct_codes[s]:,}" for s in ("queries", "gallery"))
-    rows["constant bits"] = " / ".join(str(len(direction.bits_constant[s])) for s in ("queries", "gallery"))
-    return rows
+    lines = [
+        f"{name:<15}mAP {direction.map:.3f}{interval} ({direction.chance_map:.3f})   "
+        f"ANMRR {direction.anmrr:.3f} ({direction.chance_anmrr:.3f})",
+        f"{'k':<10}" + "".join(f"{k:>14}" for k in direction.precision_at),
+    ]
+    for key, shown in MEASURES.items():
+        lines.append(_row(shown, getattr(direction, f"{key}_at"), getattr(direction, f"chance_{key}_at")))
+    pairs = direction.pairs
+    if pairs is not None:
+        lines.append(_row("pair R@k", pairs.hit_at, pairs.chance_hit_at))
+        lines += _wrapped(
+            f"pair rank: median {pairs.median_rank:.1f} ({pairs.chance_median_rank:.1f}) of {pairs.n_gallery:,}"
+            + (f"; {pairs.queries_without_pair:,} queries without a pair" if pairs.queries_without_pair else "")
+        )
+    lines.append("mAP by other conventions:")
+    for key, value in direction.conventions.items():
+        lines.append(f"  {value:.3f} {CONVENTIONS[key].meaning} ({CONVENTIONS[key].used_by})")
+    lines += _wrapped(_counts(direction))
+    return lines
+
+
+def _row(name: str, values: Mapping[int, float], chance: Mapping[int, float]) -> str:
+    return f"{name:<10}" + "".join(f"{f'{values[k]:.3f} ({chance[k]:.3f})':>14}" for k in values)
+
+
+def _counts(direction: DirectionReport) -> str:
+    """How many queries and gallery items, and what was left out of them."""
+    distinct, constant = direction.distinct_codes, direction.bits_constant
+    parts = [f"{direction.n_queries:,} queries over a gallery of {direction.n_gallery:,} ({direction.gallery})"]
+    if direction.queries_without_relevant:
+        parts.append(f"{direction.queries_without_relevant:,} queries without anything relevant")
+    if any(direction.unlabelled.values()):
+        parts.append(
+            "without a label {queries:,} queries and {gallery:,} of the gallery".format(**direction.unlabelled)
+        )
+    parts.append(f"distinct codes {distinct['queries']:,} and {distinct['gallery']:,}")
+    if any(constant.values()):
+        parts.append(f"bits that never change {len(constant['queries'])} and {len(constant['gallery'])}")
+    return "; ".join(parts)

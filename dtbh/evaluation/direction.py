@@ -11,7 +11,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from dtbh.codes import HashCodes, unpack
+from dtbh.evaluation import conventions as conventional
 from dtbh.evaluation import ranking
+from dtbh.evaluation.conventions import CONVENTIONS
 from dtbh.evaluation.counts import Floats, Ints, count_blocks, distance_counts, group_numbers
 from dtbh.evaluation.intervals import clusters_of, interval
 from dtbh.evaluation.ranking import Without
@@ -60,7 +62,8 @@ def direction_report(
     )  # fmt: skip
     for block in blocks:
         tables = block.relevant, block.total
-        parts.append({**_measured(*tables, at, curve_at), "classes": block.classes})
+        conventions = {"ap stable_order": block.stable, **_conventions(*tables, min(length, conventional.K))}
+        parts.append({**_measured(*tables, at, curve_at), **conventions, "classes": block.classes})
         distances += np.stack([block.relevant.sum(axis=0), (block.total - block.relevant).sum(axis=0)])
         radii += ranking.radius_sums(*tables, without=without)
     each = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -85,7 +88,9 @@ def direction_report(
         **{name: _means(at, values, without) for name, values in each.items() if name.endswith("_at")},
         precision_curve=_curve(curve_at, each, without),
         within_radius=ranking.radius_points(radii),
-        conventions={},
+        conventions={name: ranking.mean(each[f"ap {name}"], without=without) for name in CONVENTIONS},
+        anmrr=ranking.mean(each["nmrr"], without=without),
+        chance_anmrr=ranking.mean(each["chance_nmrr"], without=without),
         pairs=pairs,
         per_class=_per_class(names, each, clusters, seed),
         confusion=_confusion(labels, query_labels, each["classes"]),
@@ -129,12 +134,18 @@ def _measured(relevant: Ints, total: Ints, at: Sequence[int], curve_at: Sequence
     figures = {"average_precision": ranking.average_precision(relevant, total)}
     chance = ranking.all_tied(relevant, total)
     figures["chance_average_precision"] = ranking.average_precision(*chance)
+    figures["nmrr"], figures["chance_nmrr"] = ranking.nmrr(relevant, total), ranking.nmrr(*chance)
     for name, measure in MEASURES.items():
         figures[name] = measure(relevant, total, at)
         figures[f"chance_{name}"] = measure(*chance, at)
     figures["curve_precision"] = ranking.precision_at(relevant, total, curve_at)
     figures["curve_recall"] = ranking.recall_at(relevant, total, curve_at)
     return figures
+
+
+def _conventions(relevant: Ints, total: Ints, k: int) -> dict[str, Floats]:
+    """Average precision of each query of a block by the conventions that need no order."""
+    return {f"ap {name}": one.at_k(relevant, total, k) for name, one in CONVENTIONS.items() if one.at_k is not None}
 
 
 def _means(at: Sequence[int], values: Floats, without: Without) -> dict[int, float]:

@@ -42,15 +42,24 @@ def average_precision(relevant: Ints, total: Ints) -> Floats:
     Returns:
         float64 [q] in [0, 1]; NaN for a query without relevant items.
     """
+    return np.minimum(per_relevant(precision_sums(relevant, total, total), relevant), 1.0)
+
+
+def precision_sums(relevant: Ints, total: Ints, places: Ints) -> Floats:
+    """The expected sum of the precisions at relevant items, float64 [q], over the first ``places`` of each bucket."""
+    n_before, r_before = before(total), before(relevant)
+    slope = (relevant - 1) / np.maximum(total - 1, 1) * (total > 1)
+    harmonic = harmonic_numbers(int(total.sum(axis=1).max(initial=0)))
+    stretch = harmonic[n_before + places] - harmonic[n_before]
+    added = relevant / np.maximum(total, 1) * ((r_before + 1 - slope * (n_before + 1)) * stretch + slope * places)
+    return np.asarray(added.sum(axis=1))
+
+
+def harmonic_numbers(n: int) -> Floats:
+    """H[0], H[1], ..., H[n], less one constant: only differences are used."""
     from scipy.special import digamma
 
-    n_before, r_before = _before(total), _before(relevant)
-    slope = (relevant - 1) / np.maximum(total - 1, 1) * (total > 1)
-    harmonic = digamma(np.arange(1, total.sum(axis=1).max(initial=0) + 2, dtype=np.float64))
-    difference = harmonic[n_before + total] - harmonic[n_before]
-    ratio = relevant / np.maximum(total, 1)
-    added = ratio * ((r_before + 1 - slope * (n_before + 1)) * difference + slope * total)
-    return np.minimum(_per_relevant(added.sum(axis=1), relevant), 1.0)
+    return np.asarray(digamma(np.arange(1, n + 2, dtype=np.float64)))
 
 
 def mean(values: Floats, *, without: Without = "drop") -> float:
@@ -108,7 +117,7 @@ def recall_at(relevant: Ints, total: Ints, k: Sequence[int]) -> Floats:
     Raises:
         ConfigError: A k below 1, or beyond the ranking's length.
     """
-    return _per_relevant(_found_at(relevant, total, k), relevant)
+    return per_relevant(_found_at(relevant, total, k), relevant)
 
 
 def f1_at(relevant: Ints, total: Ints, k: Sequence[int]) -> Floats:
@@ -134,14 +143,14 @@ def ndcg_at(relevant: Ints, total: Ints, k: Sequence[int]) -> Floats:
     Raises:
         ConfigError: A k below 1, or beyond the ranking's length.
     """
-    _check_k(total, k)
+    check_k(total, k)
     ranks = np.arange(1, total.sum(axis=1).max(initial=0) + 1)
     discounts = np.concatenate([[0.0], np.cumsum(1 / np.log2(1 + ranks))])
-    before, gain = _before(total), relevant / np.maximum(total, 1)
+    n_before, gain = before(total), relevant / np.maximum(total, 1)
     all_relevant = relevant.sum(axis=1)
     columns = []
     for one in k:
-        reached = discounts[np.minimum(before + total, one)] - discounts[np.minimum(before, one)]
+        reached = discounts[np.minimum(n_before + total, one)] - discounts[np.minimum(n_before, one)]
         ideal = discounts[np.minimum(all_relevant, one)]
         with np.errstate(invalid="ignore"):
             columns.append(np.minimum((gain * reached).sum(axis=1) / ideal, 1.0))
@@ -159,10 +168,10 @@ def hit_at(relevant: Ints, total: Ints, k: Sequence[int]) -> Floats:
     """
     from scipy.special import gammaln
 
-    _check_k(total, k)
-    bucket, places = _cut(total, k)
+    check_k(total, k)
+    bucket, places = cut(total, k)
     n, r = (np.take_along_axis(counts, bucket, axis=1) for counts in (total, relevant))
-    found_before = np.take_along_axis(_before(relevant), bucket, axis=1) > 0
+    found_before = np.take_along_axis(before(relevant), bucket, axis=1) > 0
     possible = places <= n - r
     left = np.where(possible, n - r - places, 0)
     log_none = gammaln(n - r + 1) - gammaln(left + 1) - gammaln(n + 1) + gammaln(n - places + 1)
@@ -178,8 +187,8 @@ def first_rank(relevant: Ints, total: Ints) -> Floats:
     """
     has = _has_relevant(relevant)
     bucket = np.argmax(relevant > 0, axis=1)[:, None]
-    n, r, before = (np.take_along_axis(a, bucket, axis=1)[:, 0] for a in (total, relevant, _before(total)))
-    return np.where(has, before + (n + 1) / (r + 1), np.nan)
+    n, r, n_before = (np.take_along_axis(a, bucket, axis=1)[:, 0] for a in (total, relevant, before(total)))
+    return np.where(has, n_before + (n + 1) / (r + 1), np.nan)
 
 
 def median_rank(relevant: Ints, total: Ints) -> float:
@@ -192,6 +201,22 @@ def median_rank(relevant: Ints, total: Ints) -> float:
     if np.isnan(ranks).all():
         raise DataError(f"none of {len(ranks)} queries has a relevant item in the gallery; check the pairs")
     return float(np.nanmedian(ranks))
+
+
+def nmrr(relevant: Ints, total: Ints) -> Floats:
+    """Normalised modified retrieval rank of MPEG-7, float64 [q]: 0 is best, 1 is worst. Its mean is the ANMRR.
+
+    Each of a query's R relevant items has its rank, or 1.25 K where that is beyond K = 2 R; of their mean
+    rank, ``(mean - (1 + R) / 2) / (1.25 K - (1 + R) / 2)``. K = 2 R is what remote sensing retrieval takes (Cao
+    et al., arXiv 1902.05818, among others); MPEG-7 itself takes min(4 R, 2 max R).
+    """
+    wanted = relevant.sum(axis=1, keepdims=True)
+    last, first = before(total) + total, before(total)
+    inside, start = np.minimum(last, 2 * wanted), np.minimum(first, 2 * wanted)
+    ranks = (inside * (inside + 1) - start * (start + 1)) / 2 + 2.5 * wanted * (total - (inside - start))
+    summed = (relevant / np.maximum(total, 1) * ranks).sum(axis=1)
+    best = (1 + wanted[:, 0]) / 2
+    return np.asarray((per_relevant(summed, relevant) - best) / (2.5 * wanted[:, 0] - best))
 
 
 @dataclass(frozen=True)
@@ -269,7 +294,7 @@ def all_tied(relevant: Ints, total: Ints) -> tuple[Ints, Ints]:
     return relevant.sum(axis=1, keepdims=True), total.sum(axis=1, keepdims=True)
 
 
-def _before(counts: Ints) -> Ints:
+def before(counts: Ints) -> Ints:
     """At each bucket, the count of all buckets before it."""
     return np.cumsum(counts, axis=1) - counts
 
@@ -278,31 +303,32 @@ def _has_relevant(relevant: Ints) -> npt.NDArray[np.bool_]:
     return np.asarray(relevant.sum(axis=1) > 0)
 
 
-def _per_relevant(values: Floats, relevant: Ints) -> Floats:
+def per_relevant(values: Floats, relevant: Ints) -> Floats:
     """Values [q] or [q, k] divided by each query's number of relevant items; NaN where there is none."""
     count = relevant.sum(axis=1).astype(np.float64).reshape(-1, *[1] * (values.ndim - 1))
     return np.asarray(np.divide(values, count, out=np.full(values.shape, np.nan), where=count > 0))
 
 
-def _check_k(total: Ints, k: Sequence[int]) -> None:
+def check_k(total: Ints, k: Sequence[int]) -> None:
+    """Raise `ConfigError` unless each k is from 1 to the length of the shortest ranking."""
     length = int(total.sum(axis=1).min(initial=np.iinfo(np.int64).max))
     wrong = [one for one in k if not 1 <= one <= length]
     if wrong:
         raise ConfigError(f"k = {wrong[0]}: the ranking has {length} items; choose k from 1 to {length}")
 
 
-def _cut(total: Ints, k: Sequence[int]) -> tuple[Ints, Ints]:
+def cut(total: Ints, k: Sequence[int]) -> tuple[Ints, Ints]:
     """For each query and k, the bucket that holds rank k, and how many of its places lie within k."""
     reached = np.cumsum(total, axis=1)
     ranks = np.asarray(k, dtype=np.int64)
     bucket = (reached[:, None, :] < ranks[:, None]).sum(axis=2)
-    places = ranks - np.take_along_axis(_before(total), bucket, axis=1)
+    places = ranks - np.take_along_axis(before(total), bucket, axis=1)
     return bucket, places
 
 
 def _found_at(relevant: Ints, total: Ints, k: Sequence[int]) -> Floats:
     """Expected number of relevant items among the first k: [q, len(k)]."""
-    _check_k(total, k)
-    bucket, places = _cut(total, k)
-    n, r, before = (np.take_along_axis(a, bucket, axis=1) for a in (total, relevant, _before(relevant)))
-    return np.asarray(before + places * r / n, dtype=np.float64)
+    check_k(total, k)
+    bucket, places = cut(total, k)
+    n, r, r_before = (np.take_along_axis(a, bucket, axis=1) for a in (total, relevant, before(relevant)))
+    return np.asarray(r_before + places * r / n, dtype=np.float64)

@@ -145,7 +145,9 @@ class DirectionReport:
         chance_ndcg_at: The same of a random ranking.
         precision_curve: Precision and recall of the first k, for k over the whole gallery.
         within_radius: Precision and recall within each Hamming radius at which something changes.
-        conventions: mAP as other definitions give it, by their name in ``conventions``.
+        conventions: mAP as other definitions give it, by their name in ``conventions.CONVENTIONS``.
+        anmrr: Average normalised modified retrieval rank, with K = 2 R; 0 is best.
+        chance_anmrr: The same of a random ranking.
         pairs: The figures on true pairs; None where no query's pair is known in the gallery.
         per_class: By class name.
         confusion: None with more than 100 classes.
@@ -180,6 +182,8 @@ class DirectionReport:
     precision_curve: tuple[CutPoint, ...]
     within_radius: tuple[RadiusPoint, ...]
     conventions: Mapping[str, float]
+    anmrr: float
+    chance_anmrr: float
     pairs: PairFigures | None
     per_class: Mapping[str, ClassFigures]
     confusion: Confusion | None
@@ -195,7 +199,8 @@ class DirectionReport:
     def __post_init__(self) -> None:
         if self.gallery not in GALLERIES:
             raise DataError(f"gallery must be one of {', '.join(GALLERIES)}, found {self.gallery!r}")
-        _check_shares("a direction", {"map": self.map, "chance_map": self.chance_map})
+        shares = ("map", "chance_map", "anmrr", "chance_anmrr")
+        _check_shares("a direction", {name: getattr(self, name) for name in shares})
         for name in (*AT_K, "conventions"):
             _check_shares(name, getattr(self, name))
         _check_interval(self.interval)

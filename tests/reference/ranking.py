@@ -35,6 +35,35 @@ def average_precision(ranking):
     return math.fsum(precisions) / len(precisions)
 
 
+def hits_in_top_k(ranking, k):
+    """MiLaN's: the mean precision at the relevant items among the first k; 0 where there is none."""
+    return average_precision(ranking[:k]) if any(ranking[:k]) else 0.0
+
+
+def all_relevant(ranking, k):
+    """trec_eval's: the sum of precisions among the first k over all relevant items."""
+    return hits_in_top_k(ranking, k) * sum(ranking[:k]) / sum(ranking)
+
+
+def min_r_k(ranking, k):
+    """Kaggle's: the sum of precisions among the first k over min(R, k)."""
+    return hits_in_top_k(ranking, k) * sum(ranking[:k]) / min(sum(ranking), k)
+
+
+def first_k_relevant(ranking, k):
+    """DCMH's: the mean precision at the first k relevant items."""
+    ranks = [rank for rank, good in enumerate(ranking, start=1) if good][:k]
+    return math.fsum(hits / rank for hits, rank in enumerate(ranks, start=1)) / len(ranks)
+
+
+def nmrr(ranking):
+    """MPEG-7's normalised modified retrieval rank, with K = 2 R."""
+    count = sum(ranking)
+    ranks = [rank if rank <= 2 * count else 2.5 * count for rank, good in enumerate(ranking, start=1) if good]
+    best = (1 + count) / 2
+    return (math.fsum(ranks) / count - best) / (2.5 * count - best)
+
+
 def precision(ranking, k):
     """The share of relevant items among the first k."""
     hits = 0
