@@ -234,7 +234,7 @@ def read_codes(folder: str | Path) -> HashCodes:
         raise CodesError(
             f"{folder}: no codes here, {META} is missing; make some with dtbh encode RUN ITEMS --out {folder}"
         )
-    meta = read_meta(folder / META, VERSION, ("bits", "encoder", "count", "sha256"), AGAIN)
+    meta = read_meta(folder / META, (VERSION,), ("bits", "encoder", "count", "sha256"), AGAIN)
     try:
         wanted = {name: str(meta["sha256"][name]) for name in (CODES, ITEMS)}
     except (KeyError, TypeError):
@@ -261,15 +261,16 @@ def read_items(path: Path, text: str) -> Iterator[Item]:
             raise CodesError(f"{path}: line {number} is no item ({error})") from None
 
 
-def read_meta(path: Path, version: int, keys: Sequence[str], again: str) -> dict[str, Any]:
-    """The JSON object of ``path``, of this ``version`` and with these ``keys``."""
+def read_meta(path: Path, versions: Sequence[int], keys: Sequence[str], again: str) -> dict[str, Any]:
+    """The JSON object of ``path``, of one of these ``versions`` and with these ``keys``."""
     try:
         meta = json.loads(path.read_text(encoding="utf-8"))
         found = meta["version"]
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise CodesError(f"{path}: can't be read as JSON with a version ({error}); {again}") from None
-    if found != version:
-        raise CodesError(f"{path}: version {found}, this dtbh reads {version}; update dtbh, or {again}")
+    if found not in versions:
+        reads = " and ".join(map(str, versions))
+        raise CodesError(f"{path}: version {found}, this dtbh reads {reads}; update dtbh, or {again}")
     if missing := [key for key in keys if key not in meta]:
         raise CodesError(f"{path}: lacks {', '.join(missing)}; {again}")
     return dict(meta)

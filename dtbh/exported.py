@@ -154,7 +154,7 @@ def open_exported(path: str | Path) -> ExportedModel:
     """
     path = Path(path)
     try:
-        meta = read_meta(path / EXPORTED, VERSION, ("bits", "fingerprint", "towers"), AGAIN)
+        meta = read_meta(path / EXPORTED, (VERSION,), ("bits", "fingerprint", "towers"), AGAIN)
     except CodesError as error:
         raise RunError(f"{error} (wanted an exported model)") from None
     return ExportedModel(path, meta)

@@ -27,7 +27,7 @@ def write_file(path: Path, write: Callable[[BinaryIO], object]) -> Path:
     Raises:
         DtbhError: The disk is full, or the folder can't be written; what stood there stays.
     """
-    with _explained(path):
+    with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
@@ -50,7 +50,7 @@ def fresh_folder(path: Path) -> Iterator[Path]:
     Raises:
         DtbhError: The disk is full, or the parent can't be written; what stood there stays.
     """
-    with _explained(path):
+    with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         new = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
         try:
@@ -92,8 +92,12 @@ def alone(folder: Path, doing: str) -> Iterator[None]:
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """An operating system's refusal, as one line that names the path."""
+def explained(path: Path) -> Iterator[None]:
+    """Have an operating system's refusal come out as one line that names the path.
+
+    Raises:
+        DtbhError: In place of an `OSError`.
+    """
     try:
         yield
     except OSError as error:

@@ -1,6 +1,6 @@
 """A query file to results, and results to a table.
 
-Comes in: an archive, and a model that turns files into codes. JSON is `SearchResult.to_dict`.
+Comes in: an index, and a model that turns files into codes. JSON is `SearchResult.to_dict`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dtbh.codes import HashCodes
 from dtbh.errors import CodesError, ConfigError, DataError
-from dtbh.index.archive import Archive, Find
+from dtbh.index.engine import Find, Index
 from dtbh.index.result import Hit, SearchResult
 from dtbh.model import Encoder
 
@@ -35,7 +35,7 @@ def encode_query(model: Encoder, *, sound: str | Path | None = None, image: str 
 
 
 def query_file(
-    archive: Archive,
+    index: Index,
     model: Encoder,
     *,
     sound: str | Path | None = None,
@@ -44,28 +44,28 @@ def query_file(
     find: Find | None = None,
     where: Mapping[str, str] | None = None,
 ) -> SearchResult:
-    """Search an archive with one sound file or one image file.
+    """Search an index with one sound file or one image file.
 
     Args:
-        archive: Where to search.
-        model: What encodes the query; the one that the archive was made with.
+        index: Where to search.
+        model: What encodes the query; the one that the index was made with.
         sound: The query, if it is a sound.
         image: The query, if it is an image.
         k: Number of hits, from 1.
-        find: What to find, as in `Archive.search`.
-        where: Filters, as in `Archive.search`.
+        find: What to find, as in `Index.search`.
+        where: Filters, as in `Index.search`.
 
     Raises:
-        ConfigError: Both files or none, or what `Archive.search` refuses.
+        ConfigError: Both files or none, or what `Index.search` refuses.
         DataError: No such file.
-        CodesError: The model is not the one the archive was made with.
+        CodesError: The model is not the one the index was made with.
     """
-    if model.fingerprint != archive.encoder:
+    if model.fingerprint != index.encoder:
         raise CodesError(
-            f"{archive.path}: made by encoder {archive.encoder}, the model is {model.fingerprint}; search "
-            f"with {archive.model or 'the run that made it'}, or index again"
+            f"{index.name}: made by encoder {index.encoder}, the model is {model.fingerprint}; search "
+            f"with {index.model or 'the run that made it'}, or index again"
         )
-    return archive.search(encode_query(model, sound=sound, image=image), k, find=find, where=where)
+    return index.search(encode_query(model, sound=sound, image=image), k, find=find, where=where)
 
 
 def render_table(result: SearchResult) -> str:

@@ -108,7 +108,7 @@ def index(run: str | Path, source: str | Path, *, out: str | Path, split: str = 
     items = _items_of(model, source, split)
     if (out / "archive.json").is_file():
         old = open_archive(out)
-        stored = old.items(range(len(old)))
+        stored = old.items(old.rows())
         if old.encoder == model.fingerprint and _unchanged(items, stored, out / "archive.json"):
             return Done(out, len(old), ())
     codes, failures = _encoded(model, source, items, strict=strict)

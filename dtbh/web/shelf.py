@@ -17,7 +17,8 @@ import numpy as np
 from dtbh.codes import HashCodes
 from dtbh.data.manifest import Item
 from dtbh.errors import CodesError, ConfigError, DtbhError
-from dtbh.index.archive import Archive, Find, open_archive
+from dtbh.index.archive import Archive, open_archive
+from dtbh.index.engine import Find
 
 RECHECK = 0.5  # seconds between two looks at whether an archive has grown
 
@@ -138,7 +139,8 @@ class Shelf:
     def sample(self, name: str, modality: str, count: int) -> list[tuple[Item, str]]:
         """Up to ``count`` items of a modality and their codes, from all over the archive, many labels first."""
         archive = self.archive(name)
-        rows = np.unique(np.linspace(0, len(archive) - 1, min(len(archive), 40 * count)).astype(int)).tolist()
+        every = archive.rows()
+        rows = every[np.unique(np.linspace(0, len(every) - 1, min(len(every), 40 * count)).astype(int))].tolist()
         items = [(row, item) for row, item in zip(rows, archive.items(rows), strict=True) if item.modality == modality]
         seen: dict[str | None, int] = defaultdict(int)
         order: list[tuple[int, int, int, Item]] = []

@@ -1,0 +1,206 @@
+"""What every engine can do, and how a question is understood by all of them alike.
+
+Comes in: hash codes with their items, and questions. `MemoryIndex`, `Archive` and the engine for more than one
+machine are each an `Index`: the same answers, ordered by distance and then by order of insertion.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dtbh.codes import HashCodes
+from dtbh.data.manifest import MODALITIES, SPLITS, Item
+from dtbh.errors import CodesError, ConfigError
+from dtbh.index.result import SearchResult
+
+Find = Literal["image", "sound", "any"]
+Condition = tuple[str, str]
+FIELDS = ("id", "modality", "path", "label", "pair", "split", "speaker", "transcript")
+"""The fields of an item that a filter takes, beside those in ``Item.fields``."""
+
+
+class Index(Protocol):
+    """Codes that can be searched, and grow."""
+
+    @property
+    def name(self) -> str:
+        """Where it is, for messages: a path or an address."""
+
+    @property
+    def bits(self) -> int:
+        """Length of a code."""
+
+    @property
+    def encoder(self) -> str:
+        """Fingerprint of the encoder that made the codes."""
+
+    @property
+    def model(self) -> Path | None:
+        """The run that holds the encoder, where it is known."""
+
+    def __len__(self) -> int:
+        """How many items can be found."""
+
+    def labels(self) -> tuple[str, ...]:
+        """The class names that occur, sorted."""
+
+    def counts(self) -> dict[str, int]:
+        """How many items there are of each modality that occurs."""
+
+    def item(self, id: str, /) -> Item:
+        """The item with this id.
+
+        Raises:
+            CodesError: No item has it.
+        """
+
+    def rows(self, where: Mapping[str, str] | None = None) -> NDArray[np.int64]:
+        """The rows of all items that pass, int64 [n], in order of insertion.
+
+        Raises:
+            ConfigError: As in `search`.
+        """
+
+    def items(self, rows: Iterable[int], /) -> tuple[Item, ...]:
+        """The items at these rows, in this order, with absolute paths.
+
+        Raises:
+            CodesError: A row that is not there, or not any more.
+        """
+
+    def at(self, rows: Iterable[int], /) -> HashCodes:
+        """The codes at these rows, in this order, with their items.
+
+        Raises:
+            CodesError: A row that is not there, or not any more.
+        """
+
+    def codes(self, ids: Sequence[str], /) -> HashCodes:
+        """The codes of these items, in this order: with them an item is itself a query.
+
+        Raises:
+            CodesError: An id that no item has.
+        """
+
+    def search(
+        self, codes: HashCodes, k: int = 10, *, find: Find | None = None, where: Mapping[str, str] | None = None
+    ) -> SearchResult:
+        """The k nearest items of each query, exactly, by distance and then by order of insertion.
+
+        Args:
+            codes: The queries, of this index's encoder.
+            k: From 1; fewer are given only where fewer pass.
+            find: ``"image"``, ``"sound"`` or ``"any"``. Without it a query finds the other modality if the
+                index has it, else whatever the index has.
+            where: Field to value: only items that have exactly these values pass. A field is one of an item
+                (`FIELDS`) or of its ``fields``; with a modality here and no ``find``, it alone decides.
+
+        Raises:
+            CodesError: Codes of another encoder or length.
+            ConfigError: k below 1, an unknown field or ``find``, or queries of both modalities without
+                ``find``.
+        """
+
+    def within(
+        self, codes: HashCodes, radius: int, *, find: Find | None = None, where: Mapping[str, str] | None = None
+    ) -> tuple[SearchResult, ...]:
+        """All items within a radius of each query, in the same order; one result a query.
+
+        Args:
+            codes: As in `search`.
+            radius: The largest distance that counts, from 0.
+            find: As in `search`.
+            where: As in `search`.
+
+        Raises:
+            CodesError: As in `search`.
+            ConfigError: A negative radius, or as in `search`.
+        """
+
+    def add(self, codes: HashCodes, /) -> int:
+        """Add codes with new ids, all or none; returns how many.
+
+        Raises:
+            CodesError: Codes of another encoder or length, or an id that is there already.
+        """
+
+    def remove(self, ids: Iterable[str], /) -> int:
+        """Remove the items with these ids, all or none; returns how many. The rows of the others stay.
+
+        Raises:
+            CodesError: An id that is not there.
+        """
+
+
+def conditions(
+    codes: HashCodes,
+    find: str | None,
+    where: Mapping[str, str] | None,
+    *,
+    names: Callable[[], Iterable[str]],
+    held: Callable[[], frozenset[str]],
+) -> list[Condition]:
+    """The conditions, as field and value, that ``find`` and ``where`` come to for these queries.
+
+    Args:
+        codes: The queries.
+        find: As in `Index.search`.
+        where: As in `Index.search`.
+        names: The further fields that the index's items have; asked only where it matters.
+        held: The modalities of the index's items.
+
+    Raises:
+        ConfigError: As in `Index.search`.
+    """
+    found = checked(where, names)
+    if find is not None:
+        known("find", find, (*MODALITIES, "any"))
+    elif any(field == "modality" for field, _ in found) or not len(codes):
+        find = "any"
+    elif codes.modality == "mixed":
+        raise ConfigError("the queries are images and sounds; say what to find: image, sound or any")
+    else:
+        find = "sound" if codes.modality == "image" else "image"
+        find = find if find in held() else "any"
+    if find != "any" and held() != {find}:
+        found.append(("modality", find))
+    return sorted(found)
+
+
+def checked(where: Mapping[str, str] | None, names: Callable[[], Iterable[str]]) -> list[Condition]:
+    """The conditions of ``where``; raises `ConfigError` for a field that no item has, with the nearest name."""
+    for field, value in (where or {}).items():
+        if field not in FIELDS:
+            known("filter field", field, (*FIELDS, *names()))
+        if field in ("modality", "split"):
+            known(field, value, MODALITIES if field == "modality" else SPLITS)
+    return sorted((where or {}).items())
+
+
+def known(what: str, name: str, names: tuple[str, ...]) -> None:
+    """Raise `ConfigError`, with the nearest name, unless ``name`` is one of ``names``."""
+    if name not in names:
+        near = difflib.get_close_matches(str(name), names, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(names)}"
+        raise ConfigError(f"unknown {what} {name!r}; {hint}")
+
+
+def refuse_known(name: str, ids: Iterable[str]) -> None:
+    """Raise `CodesError` if there is any id here: those to add that are there already."""
+    if found := list(ids):
+        raise CodesError(
+            f"{name}: {len(found)} ids are there already, the first is {found[0]}; nothing was added; "
+            "remove them first, or leave them out"
+        )
+
+
+def refuse_unknown(name: str, ids: Iterable[str]) -> None:
+    """Raise `CodesError` if there is any id here: those to remove that are not there."""
+    if found := list(ids):
+        raise CodesError(f"{name}: no item has the id {found[0]!r} ({len(found)} unknown); nothing was removed")

@@ -1,0 +1,226 @@
+"""Exact search over codes that numpy can see, in memory or memory-mapped.
+
+Comes in: a `View`, which is one state of an index that does not change any more. A search works on one view from
+its start to its end, so that it is right whatever is added or removed meanwhile.
+"""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dtbh.codes import HashCodes, check_same
+from dtbh.data.manifest import MODALITIES, Item
+from dtbh.errors import CodesError
+from dtbh.index.engine import Condition, Find, checked, conditions
+from dtbh.index.hamming import Found, check_k, nearest, within
+from dtbh.index.result import SearchResult
+
+KEPT = 2  # times its own rows that a view remembers as having passed some filter
+Rows = NDArray[np.int64]
+
+
+class View(ABC):
+    """One state of an index.
+
+    Attributes:
+        name: Where the index is, for messages.
+        bits: Length of a code.
+        encoder: Fingerprint of the encoder.
+        words: uint64 [n, ceil(bits / 64)], read-only; also of rows that were removed.
+        removed: The rows that were removed, int64 [m], ascending.
+    """
+
+    name: str
+    bits: int
+    encoder: str
+    words: NDArray[np.uint64]
+    removed: Rows
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[Condition, ...], Rows] = {}
+        self._keeping = threading.Lock()
+
+    @abstractmethod
+    def names(self) -> tuple[str, ...]:
+        """The names in the items' ``fields``."""
+
+    @abstractmethod
+    def values(self, field: str) -> tuple[str, ...]:
+        """The values of a field, sorted; some may be of removed items only."""
+
+    @abstractmethod
+    def matching(self, field: str, value: str) -> Rows:
+        """The rows with this value, ascending, removed ones too."""
+
+    @abstractmethod
+    def row(self, id: str) -> int | None:
+        """The row of an item that is not removed."""
+
+    @abstractmethod
+    def stored(self, rows: Sequence[int]) -> tuple[Item, ...]:
+        """The items at these rows, in this order."""
+
+    def number(self, field: str, value: str) -> int:
+        """How many items have this value."""
+        return len(self.having([(field, value)]))
+
+    def __len__(self) -> int:
+        return len(self.words) - len(self.removed)
+
+    def live(self, field: str) -> tuple[str, ...]:
+        """The values of a field that items have which are not removed."""
+        values = self.values(field)
+        return values if not self.removed.size else tuple(v for v in values if self.having([(field, v)]).size)
+
+    def held(self) -> frozenset[str]:
+        """The modalities of the items."""
+        return frozenset(self.live("modality"))
+
+    def passing(self, found: Sequence[Condition]) -> Rows | None:
+        """The rows that pass all conditions and are not removed, ascending; None where all rows do."""
+        return self.having(found) if found or self.removed.size else None
+
+    def items(self, rows: Iterable[int]) -> tuple[Item, ...]:
+        """The items at these rows, as `Index.items` has it."""
+        chosen = [int(row) for row in rows]
+        if chosen and not 0 <= min(chosen) <= max(chosen) < len(self.words):
+            last = len(self.words) - 1
+            raise CodesError(f"{self.name}: rows go from 0 to {last}, asked for {min(chosen)} to {max(chosen)}")
+        if chosen and self.removed.size:
+            places = np.minimum(np.searchsorted(self.removed, chosen), self.removed.size - 1)
+            if (gone := np.flatnonzero(self.removed[places] == chosen)).size:
+                raise CodesError(f"{self.name}: row {chosen[gone[0]]} was removed")
+        return self.stored(chosen)
+
+    def having(self, found: Sequence[Condition]) -> Rows:
+        """The rows that pass all conditions, or all rows, ascending; without those that were removed."""
+        key = tuple(found)
+        with self._keeping:
+            if (kept := self._kept.get(key)) is not None:
+                return kept
+        passes = np.ones(len(self.words), np.bool_)
+        passes[self.removed] = False
+        for field, value in found:
+            here = np.zeros_like(passes)
+            here[self.matching(field, value)] = True
+            passes &= here
+        rows = np.flatnonzero(passes)
+        with self._keeping:
+            self._kept[key] = rows
+            while len(self._kept) > 1 and sum(map(len, self._kept.values())) > KEPT * len(self.words):
+                del self._kept[next(iter(self._kept))]
+        return rows
+
+
+class ExactIndex(ABC):
+    """An index whose codes numpy can see: everything of `Index` but adding and removing."""
+
+    @abstractmethod
+    def _view(self) -> View:
+        """The state that a question is answered from."""
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """Where it is, for messages."""
+
+    @property
+    def bits(self) -> int:
+        """Length of a code."""
+        return self._view().bits
+
+    @property
+    def encoder(self) -> str:
+        """Fingerprint of the encoder that made the codes."""
+        return self._view().encoder
+
+    @property
+    def model(self) -> Path | None:
+        """The run that holds the encoder, where it is known."""
+        return None
+
+    def __len__(self) -> int:
+        return len(self._view())
+
+    def labels(self) -> tuple[str, ...]:
+        """As `Index.labels`."""
+        return self._view().live("label")
+
+    def counts(self) -> dict[str, int]:
+        """As `Index.counts`."""
+        view = self._view()
+        return {name: count for name in MODALITIES if (count := view.number("modality", name))}
+
+    def item(self, id: str, /) -> Item:
+        """As `Index.item`."""
+        return self.codes([id]).items[0]
+
+    def rows(self, where: Mapping[str, str] | None = None) -> Rows:
+        """As `Index.rows`."""
+        view = self._view()
+        rows = view.passing(checked(where, view.names))
+        return np.arange(len(view.words)) if rows is None else rows.copy()
+
+    def items(self, rows: Iterable[int], /) -> tuple[Item, ...]:
+        """As `Index.items`."""
+        return self._view().items(rows)
+
+    def at(self, rows: Iterable[int], /) -> HashCodes:
+        """As `Index.at`."""
+        return _at(self._view(), [int(row) for row in rows])
+
+    def codes(self, ids: Sequence[str], /) -> HashCodes:
+        """As `Index.codes`."""
+        view = self._view()
+        rows = [row for id in ids if (row := view.row(id)) is not None]
+        if len(rows) < len(ids):
+            unknown = next(id for id in ids if view.row(id) is None)
+            raise CodesError(f"{view.name}: no item has the id {unknown!r}")
+        return _at(view, rows)
+
+    def search(
+        self, codes: HashCodes, k: int = 10, *, find: Find | None = None, where: Mapping[str, str] | None = None
+    ) -> SearchResult:
+        """As `Index.search`."""
+        check_k(k)
+        view = self._view()
+        rows = self._asked(view, codes, find, where)
+        distances, found = nearest(codes.words, view.words if rows is None else view.words[rows], k)
+        found = found if rows is None else rows[found]
+        items = view.items(found.ravel().tolist())
+        width = found.shape[1]
+        split = tuple(items[query * width : (query + 1) * width] for query in range(len(codes)))
+        return SearchResult(distances, found, split)
+
+    def within(
+        self, codes: HashCodes, radius: int, *, find: Find | None = None, where: Mapping[str, str] | None = None
+    ) -> tuple[SearchResult, ...]:
+        """As `Index.within`."""
+        view = self._view()
+        rows = self._asked(view, codes, find, where)
+        answers = within(codes.words, view.words if rows is None else view.words[rows], radius)
+        return tuple(_result(view, found, rows) for found in answers)
+
+    def _asked(self, view: View, codes: HashCodes, find: Find | None, where: Mapping[str, str] | None) -> Rows | None:
+        """The rows among which the queries search; None for all."""
+        check_same(codes, view.bits, view.encoder, of=self.name)
+        return view.passing(conditions(codes, find, where, names=view.names, held=view.held))
+
+
+def _at(view: View, rows: list[int]) -> HashCodes:
+    """The codes at these rows."""
+    items = view.items(rows)
+    return HashCodes(view.words[np.array(rows, np.int64)], view.bits, view.encoder, items)
+
+
+def _result(view: View, answer: Found, rows: Rows | None) -> SearchResult:
+    """One query's answer as a value."""
+    distances, found = answer
+    found = found if rows is None else rows[found]
+    return SearchResult(distances[None], found[None], (view.items(found.tolist()),))

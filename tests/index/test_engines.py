@@ -1,0 +1,363 @@
+"""What every engine does, whatever it is made of: each test runs over each engine, against plain loops.
+
+An engine more is a function more in ENGINES: from codes to an index that holds them, and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dtbh.codes import HashCodes
+from dtbh.data.manifest import Item
+from dtbh.errors import CodesError, ConfigError
+from dtbh.index.archive import create_archive
+from dtbh.index.engine import FIELDS, Index
+from dtbh.index.memory import MemoryIndex
+from tests.reference import hamming as reference
+
+ENGINES: dict[str, Callable[[HashCodes, Path], Index]] = {
+    "memory": lambda codes, _: MemoryIndex(codes),
+    "archive": lambda codes, path: create_archive(path / "archive", codes),
+}
+
+
+@pytest.fixture(params=ENGINES)
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[HashCodes], Index]:
+    """A function from codes to an index; the same place is taken again."""
+    return lambda codes: ENGINES[request.param](codes, tmp_path)
+
+
+def make_codes(n=60, bits=20, seed=0, encoder="e1", modalities=("image", "sound"), prefix="i"):
+    """Few distinct codes, so that distances tie; every field is known of some items and not of others."""
+    rng = np.random.default_rng(seed)
+    values = rng.normal(size=(5, bits))[rng.integers(0, 5, n)]
+    items = []
+    for row in range(n):
+        sound = modalities[row % len(modalities)] == "sound"
+        items.append(
+            Item(
+                f"{prefix}{row}",
+                modalities[row % len(modalities)],
+                None if row % 11 == 3 else f"/media/{prefix}{row}.bin",
+                (None, "beach", "river")[rng.integers(3)],
+                f"p{row // 2}",
+                (None, "train", "test")[rng.integers(3)],
+                ("ann", "ben")[row % 3 % 2] if sound else None,
+                f"words of {row % 7}" if sound else None,
+                None if sound else (0, row, 8, 8),
+                None if sound else ((0.5, 1.0), (0.5, 2.0), (1.5, 2.0)),
+                {"sensor": "S2" if row % 4 else "S1", **({"écluse": "oui ' \" %"} if row % 5 == 0 else {})},
+            )
+        )
+    return HashCodes.from_values(values, encoder=encoder, items=items)
+
+
+QUERIES = make_codes(7, seed=5, prefix="q")
+WHERE: list[dict[str, str]] = [
+    {},
+    {"label": "beach"},
+    {"split": "test"},
+    {"label": "river", "split": "train"},
+    {"speaker": "ann"},
+    {"pair": "p3"},
+    {"id": "i4"},
+    {"transcript": "words of 3"},
+    {"path": "/media/i8.bin"},
+    {"sensor": "S1"},
+    {"sensor": "S2", "label": "beach"},
+    {"écluse": "oui ' \" %", "sensor": "S2"},
+    {"label": "nowhere"},
+    {"sensor": "S3"},
+]
+
+
+def passes(item: Item, find: str, where: Mapping[str, str]) -> bool:
+    return find in ("any", item.modality) and all(
+        (getattr(item, field) if field in FIELDS else item.fields.get(field)) == value for field, value in where.items()
+    )
+
+
+def expected(codes: HashCodes, queries: HashCodes, find: str, where: Mapping[str, str]) -> list[list[tuple[int, str]]]:
+    """All that passes, as (distance, id), by loops."""
+    gallery = [(row, item) for row, item in enumerate(codes.items) if passes(item, find, where)]
+    packed = [reference.code_of_words(codes.words[row]) for row, _ in gallery]
+    asked = [reference.code_of_words(words) for words in queries.words]
+    return [
+        [(distance, gallery[place][1].id) for distance, place in reference.within(code, packed, None)] for code in asked
+    ]
+
+
+def found(result) -> list[list[tuple[int, str]]]:
+    return [[(hit.distance, hit.item.id) for hit in hits] for hits in result]
+
+
+def cut(answers: list[list[tuple[int, str]]], k: int) -> list[list[tuple[int, str]]]:
+    return [hits[:k] for hits in answers]
+
+
+def inside(answers: list[list[tuple[int, str]]], radius: int) -> list[list[tuple[int, str]]]:
+    return [[hit for hit in hits if hit[0] <= radius] for hits in answers]
+
+
+def test_what_goes_in_comes_out(make) -> None:
+    codes = make_codes()
+    index = make(codes)
+    assert (index.bits, index.encoder, len(index), index.model) == (20, "e1", 60, None)
+    assert (index.labels(), index.counts()) == (("beach", "river"), {"image": 30, "sound": 30})
+    assert index.items([5, 0, 5]) == (codes.items[5], codes.items[0], codes.items[5])
+    assert index.items(index.rows()) == codes.items
+    assert index.item("i7") == codes.items[7]
+    np.testing.assert_array_equal(index.at(range(60)).words, codes.words)
+    asked = index.codes(["i7", "i3", "i7"])
+    np.testing.assert_array_equal(asked.words, codes.words[[7, 3, 7]])
+    assert asked.items == tuple(codes.items[row] for row in (7, 3, 7))
+    assert index.codes([]).words.shape == index.at([]).words.shape == (0, 1)
+
+
+def test_what_is_not_there_is_named(make) -> None:
+    index = make(make_codes())
+    with pytest.raises(CodesError, match="rows go from 0 to 59, asked for 3 to 60"):
+        index.items([3, 60])
+    with pytest.raises(CodesError, match="rows go from 0 to 59, asked for -1"):
+        index.at([-1])
+    for ask in (index.item, lambda id: index.codes(["i1", id]), lambda id: index.remove(["i1", id])):
+        with pytest.raises(CodesError, match="no item has the id 'nobody'"):
+            ask("nobody")
+    assert len(index) == 60
+
+
+@pytest.mark.parametrize("find", ["image", "sound", "any"])
+def test_filters_are_exact(make, find) -> None:
+    codes = make_codes()
+    index = make(codes)
+    for where in WHERE:
+        answers = expected(codes, QUERIES, find, where)
+        for k in (1, 4, 1000):
+            result = index.search(QUERIES, k, find=find, where=where)
+            assert found(result) == cut(answers, k), where
+            assert result.items == tuple(tuple(codes.items[row] for row in rows) for rows in result.rows)
+        for radius in (0, 5, 20):
+            results = index.within(QUERIES, radius, find=find, where=where)
+            assert [found(result)[0] for result in results] == inside(answers, radius), where
+        wanted = [row for row, item in enumerate(codes.items) if passes(item, "any", where)]
+        assert index.rows(where).tolist() == wanted
+
+
+def test_the_filter_cases_are_not_vacuous() -> None:
+    items = make_codes().items
+    hits = [sum(passes(item, "any", where) for item in items) for where in WHERE]
+    assert [count > 0 for count in hits] == [True] * 12 + [False] * 2
+    assert max(hits[1:]) < len(items)
+    assert len({tuple(words) for words in make_codes().words}) == 5
+
+
+@pytest.mark.parametrize("bits", [1, 8, 64, 65, 130])
+def test_every_length(make, bits) -> None:
+    codes, queries = make_codes(40, bits), make_codes(3, bits, seed=2, prefix="q")
+    index, answers = make(codes), expected(codes, queries, "any", {})
+    assert found(index.search(queries, 9, find="any")) == cut(answers, 9)
+    assert [found(result)[0] for result in index.within(queries, 3, find="any")] == inside(answers, 3)
+
+
+@pytest.mark.parametrize(
+    ("held", "asked", "gets"),
+    [
+        (("image", "sound"), "sound", {"image"}),
+        (("image", "sound"), "image", {"sound"}),
+        (("image",), "image", {"image"}),
+        (("image",), "sound", {"image"}),
+        (("sound",), "sound", {"sound"}),
+    ],
+)
+def test_what_a_query_finds_by_itself(make, held, asked, gets) -> None:
+    index = make(make_codes(modalities=held))
+    queries = make_codes(3, seed=2, modalities=(asked,), prefix="q")
+    result = index.search(queries, 60)
+    assert {item.modality for items in result.items for item in items} == gets
+    assert result.rows.shape == (3, 60 // len(held))
+    assert {item.modality for result in index.within(queries, 20) for item in result.items[0]} == gets
+
+
+def test_a_modality_in_where_decides_alone(make) -> None:
+    index = make(make_codes())
+    queries = make_codes(1, modalities=("sound",), prefix="q")
+    assert {item.modality for item in index.search(queries, 3, where={"modality": "sound"}).items[0]} == {"sound"}
+    assert index.search(queries, 3, find="image", where={"modality": "sound"}).rows.shape == (1, 0)
+
+
+def test_mixed_queries_say_what_to_find(make) -> None:
+    index = make(make_codes())
+    with pytest.raises(ConfigError, match="say what to find: image, sound or any"):
+        index.search(QUERIES)
+    assert index.search(QUERIES, 3, find="any").rows.shape == (7, 3)
+
+
+def test_no_queries_and_no_items(make) -> None:
+    index = make(make_codes())
+    assert index.search(QUERIES.select([]), 3).rows.shape == (0, 3)
+    assert index.within(QUERIES.select([]), 3) == ()
+    empty = make(QUERIES.select([]))
+    assert (len(empty), empty.labels(), empty.counts(), empty.rows().tolist()) == (0, (), {}, [])
+    assert empty.search(QUERIES.select([1]), 3).rows.shape == (1, 0)
+    assert empty.within(QUERIES.select([1]), 3)[0].rows.shape == (1, 0)
+
+
+def test_other_codes_are_refused(make) -> None:
+    index = make(make_codes())
+    for ask in (index.search, lambda codes: index.within(codes, 2), index.add):
+        with pytest.raises(CodesError, match=r"of encoder e2, .* of e1"):
+            ask(make_codes(1, encoder="e2", prefix="q"))
+        with pytest.raises(CodesError, match=r"have 21 bits, .* 20"):
+            ask(make_codes(1, bits=21, prefix="q"))
+    assert len(index) == 60
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"k": 0}, "k, the number of hits, must be a whole number from 1, found 0"),
+        ({"where": {"lable": "beach"}}, "unknown filter field 'lable'; did you mean label"),
+        ({"where": {"senzor": "S2"}}, "unknown filter field 'senzor'; did you mean sensor"),
+        ({"where": {"x": "beach"}}, "unknown filter field 'x'; known are id, .*, sensor, écluse"),
+        ({"where": {"row = 0 OR label": "beach"}}, "unknown filter field"),
+        ({"where": {"split": "tset"}}, "unknown split 'tset'; did you mean test"),
+        ({"where": {"modality": "any"}}, "unknown modality 'any'"),
+        ({"find": "images"}, "unknown find 'images'; did you mean image"),
+    ],
+)
+def test_wrong_questions(make, arguments, message) -> None:
+    index = make(make_codes())
+    with pytest.raises(ConfigError, match=message):
+        index.search(QUERIES.select([0]), **arguments)
+    if "k" not in arguments:
+        with pytest.raises(ConfigError, match=message):
+            index.within(QUERIES.select([0]), 3, **arguments)
+
+
+def test_a_wrong_radius(make) -> None:
+    with pytest.raises(ConfigError, match="radius must be a whole number from 0, found -1"):
+        make(make_codes()).within(QUERIES, -1, find="any")
+
+
+def test_it_grows(make) -> None:
+    first, more = make_codes(40), make_codes(30, seed=1, prefix="n")
+    both = HashCodes.concatenate([first, more])
+    index = make(first)
+    assert index.add(more) == 30
+    assert (len(index), index.items(index.rows())) == (70, both.items)
+    for where in WHERE:
+        answers = expected(both, QUERIES, "any", where)
+        assert found(index.search(QUERIES, 12, find="any", where=where)) == cut(answers, 12)
+    assert index.add(more.select([])) == 0
+
+
+def test_it_starts_from_nothing(make) -> None:
+    codes = make_codes()
+    index = make(codes.select([]))
+    index.add(codes)
+    assert found(index.search(QUERIES, 9, find="any")) == cut(expected(codes, QUERIES, "any", {}), 9)
+
+
+def test_an_id_that_is_there_is_refused_and_nothing_added(make) -> None:
+    index = make(make_codes())
+    more = make_codes(3, seed=1, prefix="n")
+    clash = replace(more, items=(*more.items[:2], replace(more.items[2], id="i8")))
+    with pytest.raises(CodesError, match="1 ids are there already, the first is i8; nothing was added"):
+        index.add(clash)
+    twice = replace(more, items=(more.items[0],) * 3)
+    with pytest.raises(CodesError, match=r"n0.*more than once|more than once.*n0"):
+        index.add(twice)
+    assert len(index) == 60
+    index.add(more)
+    assert len(index) == 63
+
+
+def test_what_is_removed_is_not_found(make) -> None:
+    codes = make_codes()
+    index = make(codes)
+    gone = [f"i{row}" for row in range(60) if row % 3 == 0 or codes.items[row].label == "beach"]
+    assert index.remove(iter([*gone, gone[0]])) == len(gone)
+    left = codes.select([item.id not in gone for item in codes.items])
+    assert (len(index), index.labels()) == (len(left), ("river",))
+    assert index.items(index.rows()) == left.items
+    for where in WHERE:
+        for find in ("image", "any"):
+            answers = expected(left, QUERIES, find, where)
+            assert found(index.search(QUERIES, 7, find=find, where=where)) == cut(answers, 7)
+            results = index.within(QUERIES, 6, find=find, where=where)
+            assert [found(result)[0] for result in results] == inside(answers, 6)
+    for ask in (index.item, lambda id: index.remove([id])):
+        with pytest.raises(CodesError, match="no item has the id 'i0'"):
+            ask("i0")
+    with pytest.raises(CodesError, match="row 3 was removed"):
+        index.items([1, 3])
+    assert index.remove([]) == 0
+
+
+def test_an_id_may_come_back(make) -> None:
+    codes = make_codes()
+    index = make(codes)
+    for label in ("lake", "sea"):
+        index.remove(["i5"])
+        index.add(replace(codes.select([5]), items=(replace(codes.items[5], label=label),)))
+        assert (len(index), index.item("i5").label) == (60, label)
+        assert index.items(index.rows())[-1].label == label
+    assert index.labels() == ("beach", "river", "sea")
+    with pytest.raises(CodesError, match="1 ids are there already, the first is i5"):
+        index.add(codes.select([5]))
+
+
+def test_a_modality_may_go_altogether(make) -> None:
+    index = make(make_codes())
+    index.remove(item.id for item in index.items(index.rows({"modality": "sound"})))
+    assert index.counts() == {"image": 30}
+    images = make_codes(1, modalities=("image",), prefix="q")
+    assert {item.modality for item in index.search(images, 60).items[0]} == {"image"}
+
+
+def test_threads_read_the_same(make) -> None:
+    index = make(make_codes())
+
+    def ask(seed: int):
+        queries = make_codes(2, seed=seed, prefix="q")
+        return found(index.search(queries, 9, find="any", where=WHERE[seed % len(WHERE)]))
+
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(ask, range(40)))
+    assert together == [ask(seed) for seed in range(40)]
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> Iterator[list[tuple[str, int]]]:
+    """Additions (how many) and removals (which of those left), in any order."""
+    return draw(st.lists(st.tuples(st.sampled_from(["add", "remove"]), st.integers(0, 9)), max_size=8))
+
+
+@given(history=histories())
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_history_is_what_a_list_would_be(make, history) -> None:
+    pool = make_codes(100, seed=3)
+    left: list[int] = []
+    index, taken = make(pool.select([])), 0
+    for what, number in history:
+        if what == "add":
+            index.add(pool.select(range(taken, taken + number)))
+            left += range(taken, taken + number)
+            taken += number
+        else:
+            gone = left[:: number + 1][:5]
+            index.remove([pool.items[row].id for row in gone])
+            left = [row for row in left if row not in gone]
+    codes = pool.select(left)
+    assert index.items(index.rows()) == codes.items
+    assert found(index.search(QUERIES, 5, find="any")) == cut(expected(codes, QUERIES, "any", {}), 5)
+    where = {"sensor": "S1"} if any("sensor" in item.fields for item in codes.items) else {"label": "beach"}
+    assert found(index.search(QUERIES, 5, find="any", where=where)) == cut(expected(codes, QUERIES, "any", where), 5)
