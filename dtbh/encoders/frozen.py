@@ -6,23 +6,29 @@ Comes in: a twin and paths.
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from dtbh.config import SoundTower
 from dtbh.data.manifest import Modality
 from dtbh.encoders.reading import ImageReader, Reader, SoundReader, StoredReader
-from dtbh.encoders.store import oriented, stored_outputs
-from dtbh.encoders.twin import TwinEncoder
+from dtbh.encoders.store import Wanted, oriented, stored_outputs
+from dtbh.encoders.twin import Tower, TwinEncoder
 from dtbh.encoders.weights import state_fingerprint
+from dtbh.features.augment import augment_sound
 
 BATCH = 32
 
 
 def reader_for(
-    twin: TwinEncoder, modality: Modality, paths: Sequence[Path], *, device: torch.device, views: int = 1
+    twin: TwinEncoder, modality: Modality, paths: Sequence[Path], *, device: torch.device, training: bool = False
 ) -> Reader:
     """What reads these files for this twin: stored outputs where the backbone is frozen, else the files.
 
@@ -31,27 +37,71 @@ def reader_for(
         modality: Which tower.
         paths: Media files.
         device: Where to compute.
-        views: Stored views of each image; sounds have one.
+        training: Whether to keep as many views of each file as the settings say for training: flips and turns
+            of images, augmented sounds.
     """
     media = media_reader(twin, modality, paths)
     tower = twin.tower(modality)
     if not tower.frozen:
         return media
-    rows = {path: row for row, path in enumerate(paths)}
     tower.backbone.to(device).eval()
+    image, sound = twin.settings.image, twin.settings.sound
+    if modality == "image" and image is not None:
+        views, sound = list(range(image.views if training else tower.averaged)), None
+    else:
+        assert sound is not None
+        views = sound_views(sound, sound.views if training else 1)
+    sequences = tower.temporal is not None
+    rows = stored_outputs(
+        paths,
+        _Computing(tower, media, paths, device, sound),
+        backbone=backbone_fingerprint(twin, modality),
+        views=views,
+        batch=BATCH,
+        dtype="<f2" if sequences else "<f4",
+    )
+    if sequences:
+        width = tower.backbone.out_dim
+        return StoredReader([[view.reshape(-1, width) for view in row] for row in rows])
+    averaged = not training and len(views) > 1
+    return StoredReader(torch.from_numpy(np.stack([np.stack(row) for row in rows])), together=averaged)
+
+
+def sound_views(settings: SoundTower, count: int) -> list[int]:
+    """Numbers of a sound's views: 0 is the clip as it is; the others tell the augmentation too, in 1..2**63 - 1."""
+    said = f"{settings.features.sample_rate} {settings.augmentation.model_dump_json()}"
+    digests = [hashlib.sha256(f"{said} {number}".encode()).digest() for number in range(1, count)]
+    return [0, *((int.from_bytes(digest[:8], "big") >> 1) | 1 for digest in digests)]
+
+
+class _Computing:
+    """What the store calls for outputs that it lacks."""
+
+    def __init__(
+        self, tower: Tower, media: Reader, paths: Sequence[Path], device: torch.device, sound: SoundTower | None
+    ) -> None:
+        self._tower, self._media, self._device, self._sound = tower, media, device, sound
+        self._rows = {path: row for row, path in enumerate(paths)}
 
     @torch.inference_mode()
-    def compute(files: list[Path], which: list[int]) -> Tensor:
-        read = [media(rows[file]) for file in files]
-        if modality == "image":
-            read = [oriented(x, view) for x, view in zip(read, which, strict=True)]
-        outputs: Tensor = tower.backbone(*(x.to(device) for x in media.collate(read)))
-        return outputs
+    def __call__(self, wanted: list[Wanted]) -> list[NDArray[Any]]:
+        read = [self._view(self._media(self._rows[path]), view) for path, view in wanted]
+        outputs = self._tower.outputs(*(x.to(self._device) for x in self._media.collate(read)))
+        arrays = [x.float().cpu().numpy() for x in outputs]
+        if len(arrays) == 1:
+            return list(arrays[0])
+        return [frames[: int(count)] for frames, count in zip(*arrays, strict=True)]
 
-    views = views if modality == "image" else 1
-    return StoredReader(
-        stored_outputs(paths, compute, backbone=backbone_fingerprint(twin, modality), views=views, batch=BATCH)
-    )
+    def _view(self, x: Tensor, view: int) -> Tensor:
+        """A view of what was read; a sound's chances hang on its samples and the view alone."""
+        if self._sound is None:
+            return oriented(x, view)
+        if view == 0:
+            return x
+        seed = view ^ zlib.crc32(x.numpy().tobytes())
+        rate = self._sound.features.sample_rate
+        generator = torch.Generator().manual_seed(seed)
+        return augment_sound(x, generator, settings=self._sound.augmentation, sample_rate=rate)
 
 
 def media_reader(twin: TwinEncoder, modality: Modality, paths: Sequence[Path]) -> Reader:
@@ -72,5 +122,7 @@ def backbone_fingerprint(twin: TwinEncoder, modality: Modality) -> str:
         before = f"image {image.backbone} {image.size}"
     elif sound is not None:
         before = f"sound {sound.max_seconds} {sound.features.model_dump_json()}"
+        if sound.backbone != "cnn":
+            before = f"sound {sound.max_seconds} {sound.backbone}"
     state = state_fingerprint(twin.tower(modality).backbone)
     return hashlib.sha256(f"{before} {state}".encode()).hexdigest()[:16]

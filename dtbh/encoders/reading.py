@@ -12,7 +12,9 @@ from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
 from dtbh.config import ImageTower, SoundTower
@@ -84,23 +86,33 @@ class SoundReader:
 
 
 class StoredReader:
-    """Outputs of a frozen backbone, float [n, views, d]; a generator chooses among the views."""
+    """Stored outputs of a frozen backbone, some views of each item; a generator chooses among them.
 
-    def __init__(self, outputs: Tensor) -> None:
-        self.outputs = outputs
+    Args:
+        outputs: float [n, views, d], one vector a view; or lists of n times views arrays float [t, d], one
+            sequence a view.
+        together: Give all views of an item at once where no generator chooses, float [views, d].
+    """
+
+    def __init__(self, outputs: Tensor | list[list[NDArray[Any]]], *, together: bool = False) -> None:
+        self.outputs, self.together = outputs, together
 
     def __len__(self) -> int:
         return len(self.outputs)
 
     def __call__(self, row: int, generator: torch.Generator | None = None) -> Tensor:
-        """One view's output, float [d]: the first without a generator."""
-        views = self.outputs.shape[1]
-        view = 0 if generator is None else int(torch.randint(views, (), generator=generator))
-        return self.outputs[row, view]
+        """One view's output, float [d] or [t, d]: the first without a generator."""
+        views = self.outputs[row]
+        if generator is None and self.together:
+            return torch.as_tensor(views)
+        view = 0 if generator is None else int(torch.randint(len(views), (), generator=generator))
+        return torch.as_tensor(views[view]).float()
 
     def collate(self, rows: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """A single tensor, float [n, d]."""
-        return (torch.stack(list(rows)),)
+        """Vectors as one tensor; sequences as float [n, t, d], zero beyond each, and int64 [n]."""
+        if isinstance(self.outputs, Tensor):
+            return (torch.stack(list(rows)),)
+        return pad_sequence(list(rows), batch_first=True), torch.tensor([len(row) for row in rows])
 
 
 class Rows(Dataset[Any]):

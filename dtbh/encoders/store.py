@@ -12,9 +12,11 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dtbh.errors import DtbhError
@@ -39,22 +41,28 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "dtbh"
 
 
+Wanted = tuple[Path, int]
+"""A file and the number of the view of it that is wanted."""
+
+
 def stored_outputs(
     paths: Sequence[Path],
-    compute: Callable[[list[Path], list[int]], Tensor],
+    compute: Callable[[list[Wanted]], list[NDArray[Any]]],
     *,
     backbone: str,
-    views: int,
+    views: Sequence[int],
     batch: int,
-) -> Tensor:
-    """The backbone's outputs for files, float32 [n, views, d], from the store or computed and stored.
+    dtype: str = "<f4",
+) -> list[list[NDArray[Any]]]:
+    """The backbone's outputs for files, from the store or computed and stored: one array a file and view.
 
     Args:
         paths: The files.
-        compute: Maps k files and the view wanted of each, int [k], to float [k, d].
+        compute: Maps files and views to one array each, of whatever length.
         backbone: Fingerprint of the backbone and of all that comes before it.
-        views: How many views of each file, from the first.
-        batch: Files computed at a time.
+        views: Numbers of the views of each file, in -2**63..2**63 - 1.
+        batch: Files computed at a time; small files come first, so that clips of like length meet.
+        dtype: Of the arrays as stored and returned; they are flat.
     """
     if not paths:
         raise DtbhError("no files to encode")
@@ -63,7 +71,7 @@ def stored_outputs(
         file.parent.mkdir(parents=True, exist_ok=True)
         with closing(sqlite3.connect(file, timeout=60)) as store:
             store.execute(TABLE)
-            return _fill(store, paths, compute, views=views, batch=batch)
+            return _fill(store, paths, compute, views=views, batch=batch, dtype=dtype)
     except (sqlite3.Error, OSError) as error:
         raise DtbhError(
             f"{file}: the store of backbone outputs can't be used ({error}); "
@@ -74,27 +82,32 @@ def stored_outputs(
 def _fill(
     store: sqlite3.Connection,
     paths: Sequence[Path],
-    compute: Callable[[list[Path], list[int]], Tensor],
+    compute: Callable[[list[Wanted]], list[NDArray[Any]]],
     *,
-    views: int,
+    views: Sequence[int],
     batch: int,
-) -> Tensor:
+    dtype: str,
+) -> list[list[NDArray[Any]]]:
     """Look everything up, compute what is missing, and commit batch by batch."""
-    keys = [hashlib.sha256(path.read_bytes()).digest() for path in paths]
-    known: dict[tuple[bytes, int], np.ndarray] = {}
-    for key in set(keys):
-        for view, vector in store.execute("SELECT view, vector FROM outputs WHERE file = ? AND view < ?", (key, views)):
-            known[key, view] = np.frombuffer(vector, dtype="<f4")
-    wanted = {(k, v): path for k, path in zip(keys, paths, strict=True) for v in range(views) if (k, v) not in known}
-    todo = list(wanted.items())
+    keys, sizes = [], {}
+    for path in paths:
+        data = path.read_bytes()
+        keys.append(hashlib.sha256(data).digest())
+        sizes[keys[-1]] = len(data)
+    known: dict[tuple[bytes, int], NDArray[Any]] = {}
+    for key in sizes:
+        for view, vector in store.execute("SELECT view, vector FROM outputs WHERE file = ?", (key,)):
+            if view in views:
+                known[key, view] = np.frombuffer(bytearray(vector), dtype=dtype)
+    wanted = {(k, v): path for k, path in zip(keys, paths, strict=True) for v in views if (k, v) not in known}
+    todo = sorted(wanted.items(), key=lambda one: (sizes[one[0][0]], one[0]))
     for start in track(range(0, len(todo), batch), "computing features", total=-(-len(todo) // batch)):
         part = todo[start : start + batch]
-        vectors = compute([path for _, path in part], [view for (_, view), _ in part])
-        rows = vectors.float().cpu().numpy().astype("<f4")
-        known.update((found, vector) for (found, _), vector in zip(part, rows, strict=True))
+        rows = [row.astype(dtype).ravel() for row in compute([(path, view) for (_, view), path in part])]
+        known.update((found, row) for (found, _), row in zip(part, rows, strict=True))
         store.executemany(
             "INSERT OR REPLACE INTO outputs VALUES (?, ?, ?)",
             [(k, v, row.tobytes()) for ((k, v), _), row in zip(part, rows, strict=True)],
         )
         store.commit()
-    return torch.from_numpy(np.stack([np.stack([known[k, v] for v in range(views)]) for k in keys]))
+    return [[known[k, v] for v in views] for k in keys]

@@ -15,24 +15,38 @@ from dtbh.data.manifest import Modality
 from dtbh.encoders.audio import SoundBackbone
 from dtbh.encoders.heads import Encoded, HashHead
 from dtbh.encoders.image import ImageBackbone, image_backbone
-from dtbh.encoders.weights import load_weights
+from dtbh.encoders.sounds import SequenceBackbone, sound_backbone
+from dtbh.encoders.store import oriented
+from dtbh.encoders.temporal import TemporalPooling
 from dtbh.errors import DtbhError
 
 
 class Tower(nn.Module):
-    """A backbone and its hash head.
+    """A backbone and its hash head, with a temporal head between them where the backbone gives sequences.
 
     Args:
-        backbone: Maps a batch of media to float [n, d].
-        head: Maps that to deep features and hash-like codes.
+        backbone: Maps a batch of media to float [n, d], or to float [n, t, d] and int [n].
+        head: Maps a vector to deep features and hash-like codes.
         frozen: The backbone then stays as it is: no gradients, always in evaluation mode.
+        temporal: Maps sequences to vectors.
+        averaged: Orientations of an image whose encodings are averaged, outside of training.
     """
 
-    def __init__(self, backbone: ImageBackbone | SoundBackbone, head: HashHead, *, frozen: bool) -> None:
+    def __init__(
+        self,
+        backbone: ImageBackbone | SoundBackbone | SequenceBackbone,
+        head: HashHead,
+        *,
+        frozen: bool,
+        temporal: TemporalPooling | None = None,
+        averaged: int = 1,
+    ) -> None:
         super().__init__()
         self.backbone = backbone
+        self.temporal = temporal
         self.head = head
         self.frozen = frozen
+        self.averaged = averaged
         if frozen:
             backbone.requires_grad_(False)
 
@@ -45,11 +59,27 @@ class Tower(nn.Module):
 
     def forward(self, *media: Tensor, generator: torch.Generator | None = None) -> Encoded:
         """Encode a batch of media; ``generator`` is for a sound tower's masks in training."""
-        extra = {} if generator is None else {"generator": generator}
+        if self.averaged == 1 or self.training:
+            return self.finish(*self.outputs(*media, generator=generator), generator=generator)
+        views = [self.finish(*self.outputs(oriented(media[0], view))) for view in range(self.averaged)]
+        return Encoded(*(torch.stack(part).mean(0) for part in zip(*views, strict=True)))
+
+    def outputs(self, *media: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, ...]:
+        """What the backbone makes of media: what may be stored where it is frozen."""
+        extra = {} if generator is None or self.temporal is not None else {"generator": generator}
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            x = self.backbone(*media, **extra)
-        encoded: Encoded = self.head(x)
-        return encoded
+            outputs = self.backbone(*media, **extra)
+        return outputs if isinstance(outputs, tuple) else (outputs,)
+
+    def finish(self, *outputs: Tensor, generator: torch.Generator | None = None) -> Encoded:
+        """Encode the backbone's outputs; those of several views of an image, [n, views, d], as their mean."""
+        if self.temporal is not None:
+            return Encoded(*self.head(self.temporal(*outputs, generator=generator)))
+        (x,) = outputs
+        if x.ndim == 2:
+            return Encoded(*self.head(x))
+        views = self.head(x.flatten(0, 1))
+        return Encoded(*(part.unflatten(0, x.shape[:2]).mean(1) for part in views))
 
 
 class TwinEncoder(nn.Module):
@@ -64,17 +94,16 @@ class TwinEncoder(nn.Module):
         super().__init__()
         self.settings = settings
         image, sound = settings.image, settings.sound
-        image_network = sound_network = None
         if image is not None:
-            image_network = image_backbone(image if pretrained else image.model_copy(update={"weights": "none"}))
+            images = image_backbone(image if pretrained else image.model_copy(update={"weights": "none"}))
+            self.image = Tower(images, self._head(images.out_dim), frozen=image.frozen, averaged=image.averaged)
         if sound is not None:
-            sound_network = SoundBackbone(sound)
-            if pretrained and sound.weights != "none":
-                load_weights(sound_network, sound.weights)
-        if image is not None and image_network is not None:
-            self.image = Tower(image_network, self._head(image_network.out_dim), frozen=image.frozen)
-        if sound is not None and sound_network is not None:
-            self.sound = Tower(sound_network, self._head(sound_network.out_dim), frozen=sound.frozen)
+            sounds = sound_backbone(sound if pretrained else sound.model_copy(update={"weights": "none"}))
+            temporal = None
+            if isinstance(sounds, SequenceBackbone):
+                temporal = TemporalPooling(sounds.out_dim, sound.temporal, sound.augmentation)
+            width = sounds.out_dim if temporal is None else temporal.out_dim
+            self.sound = Tower(sounds, self._head(width), frozen=sound.frozen, temporal=temporal)
 
     @property
     def modalities(self) -> tuple[Modality, ...]:

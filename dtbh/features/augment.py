@@ -12,36 +12,48 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from dtbh.config import ImageAugmentation, Range, SoundAugmentation
+from dtbh.features.recording import at_tempo, by_telephone, clipped, coloured_noise, crowd, in_room, with_noise
 
-_OCTAVES = 8  # of pink noise: down to 1/256 of the sample rate
+_CLIPPED = (0.1, 0.6)  # of the peak is what is left of a level that was too high
 _GREY = (0.299, 0.587, 0.114)  # luma of ITU-R BT.601
 
 
 def augment_sound(
     wave: Tensor, generator: Generator, settings: SoundAugmentation, *, sample_rate: int = 16000
 ) -> Tensor:
-    """A clip as it might also have been recorded: faster or slower, shifted, with noise, at another level.
+    """A clip as it might also have been recorded: by another speaker, elsewhere, with noise, at another level.
 
     Args:
         wave: float32 [samples], on the CPU, not changed.
         generator: Of the CPU.
         settings: What may happen, and how strongly.
-        sample_rate: In Hz; only the shift depends on it.
+        sample_rate: In Hz.
 
     Returns:
         float32 [samples], of another length where the speed or the shift changed it; never empty. It may
         pass full scale, which the features don't mind.
     """
-    if settings.probability == 0:
-        return wave
     happens = (torch.rand(4, generator=generator) < settings.probability).tolist()
     speed, shift, snr, colour, gain = torch.rand(5, generator=generator).tolist()
+    # What the paper's preset leaves off is drawn apart, so that its own draws stay what they were.
+    also = torch.Generator().manual_seed(int(colour * (1 << 53)))
+    draws = iter(torch.rand(7, generator=also).tolist())
+    if next(draws) < settings.probability:
+        wave = at_tempo(wave, _within(settings.tempo, next(draws)))
     if happens[0]:
         wave = _at_speed(wave, _within(settings.speed, speed))
     if happens[1]:
         wave = _shifted(wave, round((2 * shift - 1) * settings.shift_seconds * sample_rate))
+    if next(draws) < settings.room:
+        wave = in_room(wave, also, sample_rate=sample_rate)
     if happens[2]:
-        wave = _with_noise(wave, _within(settings.noise_db, snr), colour, generator)
+        babble = next(draws) < settings.babble
+        noise = crowd(wave, also) if babble else coloured_noise(len(wave), colour, generator)
+        wave = with_noise(wave, noise, _within(settings.noise_db, snr))
+    if next(draws) < settings.clipping:
+        wave = clipped(wave, _within(_CLIPPED, next(draws)))
+    if next(draws) < settings.telephone:
+        wave = by_telephone(wave, sample_rate=sample_rate)
     return wave * 10 ** (_within(settings.gain_db, gain) / 20) if happens[3] else wave
 
 
@@ -59,20 +71,6 @@ def _at_speed(wave: Tensor, factor: float) -> Tensor:
 def _shifted(wave: Tensor, samples: int) -> Tensor:
     """Later by ``samples`` (silence before it), or earlier (its beginning is cut, at most a tenth of it)."""
     return F.pad(wave, (max(samples, -(len(wave) // 10)), 0))
-
-
-def _with_noise(wave: Tensor, snr_db: float, colour: float, generator: Generator) -> Tensor:
-    """With noise at this ratio of mean powers: white at ``colour`` 0, pink at 1."""
-    samples = len(wave)
-    # Pink noise as a sum over octaves of equal power: each holds its values twice as long as the one before.
-    sizes = [(samples >> octave) + 1 for octave in range(_OCTAVES)]
-    octaves = torch.split(torch.randn(sum(sizes), generator=generator), sizes)
-    noise = octaves[0][:samples].clone()
-    for octave, values in enumerate(octaves[1:], start=1):
-        noise.add_(values[:, None].expand(-1, 1 << octave).reshape(-1)[:samples], alpha=colour)
-    power, noise_power = wave.dot(wave), noise.dot(noise).clamp(min=1e-20)
-    level: Tensor = (power / noise_power * 10.0 ** (-snr_db / 10)).sqrt()
-    return wave + level * noise
 
 
 def spec_augment(

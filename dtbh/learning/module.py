@@ -171,7 +171,7 @@ class TwinTraining(pl.LightningModule):
     def _encode(self, modality: Modality, media: tuple[Tensor, ...], masks: torch.Generator | None = None) -> Encoded:
         """Encode media, or the stored outputs of a frozen backbone, in float32."""
         tower = self.twin.tower(modality)
-        encoded = tower.head(*media) if self._stored[modality] else tower(*media, generator=masks)
+        encoded = (tower.finish if self._stored[modality] else tower)(*media, generator=masks)
         return Encoded(*(x.float() for x in encoded))
 
     def _all(self, x: Tensor) -> Tensor:

@@ -98,10 +98,8 @@ def _sides(manifest: Manifest, split: str, twin: TwinEncoder, device: torch.devi
                 f"other shares, or train without {modality}s (encoders.{modality}=null)"
             )
         paths = [manifest.file(item) for item in chosen]
-        return Side(chosen, reader_for(twin, modality, paths, device=device, views=views))
+        return Side(chosen, reader_for(twin, modality, paths, device=device, training=split == "train"))
 
-    image = twin.settings.image
-    views = image.views if image is not None and split == "train" else 1
     return {modality: side(modality) for modality in twin.modalities}
 
 

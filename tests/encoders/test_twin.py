@@ -171,18 +171,20 @@ def test_stored_outputs_are_what_the_backbone_says_and_are_computed_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DTBH_CACHE", str(tmp_path / "cache"))
-    net = twin(image={**SMALL["image"], "frozen": True})
+    net = twin(image={**SMALL["image"], "frozen": True, "views": 3})
     paths = make_images(tmp_path, 5)
     calls = []
     handle = net.image.backbone.register_forward_hook(lambda *a: calls.append(1))
     cpu = torch.device("cpu")
-    stored = reader_for(net, "image", paths, device=cpu, views=3)
+    stored = reader_for(net, "image", paths, device=cpu, training=True)
     first = len(calls)
     assert first > 0
-    again = reader_for(net, "image", [*paths[::-1], paths[0]], device=cpu, views=3)
+    again = reader_for(net, "image", [*paths[::-1], paths[0]], device=cpu, training=True)
     assert len(calls) == first
     assert torch.equal(stored(1), again(3))
-    reader_for(net, "image", paths, device=cpu, views=4)
+    more = twin(image={**SMALL["image"], "frozen": True, "views": 4})
+    more.image.backbone.register_forward_hook(lambda *a: calls.append(1))
+    reader_for(more, "image", paths, device=cpu, training=True)
     assert len(calls) > first
     handle.remove()
     images = torch.stack([oriented(reader_image(net, paths[2]), view) for view in range(3)])
@@ -210,9 +212,7 @@ def test_a_damaged_store_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("DTBH_CACHE", str(tmp_path))
     (tmp_path / "abc.sqlite").write_text("not a database, but long enough to be taken for one" * 40)
     with pytest.raises(DtbhError, match=r"abc\.sqlite: the store of backbone outputs can't be used"):
-        stored_outputs(
-            make_images(tmp_path, 1), lambda files, views: torch.zeros(1, 2), backbone="abc", views=1, batch=1
-        )
+        stored_outputs(make_images(tmp_path, 1), lambda wanted: [np.zeros(2)], backbone="abc", views=[0], batch=1)
 
 
 def test_settings_refuse_what_cannot_be() -> None:
