@@ -35,7 +35,13 @@ from dtbh.web.refusals import PROBLEMS, add_refusals
 from dtbh.web.shelf import Question, Shelf, from_hex, to_hex
 
 STATIC = Path(__file__).with_name("static")
-FILES = {"page.js": "text/javascript", "style.css": "text/css", "icon.svg": "image/svg+xml"}
+FILES = {
+    "page.js": "text/javascript",
+    "map.js": "text/javascript",
+    "recorder.js": "text/javascript",
+    "style.css": "text/css",
+    "icon.svg": "image/svg+xml",
+}
 Named = Annotated[shapes.Text | None, Query(description="the archive; the first, if none is named")]
 
 
