@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dtbh import __version__, progress
+from dtbh import __version__, archives, progress
 from dtbh.errors import ConfigError, DtbhError
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ def search(args: Arguments) -> int:
     from dtbh.search import encode_query, query_file, render_table
 
     archive = open_archive(args.archive)
-    where = dict(_pair(text) for text in args.where)
+    where = archives.pairs(args.where)
     run = args.model or archive.model
     if run is None:
         raise ConfigError(f"{args.archive}: does not say which run made it; give --model RUN")
@@ -186,13 +186,6 @@ def search(args: Arguments) -> int:
         progress.say(f"page: {page}")
         webbrowser.open(page.as_uri())
     return 0
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise ConfigError(f"--where {text}: wanted field=value, as in --where label=harbor")
-    return name, value
 
 
 def serve(args: Arguments) -> int:
@@ -278,7 +271,7 @@ def _parser() -> argparse.ArgumentParser:
     query.add_argument("--image", type=Path)
     sub.add_argument("-k", type=int, default=10, help="how many hits (default 10)")
     sub.add_argument("--find", choices=("image", "sound", "any"), help="default: the other modality")
-    sub.add_argument("--where", action="append", default=[], metavar="FIELD=VALUE", help="only items with this value")
+    archives.add_where(sub)
     sub.add_argument("--model", type=Path, help="the run that made the archive, if it moved")
     sub.add_argument("--json", action="store_true")
     sub.add_argument("--open", action="store_true", help="show the hits as a page with pictures and players")
@@ -292,6 +285,8 @@ def _parser() -> argparse.ArgumentParser:
                      "others can reach the host (default: $DTBH_TOKEN)")  # fmt: skip
     sub.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as in upload_mb=50")
     sub.add_argument("--open", action="store_true", help="open the page in the browser")
+
+    archives.add_commands(command)
 
     sub = command("schema", schema)
     sub.add_argument("out", type=Path)
@@ -310,7 +305,7 @@ def _add_prepare(parser: argparse.ArgumentParser, common: argparse.ArgumentParse
     helps = {
         "images": "the folder of images", "captions": "the caption file (JSON)", "sounds": "the folder of sounds",
         "classes": "the folder of class lists (txtclasses_rsicd)",
-        "path": "CSV or JSON Lines: image,sound,label[,transcript,speaker,split]",
+        "path": "CSV or JSON Lines: image,sound,label[,transcript,speaker,split][,fields of your own]",
     }  # fmt: skip
     for source, arguments in takes.items():
         sub = sources.add_parser(source, parents=[common])

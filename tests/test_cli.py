@@ -128,7 +128,7 @@ def test_what_is_up_to_date_is_left_alone_and_what_is_not_is_done_again(
     tiny_run: Path, tiny_data: Path, tmp_path: Path
 ) -> None:
     images = shutil.copytree(tiny_data / "images", tmp_path / "images")
-    for command, name in (("encode", "codes.npy"), ("index", "codes.bin")):
+    for command, name in (("encode", "codes.npy"), ("index", "archive.json")):
         out = tmp_path / command
         again = [command, str(tiny_run), str(images), "--out", str(out)]
         assert main(again) == 0

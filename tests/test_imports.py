@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1] / "dtbh"
 LAYERS = (
     "errors", "files", "progress", "media", "config", "runs", "data", "codes", "index", "evaluation", "model",
     "exported", "device", "features", "encoders", "learning", "encode", "export", "search", "sheet", "stages",
-    "doctor", "web", "cli",
+    "doctor", "web", "archives", "cli",
 )  # fmt: skip
 WITHOUT_TORCH = (
     "codes", "config", "index.archive", "evaluation.protocol", "evaluation.report", "search", "sheet", "media.image",

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from dtbh.codes import HashCodes, check_storable
 from dtbh.index import writing
 from dtbh.index.exact import ExactIndex
+from dtbh.index.info import ArchiveInfo, examine
 from dtbh.index.snapshot import META, Snapshot, open_snapshot
 
 
@@ -95,6 +96,10 @@ class Archive(ExactIndex):
             CodesError: Codes, items or filters with another checksum, or a damaged database; each is named.
         """
         self._now.verify()
+
+    def info(self) -> ArchiveInfo:
+        """What the archive holds and takes."""
+        return examine(self._now)
 
     def _view(self) -> Snapshot:
         return self._now

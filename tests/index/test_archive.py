@@ -1,51 +1,24 @@
-"""The archive: what it gives back, its filters against a plain loop, and how damage is named."""
+"""The archive on disk: its files, what it moves with, and how damage is named. `test_engines` asks what it answers."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from dtbh.codes import HashCodes
-from dtbh.data.manifest import Item
-from dtbh.errors import CodesError, ConfigError
+from dtbh.errors import CodesError
 from dtbh.index.archive import create_archive, open_archive
-from tests.reference import hamming as reference
-
-LABELS, SPLITS, SPEAKERS = ("beach", "river", None), ("train", "test", None), ("ann", "ben")
-
+from tests.index.made import make_codes
 
 FILES = ["archive.json", "codes.bin", "items.sqlite"]
 
 
 def names(folder):
     return sorted(path.name for path in folder.iterdir())
-
-
-def make_codes(n=60, bits=20, seed=0, encoder="e1", modalities=("image", "sound"), prefix="i"):
-    rng = np.random.default_rng(seed)
-    values = rng.normal(size=(5, bits))[rng.integers(0, 5, n)]  # few distinct codes: many ties
-    items = []
-    for row in range(n):
-        modality = modalities[row % len(modalities)]
-        speaker = SPEAKERS[row % 3 % 2] if modality == "sound" else None
-        items.append(
-            Item(
-                f"{prefix}{row}",
-                modality,
-                f"/media/{prefix}{row}.bin",
-                LABELS[rng.integers(3)],
-                f"p{row // 2}",
-                SPLITS[rng.integers(3)],
-                speaker,
-                f"words of {row}" if speaker else None,
-            )
-        )
-    return HashCodes.from_values(values, encoder=encoder, items=items)
 
 
 @pytest.fixture
@@ -58,29 +31,10 @@ def archive(tmp_path, codes):
     return create_archive(tmp_path / "archive", codes, model=tmp_path / "runs" / "x")
 
 
-def expected(codes, queries, k, passes):
-    """Distances and ids by loops."""
-    gallery = [(row, item) for row, item in enumerate(codes.items) if passes(item)]
-    found = reference.nearest(
-        [reference.code_of_words(words) for words in queries.words],
-        [reference.code_of_words(codes.words[row]) for row, _ in gallery],
-        k,
-    )
-    return [[(distance, gallery[place][1].id) for distance, place in pairs] for pairs in found]
-
-
-def found(result):
-    return [[(hit.distance, hit.item.id) for hit in hits] for hits in result]
-
-
-def test_what_goes_in_comes_out(archive, codes, tmp_path):
-    assert (archive.bits, archive.encoder, len(archive)) == (20, "e1", 60)
+def test_what_lies_on_disk(archive, codes, tmp_path):
+    assert names(archive.path) == FILES
+    assert (archive.path / "codes.bin").read_bytes() == codes.words.astype("<u8").tobytes()
     assert archive.model == tmp_path / "runs" / "x"
-    assert archive.labels() == ("beach", "river")
-    assert archive.items([5, 0, 5]) == (codes.items[5], codes.items[0], codes.items[5])
-    assert archive.items(range(60)) == codes.items
-    assert archive.item("i7") == codes.items[7]
-    assert (archive.words == codes.words).all()
     assert not archive.words.flags.writeable
     archive.verify()
 
@@ -90,29 +44,27 @@ def test_more_rows_than_one_statement_takes(tmp_path):
     archive = create_archive(tmp_path / "a", codes)
     order = np.random.default_rng(0).permutation(1300)
     assert archive.items(order) == tuple(codes.items[row] for row in order)
-    assert archive.model is None
 
 
-def test_wrong_rows_and_ids(archive):
-    with pytest.raises(CodesError, match="rows go from 0 to 59, asked for 3 to 60"):
-        archive.items([3, 60])
-    with pytest.raises(CodesError, match="no item has the id 'nobody'"):
-        archive.item("nobody")
-
-
-def test_an_item_is_itself_a_query(archive, codes):
-    asked = archive.codes(["i7", "i3", "i7"])
-    np.testing.assert_array_equal(asked.words, codes.words[[7, 3, 7]])
-    assert [item.id for item in asked.items] == ["i7", "i3", "i7"]
-    assert [hits[0].distance for hits in archive.search(asked, k=1, find="any")] == [0, 0, 0]
-    assert archive.codes([]).words.shape == (0, 1)
-    with pytest.raises(CodesError, match="no item has the id 'nobody'"):
-        archive.codes(["i1", "nobody"])
-
-
-def test_counts(archive, tmp_path):
-    assert archive.counts() == {"image": 30, "sound": 30}
-    assert create_archive(tmp_path / "images", make_codes(modalities=("image",))).counts() == {"image": 60}
+def test_more_rows_than_one_segment_takes(tmp_path, monkeypatch):
+    for room in ("dtbh.index.writing", "dtbh.index.snapshot"):
+        monkeypatch.setattr(f"{room}.SEGMENT", 7)
+    codes = make_codes()
+    archive = create_archive(tmp_path / "a", codes)
+    archive.verify()
+    assert archive.info().segments == 9
+    for where in ({"label": "beach"}, {"sensor": "S2"}, {"pair": "p11"}, {"modality": "sound", "split": "test"}):
+        wanted = [
+            row
+            for row, item in enumerate(codes.items)
+            if all(item.fields.get(name, getattr(item, name, None)) == value for name, value in where.items())
+        ]
+        assert archive.rows(where).tolist() == wanted
+        assert wanted
+    archive.remove([f"i{row}" for row in range(0, 60, 2)])
+    archive.compact()
+    assert archive.info().segments == 5
+    assert archive.items(archive.rows()) == codes.items[1::2]
 
 
 def test_it_moves_with_its_media(archive, tmp_path):
@@ -125,35 +77,15 @@ def test_it_moves_with_its_media(archive, tmp_path):
     assert open_archive(tmp_path / "back").items([0])[0].path == "/media/i0.bin"
 
 
-WHERE = [
-    {},
-    {"label": "beach"},
-    {"split": "test"},
-    {"label": "river", "split": "train"},
-    {"speaker": "ann"},
-    {"pair": "p3"},
-    {"label": "nowhere"},
-]
-
-
-@pytest.mark.parametrize("where", WHERE)
-@pytest.mark.parametrize("find", ["image", "sound", "any"])
-@pytest.mark.parametrize("k", [1, 4, 1000])
-def test_filters_are_exact(archive, codes, where, find, k):
-    queries = make_codes(7, seed=5, prefix="q")
-    result = archive.search(queries, k, find=find, where=where)
-
-    def passes(item):
-        return find in ("any", item.modality) and all(getattr(item, f) == v for f, v in where.items())
-
-    assert found(result) == expected(codes, queries, k, passes)
-    assert result.items == tuple(tuple(codes.items[row] for row in rows) for rows in result.rows)
-
-
-def test_the_filter_cases_are_not_empty(codes):
-    hits = [sum(all(getattr(i, f) == v for f, v in where.items()) for i in codes.items) for where in WHERE]
-    assert [count > 0 for count in hits] == [True] * 6 + [False]
-    assert max(hits[1:]) < len(codes)
+def test_through_a_link_paths_hold(archive, codes, tmp_path):
+    (tmp_path / "far").mkdir()
+    (tmp_path / "far" / "link").symlink_to(archive.path)
+    linked = open_archive(tmp_path / "far" / "link")
+    linked.add(make_codes(3, prefix="n"))
+    assert open_archive(archive.path).item("n0").path == "/media/n0.bin"
+    assert linked.rows({"path": "/media/n1.bin"}).tolist() == [61]
+    create_archive(tmp_path / "far" / "link", codes)
+    assert open_archive(archive.path).item("i0").path == "/media/i0.bin"
 
 
 def test_more_filters_than_are_kept(archive, codes):
@@ -161,79 +93,8 @@ def test_more_filters_than_are_kept(archive, codes):
         for pair in range(25):
             result = archive.search(codes.select([0]), 5, find="any", where={"pair": f"p{pair}"})
             assert {item.id for item in result.items[0]} == {f"i{2 * pair}", f"i{2 * pair + 1}"}
-
-
-@pytest.mark.parametrize(
-    ("held", "asked", "gets"),
-    [
-        (("image", "sound"), "sound", {"image"}),
-        (("image", "sound"), "image", {"sound"}),
-        (("image",), "image", {"image"}),
-        (("image",), "sound", {"image"}),
-        (("sound",), "sound", {"sound"}),
-    ],
-)
-def test_what_a_query_finds_by_itself(tmp_path, held, asked, gets):
-    archive = create_archive(tmp_path / "a", make_codes(modalities=held))
-    queries = make_codes(3, seed=2, modalities=(asked,), prefix="q")
-    result = archive.search(queries, 60)
-    assert {item.modality for items in result.items for item in items} == gets
-    assert result.rows.shape == (3, 60 // len(held))
-
-
-def test_a_modality_in_where_decides_alone(archive):
-    queries = make_codes(1, modalities=("sound",), prefix="q")
-    result = archive.search(queries, 3, where={"modality": "sound"})
-    assert {item.modality for item in result.items[0]} == {"sound"}
-    assert archive.search(queries, 3, find="image", where={"modality": "sound"}).rows.shape == (1, 0)
-
-
-def test_mixed_queries_say_what_to_find(archive, codes):
-    with pytest.raises(ConfigError, match="say what to find: image, sound or any"):
-        archive.search(codes.select([0, 1]))
-    assert archive.search(codes.select([0, 1]), 3, find="any").rows.shape == (2, 3)
-
-
-def test_no_queries_and_no_items(archive, codes, tmp_path):
-    assert archive.search(codes.select([]), 3).rows.shape == (0, 3)
-    empty = create_archive(tmp_path / "empty", codes.select([]))
-    assert (len(empty), empty.labels()) == (0, ())
-    assert open_archive(tmp_path / "empty").search(codes.select([1]), 3).rows.shape == (1, 0)
-    empty.verify()
-
-
-def test_other_codes_are_refused(archive):
-    with pytest.raises(CodesError, match=r"of encoder e2, the archive .*archive of e1"):
-        archive.search(make_codes(1, encoder="e2"))
-    with pytest.raises(CodesError, match=r"have 21 bits, the archive .*archive 20"):
-        archive.search(make_codes(1, bits=21))
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"k": 0}, "k, the number of hits, must be a whole number from 1, found 0"),
-        ({"where": {"lable": "beach"}}, "unknown filter field 'lable'; did you mean label"),
-        ({"where": {"x": "beach"}}, "unknown filter field 'x'; known are id, modality, path, label"),
-        ({"where": {"row = 0 OR label": "beach"}}, "unknown filter field"),
-        ({"where": {"split": "tset"}}, "unknown split 'tset'; did you mean test"),
-        ({"where": {"modality": "any"}}, "unknown modality 'any'"),
-        ({"find": "images"}, "unknown find 'images'; did you mean image"),
-    ],
-)
-def test_wrong_questions(archive, codes, arguments, message):
-    with pytest.raises(ConfigError, match=message):
-        archive.search(codes.select([0]), **arguments)
-
-
-def test_threads_read_the_same(archive, codes):
-    def ask(seed):
-        queries = make_codes(2, seed=seed, prefix="q")
-        return found(archive.search(queries, 9, find="any", where=WHERE[seed % len(WHERE)]))
-
-    with ThreadPoolExecutor(8) as pool:
-        together = list(pool.map(ask, range(40)))
-    assert together == [ask(seed) for seed in range(40)]
+            archive.rows({"sensor": "S2"})
+    assert len(archive._view()._kept) > 1
 
 
 def test_bytes_beyond_what_was_committed_are_ignored(archive, codes):
@@ -243,13 +104,18 @@ def test_bytes_beyond_what_was_committed_are_ignored(archive, codes):
     assert len(again) == 60
     assert (again.words == codes.words).all()
     again.verify()
+    again.add(make_codes(5, prefix="n"))
+    again.verify()
+    assert (archive.path / "codes.bin").stat().st_size == 65 * 8
 
 
 def test_writing_again_replaces_an_archive_and_nothing_else(archive, tmp_path):
     before = archive.items([0])
+    (archive.path / "notes.txt").write_text("mine")
     create_archive(archive.path, make_codes(7, prefix="n"))
     assert len(open_archive(archive.path)) == 7
     assert archive.items([0]) == before, "an open archive shows what it was opened on"
+    assert names(archive.path) == ["archive.json", "codes-1.bin", "items-1.sqlite", "notes.txt"]
     assert names(tmp_path) == ["archive"]
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.tif").write_bytes(b"x")
@@ -258,6 +124,52 @@ def test_writing_again_replaces_an_archive_and_nothing_else(archive, tmp_path):
     with pytest.raises(CodesError, match="ids stand more than once"):
         create_archive(tmp_path / "new", make_codes(7).select([1, 1]))
     assert not (tmp_path / "new").exists()
+
+
+VERSION_1 = """
+CREATE TABLE segments (first INTEGER PRIMARY KEY, count INTEGER NOT NULL, sha256 TEXT NOT NULL);
+CREATE TABLE items (row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, modality TEXT NOT NULL, path TEXT,
+                    label TEXT, pair TEXT, split TEXT, speaker TEXT, transcript TEXT);
+CREATE INDEX items_modality ON items (modality);
+CREATE INDEX items_label ON items (label);
+"""
+
+
+def write_version_1(path, codes):
+    """An archive as dtbh 0.1.0 wrote it."""
+    import hashlib
+
+    path.mkdir()
+    data = codes.words.astype("<u8").tobytes()
+    (path / "codes.bin").write_bytes(data)
+    (path / "archive.json").write_text('{"version": 1, "bits": 20, "encoder": "e1", "model": "../runs/x"}')
+    with closing(sqlite3.connect(path / "items.sqlite")) as sqlite, sqlite:
+        sqlite.executescript(VERSION_1)
+        sqlite.execute("INSERT INTO segments VALUES (0, ?, ?)", [len(codes), hashlib.sha256(data).hexdigest()])
+        for row, i in enumerate(codes.items):
+            file = i.path and f"../../media/{i.path[7:]}"
+            values = (row, i.id, i.modality, file, i.label, i.pair, i.split, i.speaker, i.transcript)
+            sqlite.execute("INSERT INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
+
+
+def test_an_older_archive_reads_and_is_brought_up_to_date(tmp_path):
+    codes = make_codes()
+    write_version_1(tmp_path / "old", codes)
+    old, new = open_archive(tmp_path / "old"), create_archive(tmp_path / "new", codes)
+    old.verify()
+    queries = make_codes(3, modalities=("image",), prefix="q")
+    for where in ({}, {"label": "beach"}, {"speaker": "ann", "split": "test"}, {"id": "i3"}):
+        found, wanted = old.search(queries, 9, where=where), new.search(queries, 9, where=where)
+        assert (found.distances.tolist(), found.rows.tolist()) == (wanted.distances.tolist(), wanted.rows.tolist())
+    assert (old.labels(), old.counts()) == (new.labels(), new.counts())
+    assert [item.transcript for item in old.items(old.rows())] == [item.transcript for item in codes.items]
+    with pytest.raises(CodesError, match=r"written by an older dtbh; bring it up to date first: dtbh compact .*old"):
+        old.add(make_codes(2, prefix="n"))
+    old.compact()
+    assert (old.info().version, old.model) == (2, tmp_path / "runs" / "x")
+    assert old.add(make_codes(2, prefix="n")) == 2
+    old.verify()
+    assert old.rows({"label": "beach"}).size >= new.rows({"label": "beach"}).size > 0
 
 
 def cut(path: Path):
@@ -319,16 +231,6 @@ def test_items_that_were_lost(archive):
         damaged.verify()
     with pytest.raises(CodesError, match="lacks 1 items"):
         damaged.items([2, 3])
-
-
-def test_a_filter_is_not_taken_for_another(archive, codes):
-    counts = [
-        archive.search(codes.select([0]), 60, find="any", where=where).rows.shape[1]
-        for where in ({"label": "river"}, {"label": "river", "split": "train"}, {"label": "beach"})
-    ]
-    rivers = [item for item in codes.items if item.label == "river"]
-    beaches = [item for item in codes.items if item.label == "beach"]
-    assert counts == [len(rivers), sum(item.split == "train" for item in rivers), len(beaches)]
 
 
 def test_reading_writes_nothing(archive, codes):

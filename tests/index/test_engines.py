@@ -21,6 +21,7 @@ from dtbh.errors import CodesError, ConfigError
 from dtbh.index.archive import create_archive
 from dtbh.index.engine import FIELDS, Index
 from dtbh.index.memory import MemoryIndex
+from tests.index.made import make_codes
 from tests.reference import hamming as reference
 
 ENGINES: dict[str, Callable[[HashCodes, Path], Index]] = {
@@ -33,31 +34,6 @@ ENGINES: dict[str, Callable[[HashCodes, Path], Index]] = {
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[HashCodes], Index]:
     """A function from codes to an index; the same place is taken again."""
     return lambda codes: ENGINES[request.param](codes, tmp_path)
-
-
-def make_codes(n=60, bits=20, seed=0, encoder="e1", modalities=("image", "sound"), prefix="i"):
-    """Few distinct codes, so that distances tie; every field is known of some items and not of others."""
-    rng = np.random.default_rng(seed)
-    values = rng.normal(size=(5, bits))[rng.integers(0, 5, n)]
-    items = []
-    for row in range(n):
-        sound = modalities[row % len(modalities)] == "sound"
-        items.append(
-            Item(
-                f"{prefix}{row}",
-                modalities[row % len(modalities)],
-                None if row % 11 == 3 else f"/media/{prefix}{row}.bin",
-                (None, "beach", "river")[rng.integers(3)],
-                f"p{row // 2}",
-                (None, "train", "test")[rng.integers(3)],
-                ("ann", "ben")[row % 3 % 2] if sound else None,
-                f"words of {row % 7}" if sound else None,
-                None if sound else (0, row, 8, 8),
-                None if sound else ((0.5, 1.0), (0.5, 2.0), (1.5, 2.0)),
-                {"sensor": "S2" if row % 4 else "S1", **({"écluse": "oui ' \" %"} if row % 5 == 0 else {})},
-            )
-        )
-    return HashCodes.from_values(values, encoder=encoder, items=items)
 
 
 QUERIES = make_codes(7, seed=5, prefix="q")

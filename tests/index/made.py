@@ -1,0 +1,33 @@
+"""Codes with items of every kind, for the tests of this room."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dtbh.codes import HashCodes
+from dtbh.data.manifest import Item
+
+
+def make_codes(n=60, bits=20, seed=0, encoder="e1", modalities=("image", "sound"), prefix="i"):
+    """Few distinct codes, so that distances tie; every field is known of some items and not of others."""
+    rng = np.random.default_rng(seed)
+    values = rng.normal(size=(5, bits))[rng.integers(0, 5, n)]
+    items = []
+    for row in range(n):
+        sound = modalities[row % len(modalities)] == "sound"
+        items.append(
+            Item(
+                f"{prefix}{row}",
+                modalities[row % len(modalities)],
+                None if row % 11 == 3 else f"/media/{prefix}{row}.bin",
+                (None, "beach", "river")[rng.integers(3)],
+                f"p{row // 2}",
+                (None, "train", "test")[rng.integers(3)],
+                ("ann", "ben")[row % 3 % 2] if sound else None,
+                f"words of {row % 7}" if sound else None,
+                None if sound else (0, row, 8, 8),
+                None if sound else ((0.5, 1.0), (0.5, 2.0), (1.5, 2.0)),
+                {"sensor": "S2" if row % 4 else "S1", **({"écluse": "oui ' \" %"} if row % 5 == 0 else {})},
+            )
+        )
+    return HashCodes.from_values(values, encoder=encoder, items=items)
