@@ -198,11 +198,20 @@ def serve(args: Arguments) -> int:
     return 0
 
 
-def schema(args: Arguments) -> int:
-    """Write the JSON schema of configs."""
-    from dtbh.config import write_schema
+def report(args: Arguments) -> int:
+    """Make the page of an earlier report again."""
+    from dtbh.evaluation.report import rewrite_page
 
-    print(write_schema(args.out))
+    print(f"report: {rewrite_page(args.folder)}")
+    return 0
+
+
+def schema(args: Arguments) -> int:
+    """Write the JSON schema of configs, or of reports."""
+    from dtbh.config import write_schema
+    from dtbh.evaluation.schema import write_report_schema
+
+    print((write_report_schema if args.report else write_schema)(args.out))
     return 0
 
 
@@ -254,6 +263,8 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--out", type=Path, required=True, help="the model's folder")
     sub.add_argument("--data", type=Path, help="a prepared data folder to test on (default: the run's own)")
 
+    command("report", report).add_argument("folder", type=Path, help="the folder with report.json")
+
     for name, run in (("encode", encode), ("index", index)):
         sub = command(name, run)
         sub.add_argument("run_folder", type=Path, metavar="RUN")
@@ -290,6 +301,7 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = command("schema", schema)
     sub.add_argument("out", type=Path)
+    sub.add_argument("--report", action="store_true", help="of report.json")
     command("doctor", doctor)
     return parser
 

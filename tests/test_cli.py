@@ -225,7 +225,7 @@ def test_weights_of_another_configuration_are_refused(
 
 def test_help_is_instant_and_names_every_command() -> None:
     done = subprocess.run([sys.executable, "-m", "dtbh.cli", "--help"], capture_output=True, text=True, check=True)
-    for name in ("prepare", "speak", "train", "evaluate", "encode", "index", "search", "schema", "doctor"):
+    for name in ("prepare", "speak", "train", "evaluate", "encode", "index", "search", "report", "schema", "doctor"):
         assert re.search(rf"^\s+{name} ", done.stdout, re.MULTILINE)
 
 

@@ -1,7 +1,7 @@
 """A report on disk: ``report.json`` and ``queries.csv`` and, beside them, one page that needs nothing else.
 
-Comes in: a report, and the codes it was made from, whose items say where the pictures and sounds lie.
-Each file is written whole. No torch in this room.
+Comes in: a report, and the codes it was made from, whose items say where the pictures and sounds lie; or the folder of
+an earlier report, whose page is made again. Each file is written whole. No torch in this room.
 """
 
 from __future__ import annotations
@@ -9,20 +9,20 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from dtbh.codes import HashCodes, check_same
 from dtbh.errors import DataError
-from dtbh.evaluation.page import Example, Hit, render
+from dtbh.evaluation import examples as chosen_queries
+from dtbh.evaluation.examples import Examples
+from dtbh.evaluation.page import render
 from dtbh.evaluation.values import QueryFigure, RetrievalReport
 from dtbh.files import write_text
-from dtbh.index.hamming import nearest
 
 NAME, PAGE, QUERIES = "report.json", "index.html", "queries.csv"
 COLUMNS = ("direction", "id", "label", "average_precision", "pair_rank")
-HITS = 6
 
 
 def write_report(
@@ -42,8 +42,7 @@ def write_report(
         images: The image codes that were evaluated; None where there were none.
         sounds: The sound codes that were evaluated, likewise.
         searched: The gallery's codes, where it was another than those.
-        examples: How many of the best and how many of the worst queries the page shows for each direction,
-            0 or more.
+        examples: How many of the best and how many of the worst queries are shown for each direction, 0 or more.
 
     Returns:
         The page's path.
@@ -57,8 +56,10 @@ def write_report(
     found = given if searched is None else {"image": searched.of("image"), "sound": searched.of("sound")}
     for codes in (*given.values(), *found.values()):
         check_same(codes, report.bits, report.encoder, of="the report")
-    page = render(report, _examples(report, given, found, examples))
-    text = json.dumps(report.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
+    chosen = chosen_queries.choose(report, given, found, examples)
+    page = render(report, chosen)
+    entry = {**report.to_dict(), "examples": chosen_queries.to_dict(chosen, folder)}
+    text = json.dumps(entry, indent=1, ensure_ascii=False, allow_nan=False)
     write_text(folder / QUERIES, _queries_table(report))
     write_text(folder / NAME, text + "\n")
     return write_text(folder / PAGE, page)
@@ -70,13 +71,8 @@ def read_report(path: Path) -> RetrievalReport:
     Raises:
         DataError: No such file, or it is not a report of this version.
     """
-    path = path / NAME if path.is_dir() else path
-    if not path.is_file():
-        raise DataError(f"{path}: no report here; make one with: dtbh evaluate")
-    try:
-        report = RetrievalReport.from_dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, AttributeError, DataError) as error:
-        raise DataError(f"{path}: {error}") from None
+    path = _file(path)
+    report = _read(path)[0]
     table = path.with_name(QUERIES)
     if not table.is_file():
         return report
@@ -85,6 +81,42 @@ def read_report(path: Path) -> RetrievalReport:
         name: replace(one, query_figures=tuple(figures.get(name, ()))) for name, one in report.directions.items()
     }
     return replace(report, directions=directions)
+
+
+def rewrite_page(path: Path) -> Path:
+    """Make ``index.html`` again from the ``report.json`` beside it.
+
+    Pictures and sounds are taken from where they lie; those that are gone leave a word in their place.
+
+    Args:
+        path: ``report.json``, or the folder that holds it.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        DataError: No such file, or it is not a report of this version.
+        DtbhError: The folder can't be written.
+    """
+    path = _file(path)
+    return write_text(path.with_name(PAGE), render(*_read(path)))
+
+
+def _file(path: Path) -> Path:
+    path = path / NAME if path.is_dir() else path
+    if not path.is_file():
+        raise DataError(f"{path}: no report here; make one with: dtbh evaluate")
+    return path
+
+
+def _read(path: Path) -> tuple[RetrievalReport, Examples]:
+    """What ``report.json`` says, and its examples."""
+    try:
+        entry: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        examples = chosen_queries.from_dict(entry.pop("examples", {}), path.parent)
+        return RetrievalReport.from_dict(entry), examples
+    except (ValueError, AttributeError, TypeError, DataError) as error:
+        raise DataError(f"{path}: {error}") from None
 
 
 def _queries_table(report: RetrievalReport) -> str:
@@ -116,38 +148,3 @@ def _read_queries(path: Path) -> dict[str, list[QueryFigure]]:
     except (ValueError, DataError) as error:
         raise DataError(f"{path}: not the queries of a report ({error}); run dtbh evaluate again") from None
     return figures
-
-
-def _examples(
-    report: RetrievalReport, given: Mapping[str, HashCodes], found: Mapping[str, HashCodes], count: int
-) -> dict[str, dict[str, list[Example]]]:
-    """For each direction, its best and its worst queries with their hits."""
-    examples = {}
-    for name, direction in report.directions.items():
-        query, hit = name.split("->")
-        examples[name] = {
-            "best": _with_hits(direction.best[:count], given[query], found[hit]),
-            "worst": _with_hits(direction.worst[:count], given[query], found[hit]),
-        }
-    return examples
-
-
-def _with_hits(figures: Sequence[QueryFigure], queries: HashCodes, gallery: HashCodes) -> list[Example]:
-    """The queries with the nearest of the gallery; ties in the gallery's order."""
-    rows = {item.id: row for row, item in enumerate(queries.items)}
-    missing = [figure.id for figure in figures if figure.id not in rows]
-    if missing:
-        raise DataError(f"the report names query {missing[0]}, which is not among the codes; evaluate again")
-    examples = []
-    for figure in figures:
-        row = rows[figure.id]
-        query = queries.items[row]
-        found, places = nearest(queries.words[row : row + 1], gallery.words, HITS)
-        hits = []
-        for distance, place in zip(found[0].tolist(), places[0].tolist(), strict=True):
-            item = gallery.items[place]
-            right = None if item.label is None else item.label == query.label
-            paired = item.pair is not None and item.pair == query.pair
-            hits.append(Hit(item, distance=distance, right=right, paired=paired))
-        examples.append(Example(query, figure.average_precision or 0.0, tuple(hits)))
-    return examples

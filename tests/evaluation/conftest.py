@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import soundfile
+from PIL import Image
 
 from dtbh.codes import HashCodes
 from dtbh.data.manifest import Item
 from dtbh.data.splits import Leakage
 from dtbh.evaluation.protocol import evaluate
+from dtbh.evaluation.report import write_report
 
 BITS = 20
 CLASSES = ("beach", "forest", "river")
@@ -50,3 +53,32 @@ def codes():
 def report(codes):
     """Their report."""
     return evaluate(*codes, **SETTING)
+
+
+def tone(hertz, seconds):
+    return 0.2 * np.sin(2 * np.pi * hertz * np.arange(round(16000 * seconds)) / 16000)
+
+
+@pytest.fixture(scope="session")
+def media(tmp_path_factory):
+    """Codes with their media: one picture is damaged, one clip is absent, one long."""
+    root = tmp_path_factory.mktemp("media")
+    images, sounds = make_codes(root=root)
+    for number, item in enumerate(images.items):
+        Image.new("RGB", (90, 60), (20 * number, 120, 60)).save(item.path)
+    for number, item in enumerate(sounds.items):
+        soundfile.write(item.path, tone(300 + 40 * number, 1.0), 16000)
+    (root / "beach-0.png").write_bytes(b"not a picture")
+    (root / "beach-0-0.wav").unlink()
+    soundfile.write(root / "beach-0-1.wav", tone(500, 12.5), 16000)
+    return images, sounds
+
+
+@pytest.fixture(scope="session")
+def folder(media, tmp_path_factory):
+    """A written report."""
+    images, sounds = media
+    place = tmp_path_factory.mktemp("out") / "report"
+    page = write_report(evaluate(*media, **SETTING), place, images=images, sounds=sounds)
+    assert page == place / "index.html"
+    return place

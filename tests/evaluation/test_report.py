@@ -1,69 +1,19 @@
-"""What is written, and that the page stands alone."""
+"""What is written and read back, and its schema."""
 
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-import soundfile
-from PIL import Image
 
+from dtbh.cli import main
 from dtbh.errors import CodesError, DataError
-from dtbh.evaluation.charts import distance_histogram
 from dtbh.evaluation.protocol import evaluate
-from dtbh.evaluation.report import read_report, write_report
+from dtbh.evaluation.report import read_report, rewrite_page, write_report
+from dtbh.evaluation.schema import report_schema, write_report_schema
 from tests.evaluation.conftest import SETTING, make_codes
-
-VOID = {"meta", "img", "br"}
-
-
-class Checker(HTMLParser):
-    """Collects tags and addresses, and fails on a tag that closes what is not open."""
-
-    def __init__(self):
-        super().__init__()
-        self.open, self.seen, self.addresses = [], [], []
-
-    def handle_starttag(self, tag, attrs):
-        self.seen.append(tag)
-        self.addresses += [value for name, value in attrs if name in ("src", "href")]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.seen.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-
-@pytest.fixture(scope="module")
-def media(tmp_path_factory):
-    """Codes with their media: one picture is damaged, one clip is absent, one too large."""
-    root = tmp_path_factory.mktemp("media")
-    images, sounds = make_codes(root=root)
-    for item in images.items:
-        Image.new("RGB", (300, 200), "green").save(item.path)
-    for item in sounds.items:
-        soundfile.write(item.path, np.zeros(1600), 16000)
-    (root / "beach-0.png").write_bytes(b"not a picture")
-    (root / "beach-0-0.wav").unlink()
-    soundfile.write(root / "beach-0-1.wav", np.zeros(200_000), 16000)  # larger than a page embeds
-    return images, sounds
-
-
-@pytest.fixture(scope="module")
-def folder(media, tmp_path_factory):
-    """A written report."""
-    images, sounds = media
-    place = tmp_path_factory.mktemp("out") / "report"
-    page = write_report(evaluate(*media, **SETTING), place, images=images, sounds=sounds)
-    assert page == place / "index.html"
-    return place
 
 
 def test_the_json_is_the_report(media, folder):
@@ -113,76 +63,6 @@ def test_one_modality_has_a_report_too(media, tmp_path):
     assert list(read_report(tmp_path).directions) == ["image->image"]
 
 
-def test_the_page_stands_alone_and_is_well_formed(folder):
-    text = (folder / "index.html").read_text()
-    checker = Checker()
-    checker.feed(text)
-    assert checker.open == []
-    assert len(checker.addresses) > 20
-    assert all(address.startswith("data:image/jpeg;base64,") for address in checker.addresses)
-    assert not re.search(r"https?://|url\(|@import", text)
-    assert "prefers-color-scheme: dark" in text
-    assert checker.seen.count("svg") == 2  # both directions see the same distances, so one histogram
-
-
-def test_the_page_says_the_figures_chance_and_leaks(media, folder):
-    text = (folder / "index.html").read_text()
-    for direction in evaluate(*media, **SETTING).directions.values():
-        assert f"{direction.map:.3f}<small>mAP" in text
-        assert f"chance {direction.chance_map:.3f}" in text
-    for words in (
-        "6 (25%) say what training says",
-        "averaged over all orders",
-        "best mean mAP on validation",
-    ):
-        assert words in text
-
-
-def test_sounds_play_from_the_page_and_what_can_not_be_shown_is_said(folder):
-    text = (folder / "index.html").read_text()
-    clips = json.loads(re.search(r'id="clips">(.*?)</script>', text).group(1))
-    assert set(re.findall(r'data-clip="([^"]+)"', text)) == set(clips)
-    assert all(clip.startswith("data:audio/wav;base64,") for clip in clips.values())
-    assert not {"s-beach-0-0", "s-beach-0-1"} & set(clips)
-
-
-def test_a_damaged_picture_and_a_missing_clip_leave_a_word(media, tmp_path):
-    images, sounds = media
-    broken = images.select([item.label != "beach" or item.pair == "beach-0" for item in images.items])
-    silent = sounds.select([item.label != "beach" or item.pair == "beach-0" for item in sounds.items])
-    text = write_report(evaluate(broken, silent, **SETTING), tmp_path, images=broken, sounds=silent).read_text()
-    assert "i-beach-0: picture can't be read" in text
-    assert ">no sound</button>" in text
-
-
-def test_text_is_escaped(tmp_path):
-    images, sounds = make_codes()
-    nasty = "</script><script>alert(1)</script>"
-    images, sounds = (
-        replace(
-            codes,
-            items=tuple(
-                replace(item, label=f"{item.label}<b>&", transcript=nasty if item.speaker else None)
-                for item in codes.items
-            ),
-        )
-        for codes in (images, sounds)
-    )
-    report = evaluate(images, sounds, **{**SETTING, "checkpoint_rule": nasty})
-    text = write_report(report, tmp_path, images=images, sounds=sounds).read_text()
-    assert "<script>alert" not in text
-    assert "beach&lt;b&gt;&amp;" in text
-
-
-def test_examples_can_be_left_out(media, tmp_path):
-    images, sounds = media
-    report = evaluate(*media, **SETTING)
-    none = write_report(report, tmp_path / "none", images=images, sounds=sounds, examples=0).read_text()
-    one = write_report(report, tmp_path / "one", images=images, sounds=sounds, examples=1).read_text()
-    assert none.count('class="card query"') == 0
-    assert one.count('class="card query"') == 4
-
-
 def test_codes_of_another_run_are_refused_and_nothing_is_written(media, tmp_path):
     images, sounds = media
     report = evaluate(*media, **SETTING)
@@ -202,7 +82,82 @@ def test_what_is_no_report_is_named(tmp_path):
             read_report(tmp_path)
 
 
-@pytest.mark.parametrize("bits", [1, 7, 64, 600, 5000])
-def test_a_histogram_of_any_length_can_be_drawn(bits):
-    counts = [1] * (bits + 1)
-    assert 2 <= distance_histogram(counts, [0] * (bits + 1)).count("<text") <= 20
+def test_the_page_is_made_again_from_what_was_written(folder, tmp_path):
+    written = (folder / "index.html").read_text()
+    (folder / "index.html").unlink()
+    assert rewrite_page(folder) == rewrite_page(folder / "report.json") == folder / "index.html"
+    assert (folder / "index.html").read_text() == written
+    moved = tmp_path / "far" / "away"
+    moved.mkdir(parents=True)
+    (moved / "report.json").write_bytes((folder / "report.json").read_bytes())
+    text = rewrite_page(moved).read_text()
+    assert "the picture can't be read" in text
+    assert "data:audio" not in text
+    assert "<h3>Worst queries" in text
+    with pytest.raises(DataError, match="no report here"):
+        rewrite_page(tmp_path)
+
+
+def test_paths_in_the_json_start_from_its_folder(media, folder):
+    found = json.loads((folder / "report.json").read_text())["examples"]["sound->image"]["best"][0]
+    item = found["hits"][0]["item"]
+    assert not item["path"].startswith("/")
+    assert (folder / item["path"]).resolve().name == f"{item['pair']}.png"
+    assert found["hits"][0]["right"] is True
+    distances = [hit["distance"] for hit in found["hits"]]
+    assert distances == sorted(distances)
+
+
+@pytest.mark.parametrize("change", ["query", "hits", "right"])
+def test_examples_that_are_none_are_named(folder, tmp_path, change):
+    entry = json.loads((folder / "report.json").read_text())
+    example = entry["examples"]["sound->image"]["best"][0]
+    {"query": example, "hits": example, "right": example["hits"][0]}[change].pop(change)
+    (tmp_path / "report.json").write_text(json.dumps(entry))
+    with pytest.raises(DataError, match=r"report\.json: not the examples of a report"):
+        read_report(tmp_path)
+
+
+def test_the_schema_fits_what_is_written_and_nothing_else(media, folder, tmp_path):
+    jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed: pip install 'dtbh[dev]'")
+    schema = json.loads(write_report_schema(tmp_path / "schema.json").read_text())
+    assert schema == report_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    check = jsonschema.Draft202012Validator(schema)
+    entry = json.loads((folder / "report.json").read_text())
+    check.validate(entry)
+    images, _ = media
+    write_report(evaluate(images, None, **{**SETTING, "leakage": {}}), tmp_path, images=images, sounds=None)
+    check.validate(json.loads((tmp_path / "report.json").read_text()))
+    direction = entry["directions"]["sound->image"]
+    for where, key, value in (
+        (entry, "version", 1), (entry, "bits", "64"), (entry, "more", 0), (entry["leakage"], "more", 0),
+        (direction, "map", None), (direction, "more", 0), (direction["confusion"], "labels", [1]),
+        (entry["directions"], "image->text", direction),
+    ):  # fmt: skip
+        before = dict(where)
+        where[key] = value
+        assert not check.is_valid(entry), key
+        where.clear()
+        where.update(before)
+    del direction["map"]
+    assert not check.is_valid(entry)
+
+
+def test_the_schema_says_what_each_field_means():
+    definitions = report_schema()["$defs"]
+    for name, definition in definitions.items():
+        assert definition["description"], name
+    assert "Mean average precision" in definitions["DirectionReport"]["properties"]["map"]["description"]
+    described = [field for one in ("DirectionReport", "RetrievalReport", "PairFigures", "Item", "Hit")
+                 for field in definitions[one]["properties"].values()]  # fmt: skip
+    assert all(field["description"] for field in described)
+
+
+def test_the_command_line_makes_the_page_again_and_writes_the_schema(folder, tmp_path, capsys):
+    assert main(["report", str(folder)]) == 0
+    assert capsys.readouterr().out == f"report: {folder / 'index.html'}\n"
+    assert main(["schema", "--report", str(tmp_path / "report.schema.json")]) == 0
+    assert json.loads((tmp_path / "report.schema.json").read_text()) == report_schema()
+    assert main(["report", str(tmp_path)]) == 2
+    assert "no report here; make one with: dtbh evaluate" in capsys.readouterr().err
