@@ -16,8 +16,9 @@ LAYERS = (
     "doctor", "web", "archives", "cli",
 )  # fmt: skip
 WITHOUT_TORCH = (
-    "codes", "config", "index.archive", "evaluation.protocol", "evaluation.report", "evaluation.schema", "search", "sheet", "media.image",
-    "media.sound", "model", "exported", "stages", "cli", "data.sources", "data.speech", "data.splits", "data.synthetic",
+    "codes", "config", "index.archive", "evaluation.protocol", "evaluation.report", "evaluation.schema", "search",
+    "sheet", "media.image", "media.sound", "model", "exported", "stages", "cli", "data.sources", "data.speech",
+    "data.splits", "data.synthetic",
 )  # fmt: skip
 
 
