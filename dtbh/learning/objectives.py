@@ -13,14 +13,25 @@ from torch import Tensor, nn
 
 from dtbh.config import Learning, check_parameters, hint
 from dtbh.errors import ConfigError
-from dtbh.learning import terms
+from dtbh.learning import pairwise, terms
 from dtbh.learning.terms import Sides
 
 TERMS: dict[str, Callable[..., Any]] = {
     "feature_triplets": terms.feature_triplets,
     "code_triplets": terms.code_triplets,
+    "embedding_triplets": terms.embedding_triplets,
+    "unit_triplets": terms.unit_triplets,
+    "lossless_triplets": terms.lossless_triplets,
+    "pairwise_likelihood": pairwise.pairwise_likelihood,
+    "pair_contrast": pairwise.pair_contrast,
+    "central_similarity": pairwise.central_similarity,
+    "orthogonal_centres": pairwise.orthogonal_centres,
+    "classification": pairwise.Classification,
     "approximate_l1": terms.approximate_l1,
+    "quantization": terms.quantization,
+    "push": terms.push,
     "balance": terms.balance,
+    "item_balance": terms.item_balance,
 }
 """Functions of `Sides` that give a scalar tensor; or, where a term has weights or a memory of its own, classes of
 ``nn.Module`` that do so when called. Parameters are keyword-only and are given by name in the config; ``margin``,

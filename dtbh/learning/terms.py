@@ -15,9 +15,11 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from dtbh.learning.distances import code_distance, cosine_distance
+from dtbh.learning.distances import code_distance, cosine_distance, euclidean_distance
 from dtbh.learning.selection import SELECTIONS, Triplets
 
+EXACT = "donot_use_mm_for_euclid_dist"
+LOSSLESS = 1e-8  # the epsilon of the lossless triplet loss
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Selection = Literal["all", "semi_hard", "hard", "active"]
@@ -85,9 +87,52 @@ def feature_triplets(sides: Sides, *, margin: Positive, selection: Selection, wi
     return _selected(sides, "features", cosine_distance, margin=margin, selection=selection, within=within)
 
 
+def embedding_triplets(sides: Sides, *, margin: Positive, selection: Selection, within: NotNegative) -> Tensor:
+    """The triplet term on deep features as embeddings of length one, by half their Euclidean distance, in [0, 1].
+
+    Triplet deep metric learning (Cao, Zhang, Zhu and others, arXiv 1902.05818), which mines hard examples: take
+    ``selection: hard``. Its margin and exact mining rule could not be read.
+    """
+    return _selected(sides, "features", euclidean_distance, margin=margin, selection=selection, within=within)
+
+
 def code_triplets(sides: Sides, *, margin: Positive, selection: Selection, within: NotNegative) -> Tensor:
     """DTBH's triplet term on hash-like codes, by their share of differing bits; otherwise as on features."""
     return _selected(sides, "codes", code_distance, margin=margin, selection=selection, within=within)
+
+
+def unit_triplets(sides: Sides, *, margin: Positive, selection: Selection, within: NotNegative) -> Tensor:
+    """MiLaN's triplet term: on squared Euclidean distances of outputs u in [0, 1], brought to length one.
+
+    Roy, Sangineto, Demir and Sebe (IGARSS 2018; GRSL 2021), margin 0.2; u = (h + 1) / 2 of hash-like codes h.
+    Where we differ: the public code draws 30 triplets at random for a batch of 90, here they are selected among
+    all triplets of the batch.
+    """
+
+    def measure(a: Tensor, b: Tensor) -> Tensor:
+        return 2 - 2 * F.normalize((a + 1) / 2) @ F.normalize((b + 1) / 2).T
+
+    return _selected(sides, "codes", measure, margin=margin, selection=selection, within=within)
+
+
+def lossless_triplets(sides: Sides, *, selection: Selection, margin: Positive, within: NotNegative) -> Tensor:
+    """Mean of -ln(1 + e - d(a, p) / N) - ln(1 + e - (N - d(a, n)) / N) over triplets, with e = 1e-8.
+
+    The lossless triplet loss as hierarchical deep hashing takes it (Valaboju and Venkatesan 2020), with beta = N;
+    d are squared Euclidean distances of the N outputs u = (h + 1) / 2 in [0, 1]. It never vanishes, so that
+    ``selection: all`` is its own; the others select by d / N and the margin, which is no part of the loss.
+    """
+
+    def loss(rows: Outputs, columns: Outputs, same: bool) -> Tensor:
+        distances = torch.cdist(rows.codes, columns.codes, compute_mode=EXACT).square() / (4 * rows.codes.shape[1])
+        chosen = SELECTIONS[selection](distances.detach(), rows.labels, columns.labels, margin=margin, same=same)
+        if len(chosen) == 0:
+            return distances.sum() * 0
+        near = distances[chosen.anchors, chosen.positives]
+        far = distances[chosen.anchors, chosen.negatives]
+        return -(torch.log(1 - near + LOSSLESS) + torch.log(far + LOSSLESS)).mean()
+
+    return over_ways(sides, loss, within=within)
 
 
 def _selected(
@@ -116,9 +161,28 @@ def approximate_l1(sides: Sides) -> Tensor:
     return torch.stack([one(side.codes) for side in sides]).mean()
 
 
+def quantization(sides: Sides) -> Tensor:
+    """Mean of (|h| - 1)^2: the squared distance of hash-like codes to their signs (DPSH, DCMH, DUCH and others)."""
+    return torch.stack([(side.codes.abs() - 1).square().mean() for side in sides]).mean()
+
+
+def push(sides: Sides) -> Tensor:
+    """MiLaN's push away from the threshold: minus the mean of (u - 1/2)^2 over outputs u = (h + 1) / 2 in [0, 1]."""
+    return -torch.stack([(side.codes / 2).square().mean() for side in sides]).mean()
+
+
 def balance(sides: Sides) -> Tensor:
     """Mean over bits of the squared mean over items: zero where each bit is set for half of them.
 
-    DTBH's paper names code balance as future work; the form is MiLaN's (Roy et al.) for codes around zero.
+    DTBH's paper names code balance as future work; the form is MiLaN's (Roy et al.), which has outputs in [0, 1]:
+    a weight there is four times the weight here.
     """
     return torch.stack([side.codes.mean(dim=0).square().mean() for side in sides]).mean()
+
+
+def item_balance(sides: Sides) -> Tensor:
+    """Mean over items of the squared mean over bits: zero where each item has half of its bits set.
+
+    What MiLaN's public code computes under the name of bit balance; the paper's form is ``balance``.
+    """
+    return torch.stack([side.codes.mean(dim=1).square().mean() for side in sides]).mean()

@@ -1,0 +1,185 @@
+"""The terms of the objective in plain loops over lists. Imports nothing from dtbh.
+
+A side is a dictionary of "features", "codes", "labels" and "pairs"; a term takes a list of sides.
+"""
+
+from __future__ import annotations
+
+import math
+
+from tests.reference.triplets import approximate_l1 as one_approximate_l1
+from tests.reference.triplets import relative_triplet, select
+
+
+def over_ways(sides, loss, within):
+    across, own = [], []
+    for i, rows in enumerate(sides):
+        for j, columns in enumerate(sides):
+            if i != j:
+                across.append(loss(rows, columns, False))
+        own.append(loss(rows, rows, True))
+    if not across:
+        return sum(own) / len(own)
+    return sum(across) / len(across) + within * sum(own) / len(own)
+
+
+def mean_over(sides, one):
+    return sum(one(side) for side in sides) / len(sides)
+
+
+def dot(a, b):
+    return sum(x * y for x, y in zip(a, b, strict=True))
+
+
+def unit(v):
+    length = math.sqrt(dot(v, v))
+    return [x / length for x in v]
+
+
+def half(v):
+    return [(x + 1) / 2 for x in v]
+
+
+def squared(a, b):
+    return sum((x - y) ** 2 for x, y in zip(a, b, strict=True))
+
+
+def triplets(sides, key, measure, margin, selection, within):
+    def loss(rows, columns, same):
+        d = [[measure(a, b) for b in columns[key]] for a in rows[key]]
+        return relative_triplet(d, select(selection, d, rows["labels"], columns["labels"], margin, same), margin)
+
+    return over_ways(sides, loss, within)
+
+
+def feature_triplets(sides, margin, selection, within):
+    return triplets(sides, "features", lambda a, b: (1 - dot(unit(a), unit(b))) / 2, margin, selection, within)
+
+
+def code_triplets(sides, margin, selection, within):
+    return triplets(sides, "codes", lambda a, b: (1 - dot(a, b) / len(a)) / 2, margin, selection, within)
+
+
+def embedding_triplets(sides, margin, selection, within):
+    return triplets(sides, "features", lambda a, b: math.sqrt(squared(unit(a), unit(b))) / 2, margin, selection, within)
+
+
+def unit_triplets(sides, margin, selection, within):
+    return triplets(sides, "codes", lambda a, b: squared(unit(half(a)), unit(half(b))), margin, selection, within)
+
+
+def lossless_triplets(sides, margin, selection, within):
+    def loss(rows, columns, same):
+        bits = len(rows["codes"][0])
+        d = [[squared(half(a), half(b)) for b in columns["codes"]] for a in rows["codes"]]
+        scaled = [[x / bits for x in row] for row in d]
+        chosen = select(selection, scaled, rows["labels"], columns["labels"], margin, same)
+        total = 0.0
+        for a, p, n in chosen:
+            total -= math.log(-d[a][p] / bits + 1 + 1e-8) + math.log(-(bits - d[a][n]) / bits + 1 + 1e-8)
+        return total / len(chosen) if chosen else 0.0
+
+    return over_ways(sides, loss, within)
+
+
+def pairwise_likelihood(sides, alpha, within, weighted):
+    def loss(rows, columns, same):
+        costs = {0: [], 1: []}
+        for i, a in enumerate(rows["codes"]):
+            for j, b in enumerate(columns["codes"]):
+                if not (same and i == j):
+                    s = int(rows["labels"][i] == columns["labels"][j])
+                    t = alpha * dot(a, b)
+                    costs[s].append(math.log(1 + math.exp(t)) - s * t)
+        if weighted:
+            return sum(sum(c) / max(1, len(c)) for c in costs.values()) / 2
+        return sum(sum(c) for c in costs.values()) / max(1, sum(len(c) for c in costs.values()))
+
+    return over_ways(sides, loss, within)
+
+
+def pair_contrast(sides, temperature, within):
+    def loss(rows, columns, same):
+        costs = []
+        for i, a in enumerate(rows["codes"]):
+            similar = [dot(unit(a), unit(b)) / temperature for b in columns["codes"]]
+            others = [s for j, s in enumerate(similar) if rows["pairs"][i] != columns["pairs"][j]]
+            for j, s in enumerate(similar):
+                if rows["pairs"][i] == columns["pairs"][j] and not (same and i == j):
+                    costs.append(-math.log(math.exp(s) / (math.exp(s) + sum(math.exp(o) for o in others))))
+        return sum(costs) / max(1, len(costs))
+
+    return over_ways(sides, loss, within)
+
+
+def central_similarity(sides, centres):
+    def one(side):
+        costs = []
+        for code, label in zip(side["codes"], side["labels"], strict=True):
+            for h, c in zip(half(code), half(centres[label]), strict=True):
+                costs.append(-(c * math.log(h) + (1 - c) * math.log(1 - h)))
+        return sum(costs) / len(costs)
+
+    return mean_over(sides, one)
+
+
+def cross_entropy(logits, label):
+    return math.log(sum(math.exp(x) for x in logits)) - logits[label]
+
+
+def orthogonal_centres(sides, centres, scale, margin):
+    def one(side):
+        costs = []
+        for code, label in zip(side["codes"], side["labels"], strict=True):
+            logits = [scale * (dot(unit(code), unit(c)) - margin * (k == label)) for k, c in enumerate(centres)]
+            costs.append(cross_entropy(logits, label))
+        return sum(costs) / len(costs)
+
+    return mean_over(sides, one)
+
+
+def classification(sides, weight, bias):
+    def one(side):
+        costs = []
+        for code, label in zip(side["codes"], side["labels"], strict=True):
+            costs.append(cross_entropy([dot(code, w) + b for w, b in zip(weight, bias, strict=True)], label))
+        return sum(costs) / len(costs)
+
+    return mean_over(sides, one)
+
+
+def approximate_l1(sides):
+    return mean_over(sides, lambda side: one_approximate_l1(side["codes"]))
+
+
+def mean_of(sides, of):
+    return mean_over(sides, lambda side: sum(of(h) for row in side["codes"] for h in row) / count(side["codes"]))
+
+
+def count(codes):
+    return len(codes) * len(codes[0])
+
+
+def quantization(sides):
+    return mean_of(sides, lambda h: (abs(h) - 1) ** 2)
+
+
+def push(sides):
+    return mean_of(sides, lambda h: -(((h + 1) / 2 - 0.5) ** 2))
+
+
+def balance(sides):
+    def one(side):
+        codes = side["codes"]
+        means = [sum(row[j] for row in codes) / len(codes) for j in range(len(codes[0]))]
+        return sum(m * m for m in means) / len(means)
+
+    return mean_over(sides, one)
+
+
+def item_balance(sides):
+    def one(side):
+        means = [sum(row) / len(row) for row in side["codes"]]
+        return sum(m * m for m in means) / len(means)
+
+    return mean_over(sides, one)
