@@ -311,7 +311,7 @@ def _add_prepare(parser: argparse.ArgumentParser, common: argparse.ArgumentParse
     sources = parser.add_subparsers(dest="source", metavar="SOURCE", required=True)
     takes = {
         "ucm": ("images!", "captions!", "sounds"), "sydney": ("images!", "captions!", "sounds"),
-        "rsicd": ("images!", "captions!", "sounds", "classes"), "folders": ("images!", "sounds!"), "table": ("path",),
+        "rsicd": ("images!", "captions!", "sounds", "classes"), "folders": ("images!", "sounds"), "table": ("path",),
         "synthetic": (),
     }  # fmt: skip
     helps = {

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from inspect import signature
 from pathlib import Path
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
@@ -174,8 +174,14 @@ class Encoders(Settings):
     """Both towers and what they share."""
 
     bits: int = Field(64, ge=4, le=1024, description="length of a code")
-    feature_dim: int = Field(512, ge=8, description="width of the deep features; our choice")
+    hidden: tuple[Annotated[int, Field(ge=1)], ...] = Field((), description="widths of layers before the deep features")
+    feature_dim: int = Field(
+        512, ge=0, description="width of the deep features; our choice. 0: they are the backbone's output"
+    )
     normalize_features: bool = Field(True, description="batch-normalise the deep features; our choice")
+    activation: Literal["relu", "leaky_relu", "linear", "softmax"] = Field(
+        "relu", description="of the deep features and of hidden layers; leaky_relu has the slope 0.2"
+    )
     dropout: float = Field(0.2, ge=0, lt=1)
     image: ImageTower | None = Field(ImageTower(), description="null: there is no image tower, only sounds")
     sound: SoundTower | None = Field(SoundTower(), description="null: there is no sound tower, only images")
@@ -185,6 +191,12 @@ class Encoders(Settings):
         if self.image is None and self.sound is None:
             raise ValueError("image and sound are both null: wanted one tower at least")
         return self
+
+    @property
+    def modalities(self) -> tuple[Literal["image", "sound"], ...]:
+        """Those that have a tower."""
+        kinds: tuple[Literal["image", "sound"], ...] = ("image", "sound")
+        return tuple(kind for kind in kinds if getattr(self, kind) is not None)
 
 
 class Term(BaseModel):
@@ -216,6 +228,11 @@ class Learning(Settings):
     )
     warmup_epochs: int = Field(0, ge=0, description="epochs over all triplets before the selection sets in")
     margin: float = Field(0.25, gt=0, le=2, description="on distances in [0, 1]; our choice")
+    sharpness: Range = Field(
+        (1.0, 1.0),
+        description="factor before the tanh of the hash layer at the first step and at the last, in equal ratios; "
+        "HashNet goes from 1 to 10, and 0.5 makes the tanh a sigmoid scaled to (-1, 1)",
+    )
     within: float = Field(1.0, ge=0, description="weight of triplets within a modality, beside the cross ones")
     terms: dict[str, Term] = Field(
         {"feature_triplets": Term(weight=1.0), "code_triplets": Term(weight=1.0), "approximate_l1": Term(weight=0.01)},
@@ -223,6 +240,12 @@ class Learning(Settings):
         description="DTBH's by default; each is a name of dtbh.learning.objectives.TERMS, with its weight, or "
         "{weight: ..., parameter: ...}",
     )
+
+    @model_validator(mode="after")
+    def _positive(self) -> Learning:
+        if not (min(self.sharpness) > 0 and math.isfinite(sum(self.sharpness))):
+            raise ValueError(f"sharpness: wanted two numbers above 0, found {self.sharpness}")
+        return self
 
     @model_validator(mode="before")
     @classmethod
@@ -246,6 +269,8 @@ class Training(Settings):
     per_class: int = Field(8, ge=1, description="sounds, and images, of each class in a batch (M)")
     learning_rate: float = Field(4e-3, gt=0, description="our choice")
     weight_decay: float = Field(1e-4, ge=0)
+    betas: tuple[float, float] = Field((0.9, 0.999), description="of Adam's two means; each in [0, 1)")
+    schedule: Literal["cosine", "constant"] = Field("cosine", description="of the rate, after it has risen")
     warmup: float = Field(0.1, ge=0, le=1, description="share of the steps in which the rate rises")
     clip: float = Field(5.0, gt=0, description="largest gradient norm")
     patience: int = Field(6, ge=1, description="epochs without a better validation mAP before it stops")
@@ -253,6 +278,12 @@ class Training(Settings):
     device: str = Field("auto", description="auto | cpu | cuda | mps")
     devices: int = Field(1, ge=1)
     workers: int = Field(-1, ge=-1, description="processes that load files; -1: one fewer than the cores, up to 8")
+
+    @model_validator(mode="after")
+    def _shares(self) -> Training:
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas: wanted two numbers in [0, 1), found {self.betas}")
+        return self
 
 
 class Config(Settings):

@@ -108,4 +108,6 @@ def _fingerprint(twin: TwinEncoder) -> str:
     if s.sound is not None:
         features = s.sound.features.model_dump_json() if s.sound.backbone == "cnn" else s.sound.backbone
         before += [s.sound.max_seconds, features]
+    if s.activation != "relu":
+        before.append(s.activation)
     return hashlib.sha256(f"{before} {state_fingerprint(twin)}".encode()).hexdigest()[:16]

@@ -7,7 +7,7 @@ Comes in: run folders, manifests and media. The stages before stand in their own
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from dtbh.evaluation.values import RetrievalReport
 from dtbh.exported import ExportedModel, open_exported
 from dtbh.index.archive import create_archive, open_archive
 from dtbh.model import EXPORTED, Encoder, load
+from dtbh.progress import say
 from dtbh.runs import RULE, read_run
 
 
@@ -43,7 +44,7 @@ class Done:
 def evaluate(
     run: str | Path, *, data: str | Path | None = None, split: str = "test", out: str | Path | None = None
 ) -> tuple[RetrievalReport, Path]:
-    """Evaluate a run in both directions and write the report.
+    """Evaluate a run in both directions, or within the only modality it has a tower for, and write the report.
 
     Args:
         run: The run folder.
@@ -62,9 +63,12 @@ def evaluate(
     """
     model = load(run)
     manifest, protocol = _manifest_for(model, data)
+    manifest = manifest.replaced(_with_towers(model, manifest))
     chosen = _of_split(manifest, split)
     codes = model.encode([_absolute(manifest, item) for item in chosen], stored=True).codes
-    images, sounds = codes.of("image"), codes.of("sound")
+    towers = model.config.encoders
+    images = None if towers.image is None else codes.of("image")
+    sounds = None if towers.sound is None else codes.of("sound")
     counts = {name: _counts(_of_split(manifest, name)) for name in SPLITS}
     report = evaluate_codes(
         images,
@@ -166,10 +170,24 @@ def _items_of(model: Encoder, source: str | Path, split: str) -> list[Item]:
     source = Path(source)
     if _is_manifest(source):
         manifest, _ = _manifest_for(model, source)
-        return [_absolute(manifest, item) for item in _of_split(manifest, split)]
-    if split != "all":
+        items = [_absolute(manifest, item) for item in _with_towers(model, _of_split(manifest, split))]
+    elif split != "all":
         raise DataError(f"{source}: has no splits, only a prepared data folder has; leave --split away")
-    return items_at(source)
+    else:
+        items = _with_towers(model, items_at(source))
+    if not items:
+        wanted = " or ".join(f"{kind}s" for kind in model.config.encoders.modalities)
+        raise DataError(f"{source}: has no {wanted}, and {model.path} can encode nothing else")
+    return items
+
+
+def _with_towers(model: Encoder, items: Iterable[Item]) -> list[Item]:
+    """The items of the modalities that the model has a tower for; says how many there are of others."""
+    items, known = list(items), model.config.encoders.modalities
+    kept = [item for item in items if item.modality in known]
+    if len(kept) < len(items):
+        say(f"{len(items) - len(kept)} items left aside: {model.path} has towers for {known[0]}s alone")
+    return kept
 
 
 def _unchanged(items: Sequence[Item], old: Sequence[Item], written: Path) -> bool:

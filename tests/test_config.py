@@ -42,6 +42,8 @@ def test_overrides_are_yaml_values_at_any_depth(tmp_path: Path) -> None:
         ("learning: {margin: -1}", r"learning\.margin: .*greater than 0"),
         ("learning: {terms: {code_triplets: much}}", r"learning\.terms\.code_triplets\.weight: .*number.*'much'"),
         ("learning: {terms: {}}", r"learning\.terms: .*at least 1 item"),
+        ("learning: {sharpness: [0, 1]}", r"sharpness: wanted two numbers above 0"),
+        ("training: {betas: [0.9, 1.0]}", r"betas: wanted two numbers in \[0, 1\)"),
         ("learning: {selection: best}", r"learning\.selection: .*'all', 'semi_hard', 'hard' or 'active'"),
         ("encoders: {sound: {features: {f_max: 9000}}}", r"f_max <= sample_rate / 2"),
         ("encoders: {sound: {augmentation: {speed: [1.2, 0.9]}}}", r"speed: wanted \(lowest, highest\)"),

@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import permutations
 from pathlib import Path
 from typing import Any, cast
 
@@ -124,12 +125,15 @@ def rsicd(images: Path, captions: Path, sounds: Path | None = None, classes: Pat
     return _captioned(files, captions, sounds, problems, label=label, numbered_by_stem=False)
 
 
-def folders(images: Path, sounds: Path) -> list[Item]:
-    """Two trees of class folders with the same class names, without captions: only the class relates them.
+def folders(images: Path, sounds: Path | None = None) -> list[Item]:
+    """Trees of class folders without captions: only the class relates the images and the sounds.
+
+    With images alone this is how UC Merced, AID, PatternNet, RSSCN7 and most scene sets are published.
 
     Args:
         images: ``<class>/**/<any name>`` of every type that PIL reads.
-        sounds: ``<class>/**/<any name>`` of every type that soundfile reads.
+        sounds: ``<class>/**/<any name>`` of every type that soundfile reads, of the same class names; None for
+            methods that take images alone.
 
     Returns:
         Images, then sounds, without pairs or splits; an id is the path below its tree.
@@ -138,10 +142,9 @@ def folders(images: Path, sounds: Path) -> list[Item]:
         DataError: Classes that only one tree has, files outside a class folder, empty trees.
     """
     problems: list[str] = []
-    trees: tuple[tuple[Modality, Path, frozenset[str]], ...] = (
-        ("image", images, image_types()),
-        ("sound", sounds, SOUND_TYPES),
-    )
+    trees: list[tuple[Modality, Path, frozenset[str]]] = [("image", images, image_types())]
+    if sounds is not None:
+        trees.append(("sound", sounds, SOUND_TYPES))
     items: list[Item] = []
     for modality, tree, types in trees:
         for path in media_files(tree, types, problems):
@@ -151,11 +154,11 @@ def folders(images: Path, sounds: Path) -> list[Item]:
                 continue
             items.append(Item(inside.as_posix(), modality, str(path.resolve()), label=inside.parts[0]))
     labels = {m: {item.label for item in items if item.modality == m} for m, _, _ in trees}
-    for (here, tree, _), (there, other, _) in (trees, trees[::-1]):
+    for (here, tree, _), (there, other, _) in permutations(trees, 2):
         for label in sorted(map(str, labels[here] - labels[there])):
             problems.append(f"{tree / label}: no {there} of this class; wanted files in {other / label}")
     if not items and not problems:
-        problems.append(f"{images}, {sounds}: no image and no sound in either; wanted <class>/<file>")
+        problems.append(f"{', '.join(str(tree) for _, tree, _ in trees)}: nothing here; wanted <class>/<file>")
     return items_or_problems("folders", items, problems)
 
 

@@ -5,17 +5,20 @@ Comes in: float tensors [n, d]. Both towers end in the same kind of head.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+from dtbh.config import Encoders
 
 
 class Encoded(NamedTuple):
     """What a tower says of n items.
 
     Attributes:
-        features: float [n, feature_dim], the deep features; not negative.
+        features: float [n, feature_dim], the deep features; not negative after a ReLU.
         codes: float [n, bits] in (-1, 1), the hash-like codes.
     """
 
@@ -24,30 +27,46 @@ class Encoded(NamedTuple):
 
 
 class HashHead(nn.Module):
-    """A layer of deep features and a hash layer with tanh.
+    """A layer of deep features, with others before it where the settings name some, and a hash layer with tanh.
 
     Weights start Glorot-uniform.
 
     Args:
         inputs: Width of the backbone's output.
-        feature_dim: Width of the deep features.
-        bits: Length of the codes.
-        dropout: Share of inputs dropped in training.
-        normalize: Batch-normalise the deep features before their ReLU. Without it, triplets selected among
+        settings: ``hidden``, ``feature_dim``, ``bits``, ``dropout``, ``activation``, and ``normalize_features``:
+            whether the deep features are batch-normalised before their ReLU. Without it, triplets selected among
             those that still teach tend to pull all codes to one point (the ablation in the README).
     """
 
-    def __init__(self, inputs: int, *, feature_dim: int, bits: int, dropout: float, normalize: bool) -> None:
+    def __init__(self, inputs: int, settings: Encoders) -> None:
         super().__init__()
-        norm = nn.BatchNorm1d(feature_dim) if normalize else nn.Identity()
-        self.features = nn.Sequential(nn.Dropout(dropout), nn.Linear(inputs, feature_dim), norm, nn.ReLU())
-        self.hash = nn.Sequential(nn.Linear(feature_dim, bits), nn.Tanh())
+        layers: list[nn.Module] = []
+        for width in (*settings.hidden, settings.feature_dim):
+            if width:
+                last = len(layers) == 4 * len(settings.hidden)
+                norm = nn.BatchNorm1d(width) if last and settings.normalize_features else nn.Identity()
+                activation = ACTIVATIONS[settings.activation]()
+                layers += [nn.Dropout(settings.dropout), nn.Linear(inputs, width), norm, activation]
+                inputs = width
+        self.features = nn.Sequential(*layers)
+        self.hash = nn.Sequential(nn.Linear(inputs, settings.bits), nn.Tanh())
+        self.sharpness = 1.0
+        """Factor before the tanh, which training may change; signs do not depend on it."""
         glorot_(self)
 
     def forward(self, x: Tensor) -> Encoded:
         """Map float [n, inputs] to deep features and hash-like codes."""
         features = self.features(x)
-        return Encoded(features, self.hash(features))
+        linear, tanh = self.hash
+        return Encoded(features, tanh(self.sharpness * linear(features)))
+
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky_relu": lambda: nn.LeakyReLU(0.2),
+    "linear": nn.Identity,
+    "softmax": lambda: nn.Softmax(dim=1),
+}
 
 
 def glorot_(module: nn.Module) -> None:

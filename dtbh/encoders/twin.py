@@ -5,8 +5,6 @@ Comes in: uint8 images and padded waveforms, or the cached outputs of frozen bac
 
 from __future__ import annotations
 
-from typing import get_args
-
 import torch
 from torch import Tensor, nn
 
@@ -96,19 +94,19 @@ class TwinEncoder(nn.Module):
         image, sound = settings.image, settings.sound
         if image is not None:
             images = image_backbone(image if pretrained else image.model_copy(update={"weights": "none"}))
-            self.image = Tower(images, self._head(images.out_dim), frozen=image.frozen, averaged=image.averaged)
+            self.image = Tower(images, HashHead(images.out_dim, settings), frozen=image.frozen, averaged=image.averaged)
         if sound is not None:
             sounds = sound_backbone(sound if pretrained else sound.model_copy(update={"weights": "none"}))
             temporal = None
             if isinstance(sounds, SequenceBackbone):
                 temporal = TemporalPooling(sounds.out_dim, sound.temporal, sound.augmentation)
             width = sounds.out_dim if temporal is None else temporal.out_dim
-            self.sound = Tower(sounds, self._head(width), frozen=sound.frozen, temporal=temporal)
+            self.sound = Tower(sounds, HashHead(width, settings), frozen=sound.frozen, temporal=temporal)
 
     @property
     def modalities(self) -> tuple[Modality, ...]:
         """Those that have a tower."""
-        return tuple(name for name in get_args(Modality) if getattr(self.settings, name) is not None)
+        return self.settings.modalities
 
     def tower(self, modality: Modality) -> Tower:
         """The tower of a modality.
@@ -122,9 +120,3 @@ class TwinEncoder(nn.Module):
                 "take a run that was trained on both"
             )
         return self.image if modality == "image" else self.sound
-
-    def _head(self, inputs: int) -> HashHead:
-        s = self.settings
-        return HashHead(
-            inputs, feature_dim=s.feature_dim, bits=s.bits, dropout=s.dropout, normalize=s.normalize_features
-        )

@@ -111,8 +111,11 @@ class TwinTraining(pl.LightningModule):
         seed = _mixed(self.config.seed, self.global_step, self.global_rank)
         torch.manual_seed(seed)  # dropout then hangs on the step alone, also after a resume
         masks = torch.Generator().manual_seed(seed)
+        low, high = self.config.learning.sharpness
+        done = self.global_step / max(1, int(self.trainer.estimated_stepping_batches) - 1)
         sides = []
         for name, media in batch.media.items():
+            self.twin.tower(name).head.sharpness = low * (high / low) ** min(1.0, done)
             encoded = self._encode(name, media, masks if name == "sound" else None)
             outputs = Outputs(*encoded, batch.labels, batch.pairs[name])
             sides.append(Outputs(*map(self._all, outputs)) if self.trainer.world_size > 1 else outputs)
@@ -153,16 +156,20 @@ class TwinTraining(pl.LightningModule):
         return mean_average_precision(*counts)
 
     def configure_optimizers(self) -> Any:
-        """Adam; its rate rises in a line and falls as a cosine."""
+        """Adam; its rate rises in a line, and then falls as a cosine or stays."""
         settings = self.config.training
         parameters = [p for p in self.parameters() if p.requires_grad]
-        optimiser = torch.optim.Adam(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+        optimiser = torch.optim.Adam(
+            parameters, lr=settings.learning_rate, betas=settings.betas, weight_decay=settings.weight_decay
+        )
         steps = max(1, int(self.trainer.estimated_stepping_batches))
         rise = max(1, round(settings.warmup * steps))
 
         def rate(step: int) -> float:
             if step < rise:
                 return (step + 1) / (rise + 1)
+            if settings.schedule == "constant":
+                return 1.0
             return (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise))) / 2
 
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rate)

@@ -230,6 +230,24 @@ def test_missing_and_doubled_recordings(tmp_path: Path) -> None:
 # --- folders
 
 
+@pytest.mark.parametrize(
+    ("layout", "label"),
+    [
+        ("AID/Airport/airport_1.jpg", "Airport"),
+        ("PatternNet/images/airplane/airplane001.jpg", "airplane"),
+        ("RSSCN7/aGrass/a001.jpg", "aGrass"),
+        ("UCMerced_LandUse/Images/beach/beach07.tif", "beach"),
+    ],
+)
+def test_scene_sets_are_class_folders_of_images_alone(tmp_path: Path, layout: str, label: str) -> None:
+    path = tmp_path / layout
+    picture(path)
+    picture(path.parent.parent / "other" / "x.jpg")
+    items = folders(path.parent.parent)
+    assert {item.label for item in items} == {label, "other"}
+    assert {item.modality for item in items} == {"image"}
+
+
 def test_folders(tmp_path: Path) -> None:
     picture(tmp_path / "I" / "beach" / "a.webp")
     picture(tmp_path / "I" / "river" / "deep" / "a.bmp")
@@ -257,7 +275,7 @@ def test_folders_with_other_classes_or_none(tmp_path: Path) -> None:
 def test_folders_with_nothing(tmp_path: Path) -> None:
     (tmp_path / "I").mkdir()
     (tmp_path / "S").mkdir()
-    assert "no image and no sound" in problems(lambda: folders(tmp_path / "I", tmp_path / "S"))
+    assert "nothing here; wanted <class>/<file>" in problems(lambda: folders(tmp_path / "I", tmp_path / "S"))
 
 
 # --- prepare

@@ -77,11 +77,42 @@ def test_a_frozen_backbone_has_no_gradient_and_keeps_its_statistics() -> None:
 
 
 def test_weights_start_glorot_uniform() -> None:
-    weight = HashHead(200, feature_dim=100, bits=8, dropout=0, normalize=True).features[1].weight
+    weight = HashHead(200, Encoders(feature_dim=100)).features[1].weight
     bound = (6 / 300) ** 0.5
     assert weight.abs().max() <= bound
     assert weight.abs().max() > 0.98 * bound
     assert weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.02)
+
+
+def test_a_head_has_the_layers_of_its_settings() -> None:
+    settings = {"bits": 8, "hidden": (20, 15), "feature_dim": 12, "activation": "leaky_relu", "dropout": 0}
+    head = HashHead(30, Encoders(normalize_features=False, **settings)).eval()
+    widths = [(layer.in_features, layer.out_features) for layer in head.modules() if isinstance(layer, nn.Linear)]
+    assert widths == [(30, 20), (20, 15), (15, 12), (12, 8)]
+    x = torch.randn(4, 30)
+    y = x
+    for layer in [m for m in head.features if isinstance(m, nn.Linear)]:
+        y = nn.functional.leaky_relu(layer(y), 0.2)
+    assert torch.allclose(head(x).features, y)
+    assert (y < 0).any()
+    normalised = HashHead(30, Encoders(**settings))
+    assert sum(isinstance(layer, nn.BatchNorm1d) for layer in normalised.modules()) == 1
+
+
+def test_deep_features_may_be_the_backbone_output() -> None:
+    head = HashHead(30, Encoders(bits=8, feature_dim=0)).eval()
+    x = torch.randn(4, 30)
+    assert torch.equal(head(x).features, x)
+
+
+def test_sharpness_changes_hash_like_codes_and_no_sign() -> None:
+    head = HashHead(30, Encoders(bits=8, feature_dim=0)).eval()
+    x = torch.randn(50, 30)
+    plain = head(x).codes
+    head.sharpness = 0.5
+    halved = head(x).codes
+    assert torch.allclose(halved, 2 * torch.sigmoid(head.hash[0](x)) - 1, atol=1e-6)
+    assert torch.equal(plain >= 0, halved >= 0)
 
 
 def test_unknown_backbones_name_the_nearest() -> None:
