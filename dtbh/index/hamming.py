@@ -1,22 +1,27 @@
 """Exact Hamming search over packed codes: all distances, the nearest k, all within a radius.
 
-Comes in: uint64 words as `dtbh.codes.pack` makes them; the gallery may be memory-mapped. Results are ordered
-by distance, then by row (the order of insertion), so that ties have one order everywhere.
+Comes in: uint64 words as `dtbh.codes.pack` makes them; the gallery may be memory-mapped. Results are ordered by
+distance, then by row (the order of insertion), so that ties have one order whatever the path and the number of
+threads. Long work runs compiled (numba, `dtbh.index.scan`), short work in NumPy (`dtbh.index.plain`): importing
+the compiler takes longer than a small search. Where numba is missing, or can't write its cache, NumPy does all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+import os
+from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dtbh.errors import CodesError, ConfigError
+from dtbh.index import plain
+from dtbh.index.rows import Found, Rows, Which, choose
 
-GALLERY_BLOCK = 1 << 16
-CELLS = 1 << 20  # query times gallery cells worked on at once: some 30 MB
-
-Found = tuple[NDArray[np.int32], NDArray[np.int64]]
+LONGEST = 8  # words a code: longer codes are not compiled for
+WORTH = 1 << 26  # query words times code words in NumPy that take as long as importing the compiler
+_spent = 0
 
 
 def distances(queries: NDArray[np.uint64], gallery: NDArray[np.uint64]) -> NDArray[np.int32]:
@@ -32,15 +37,20 @@ def distances(queries: NDArray[np.uint64], gallery: NDArray[np.uint64]) -> NDArr
     Raises:
         CodesError: Another dtype, shape or number of words.
     """
-    _check(queries, gallery)
-    result = np.empty((len(queries), len(gallery)), np.int32)
-    for some in _blocks(len(queries), max(1, CELLS // GALLERY_BLOCK)):
-        for part in _blocks(len(gallery), GALLERY_BLOCK):
-            result[some, part] = _block(queries[some], gallery[part])
-    return result
+    _check("queries", queries)
+    _check("gallery", gallery)
+    _check_same(queries, gallery)
+    return plain.distances(queries, gallery)
 
 
-def nearest(queries: NDArray[np.uint64], gallery: NDArray[np.uint64], k: int) -> Found:
+def nearest(
+    queries: NDArray[np.uint64],
+    gallery: NDArray[np.uint64],
+    k: int,
+    *,
+    rows: Which | None = None,
+    threads: int | None = None,
+) -> Found:
     """The nearest rows of each query, exactly.
 
     Beside the result, memory is bounded: it grows with k, but not with the number of queries or of codes.
@@ -48,50 +58,96 @@ def nearest(queries: NDArray[np.uint64], gallery: NDArray[np.uint64], k: int) ->
     Args:
         queries: uint64 [q, w].
         gallery: uint64 [n, w].
-        k: From 1; min(k, n) are given.
+        k: From 1; min(k, n) are given, n the number of rows that count.
+        rows: Which rows of the gallery count: their numbers, ascending, or a bool mask. All by default.
+        threads: From 1; as many as the process has cores by default.
 
     Returns:
         Distances int32 [q, min(k, n)] and rows int64 of the same shape, ordered by distance, then row.
 
     Raises:
-        CodesError: Another dtype, shape or number of words.
-        ConfigError: k below 1.
+        CodesError: Another dtype, shape or number of words; rows that don't ascend or don't exist.
+        ConfigError: k or threads below 1.
     """
-    _check(queries, gallery)
-    check_k(k)
-    n = len(gallery)
-    k = min(k, n)
-    keys = np.empty((len(queries), k), np.int64)
-    for some in _blocks(len(queries), max(1, CELLS // (GALLERY_BLOCK + k))):
-        # distance * n + row: no two keys are alike, so any selection algorithm gives the same order.
-        best = np.empty((len(queries[some]), 0), np.int64)
-        for part in _blocks(n, GALLERY_BLOCK):
-            here = _block(queries[some], gallery[part]).astype(np.int64) * n + np.arange(part.start, part.stop)
-            best = _smallest(np.concatenate([best, here], axis=1), k)
-        keys[some] = np.sort(best, axis=1)
-    rows = keys % max(n, 1)
-    return (keys // max(n, 1)).astype(np.int32), rows
+    _check("queries", queries)
+    return Searcher(gallery, rows=rows).nearest(queries, k, threads=threads)
 
 
-def within(queries: NDArray[np.uint64], gallery: NDArray[np.uint64], radius: int) -> list[Found]:
+def within(
+    queries: NDArray[np.uint64],
+    gallery: NDArray[np.uint64],
+    radius: int,
+    *,
+    rows: Which | None = None,
+    threads: int | None = None,
+) -> list[Found]:
     """All rows within a radius of each query.
 
     Args:
         queries: uint64 [q, w].
         gallery: uint64 [n, w].
         radius: The largest distance that counts, from 0.
+        rows: Which rows of the gallery count, as in `nearest`.
+        threads: As in `nearest`.
 
     Returns:
         For each query its distances (int32 [m]) and rows (int64 [m]), ordered by distance, then row.
 
     Raises:
-        CodesError: Another dtype, shape or number of words.
-        ConfigError: A negative radius.
+        CodesError: Another dtype, shape or number of words; rows that don't ascend or don't exist.
+        ConfigError: A negative radius, or threads below 1.
     """
-    _check(queries, gallery)
-    if isinstance(radius, bool) or not isinstance(radius, (int, np.integer)) or radius < 0:
-        raise ConfigError(f"radius must be a whole number from 0, found {radius!r}")
-    return [_within(query[None], gallery, int(radius)) for query in queries]
+    _check("queries", queries)
+    return Searcher(gallery, rows=rows).within(queries, radius, threads=threads)
+
+
+class Searcher:
+    """One code set, to be searched again and again; it may be used from several threads.
+
+    It keeps what a search learns about the codes. The codes must not change while it is in use.
+
+    Args:
+        gallery: uint64 [n, w]; it may be memory-mapped. Not copied where it is C-contiguous.
+        rows: Which rows count: their numbers, ascending, or a bool mask [n]. All by default.
+
+    Raises:
+        CodesError: Another dtype or shape; rows that don't ascend or don't exist.
+    """
+
+    def __init__(self, gallery: NDArray[np.uint64], *, rows: Which | None = None) -> None:
+        _check("gallery", gallery)
+        self._rows = choose(gallery, rows)
+
+    def __len__(self) -> int:
+        """How many rows count."""
+        return self._rows.count
+
+    def nearest(self, queries: NDArray[np.uint64], k: int, *, threads: int | None = None) -> Found:
+        """As `dtbh.index.hamming.nearest`, of the rows that count."""
+        _check("queries", queries)
+        _check_same(queries, self._rows.words)
+        check_k(k)
+        threads, k = _threads(threads), min(int(k), len(self))
+        if not len(queries) or not k:
+            return np.empty((len(queries), k), np.int32), np.empty((len(queries), k), np.int64)
+        compiled = _compiled(queries, self._rows)
+        if compiled is None:
+            return plain.nearest(queries, self._rows, k)
+        found: Found = compiled.nearest(queries, self._rows, k, threads)
+        return found
+
+    def within(self, queries: NDArray[np.uint64], radius: int, *, threads: int | None = None) -> list[Found]:
+        """As `dtbh.index.hamming.within`, of the rows that count."""
+        _check("queries", queries)
+        _check_same(queries, self._rows.words)
+        if isinstance(radius, bool) or not isinstance(radius, (int, np.integer)) or radius < 0:
+            raise ConfigError(f"radius must be a whole number from 0, found {radius!r}")
+        threads = _threads(threads)
+        compiled = _compiled(queries, self._rows)
+        if compiled is None:
+            return plain.within(queries, self._rows, int(radius))
+        found: list[Found] = compiled.within(queries, self._rows, int(radius), threads)
+        return found
 
 
 def check_k(k: int) -> None:
@@ -100,44 +156,47 @@ def check_k(k: int) -> None:
         raise ConfigError(f"k, the number of hits, must be a whole number from 1, found {k!r}")
 
 
-def _within(query: NDArray[np.uint64], gallery: NDArray[np.uint64], radius: int) -> Found:
-    """The rows within the radius of one query [1, w]."""
-    found_distances, found_rows = [np.empty(0, np.int32)], [np.empty(0, np.int64)]
-    for part in _blocks(len(gallery), GALLERY_BLOCK):
-        here = _block(query, gallery[part])[0]
-        rows = np.flatnonzero(here <= radius)
-        found_distances.append(here[rows])
-        found_rows.append(rows + part.start)
-    all_distances, all_rows = np.concatenate(found_distances), np.concatenate(found_rows)
-    order = np.argsort(all_distances, kind="stable")
-    return all_distances[order], all_rows[order]
+def _threads(threads: int | None) -> int:
+    if threads is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if isinstance(threads, bool) or not isinstance(threads, (int, np.integer)) or threads < 1:
+        raise ConfigError(f"threads must be a whole number from 1, found {threads!r}")
+    return int(threads)
 
 
-def _block(queries: NDArray[np.uint64], gallery: NDArray[np.uint64]) -> NDArray[np.int32]:
-    """Distances int32 [q, n] of a block that fits in memory, one word at a time."""
-    total = np.zeros((len(queries), len(gallery)), np.int32)
-    for word in range(gallery.shape[1]):
-        total += np.bitwise_count(queries[:, word, None] ^ gallery[None, :, word])
-    return total
+def _compiled(queries: NDArray[np.uint64], rows: Rows) -> ModuleType | None:
+    """The compiled search, once there has been enough to do, and if it is to be had."""
+    global _spent
+    work = queries.size * rows.span
+    if not work or queries.shape[1] > LONGEST:
+        return None
+    if _spent + work < WORTH:
+        _spent += work
+        return None
+    return _load(queries.shape[1])
 
 
-def _smallest(keys: NDArray[np.int64], k: int) -> NDArray[np.int64]:
-    """The k smallest keys of each row, in any order; all of them where there are no more."""
-    return keys if keys.shape[1] <= k else np.partition(keys, k - 1, axis=1)[:, :k]
+@functools.cache
+def _load(words: int) -> ModuleType | None:
+    try:
+        from dtbh.index import scan
+
+        one = np.zeros((1, words), np.uint64)
+        scan.nearest(one, Rows(one, 1), 1, 1)  # compiles, or loads what was compiled
+    except (ImportError, OSError, RuntimeError):  # no numba, or no place for its cache
+        return None
+    return scan
 
 
-def _blocks(n: int, size: int) -> Iterator[slice]:
-    """Slices that cover ``range(n)``, each of at most ``size``."""
-    return (slice(start, min(start + size, n)) for start in range(0, n, size))
+def _check(name: str, words: NDArray[np.uint64]) -> None:
+    if not isinstance(words, np.ndarray) or words.dtype != np.uint64:
+        found = getattr(words, "dtype", type(words).__name__)
+        raise CodesError(f"{name} must be packed uint64 words, found {found}; dtbh.codes.pack makes them")
+    if words.ndim != 2 or words.shape[1] < 1:
+        raise CodesError(f"{name} must be [number, words], found {list(words.shape)}")
 
 
-def _check(queries: NDArray[np.uint64], gallery: NDArray[np.uint64]) -> None:
-    for name, words in (("queries", queries), ("gallery", gallery)):
-        if not isinstance(words, np.ndarray) or words.dtype != np.uint64:
-            found = getattr(words, "dtype", type(words).__name__)
-            raise CodesError(f"{name} must be packed uint64 words, found {found}; dtbh.codes.pack makes them")
-        if words.ndim != 2 or words.shape[1] < 1:
-            raise CodesError(f"{name} must be [number, words], found {list(words.shape)}")
+def _check_same(queries: NDArray[np.uint64], gallery: NDArray[np.uint64]) -> None:
     if queries.shape[1] != gallery.shape[1]:
         raise CodesError(
             f"queries have {queries.shape[1]} words a code, the gallery {gallery.shape[1]}; "

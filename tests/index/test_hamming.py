@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tracemalloc
 
 import numpy as np
 import pytest
 
 from dtbh.errors import CodesError, ConfigError
-from dtbh.index import hamming
+from dtbh.index import hamming, plain, scan
+from dtbh.index.plain import nearest as by_numpy
+from dtbh.index.plain import within as within_by_numpy
+from dtbh.index.rows import choose
 from tests.reference import hamming as reference
 
 
@@ -52,11 +57,157 @@ def check_nearest(nearest):
     assert tied > 3, "the cases have no ties to get wrong"
 
 
+@pytest.fixture(params=["numpy", "compiled, 1 thread", "compiled, 3 threads"])
+def path(request, monkeypatch):
+    """Each way in which a search may be done, and a check that it was."""
+    monkeypatch.setattr(hamming, "WORTH", 1 << 62 if request.param == "numpy" else 1)
+    monkeypatch.setattr("dtbh.index.scan.PART", 1)
+    threads = 3 if request.param.endswith("threads") else 1
+    monkeypatch.setattr(hamming, "_threads", lambda given: threads if given is None else given)
+    used = set()
+
+    def noting(module, call):
+        def noted(queries, rows, *rest):
+            used.update({module} if len(queries) and rows.count else ())
+            return call(queries, rows, *rest)
+
+        return noted
+
+    for module in (plain, scan):
+        for name in ("nearest", "within"):
+            monkeypatch.setattr(module, name, noting(module, getattr(module, name)))
+    yield request.param
+    assert used <= {plain if request.param == "numpy" else scan}
+
+
 @pytest.mark.parametrize("block", [7, 64, 1 << 16])
-def test_nearest_conforms(monkeypatch, block):
-    monkeypatch.setattr(hamming, "GALLERY_BLOCK", block)
-    monkeypatch.setattr(hamming, "CELLS", 3 * block)
+def test_nearest_conforms_in_blocks(monkeypatch, block):
+    monkeypatch.setattr(plain, "GALLERY_BLOCK", block)
+    monkeypatch.setattr(plain, "CELLS", 3 * block)
     check_nearest(hamming.nearest)
+
+
+def test_nearest_conforms(path):
+    check_nearest(hamming.nearest)
+
+
+@pytest.mark.parametrize("w", range(1, 10))
+def test_more_codes_than_a_block_of_any_length(monkeypatch, w):
+    """Against NumPy, which the loops check: 5,000 codes cross the blocks and end in half a group."""
+    monkeypatch.setattr(hamming, "WORTH", 1)
+    monkeypatch.setattr(scan, "PART", 1)
+    rng = np.random.default_rng(w)
+    gallery = random_words(rng, 5003, w, 900)
+    queries = np.concatenate([gallery[[4000, 5002]], random_words(rng, 3, w, 3)])
+    mask = rng.random(5003) < 0.4
+    for which in (None, mask, np.flatnonzero(mask)[::7]):
+        rows = choose(gallery, which)
+        for k in (1, 70, 1000):
+            wanted = by_numpy(queries, rows, min(k, rows.count))
+            for threads in (1, 2, 5):
+                found = hamming.nearest(queries, gallery, k, rows=which, threads=threads)
+                assert (found[0] == wanted[0]).all()
+                assert (found[1] == wanted[1]).all()
+        radius = int(wanted[0][:, 40].max())
+        some = within_by_numpy(queries, rows, radius)
+        assert 0 < sum(len(one[0]) for one in some) < 5 * rows.count
+        for threads in (1, 3):
+            found = hamming.within(queries, gallery, radius, rows=which, threads=threads)
+            for one, other in zip(found, some, strict=True):
+                assert (one[0] == other[0]).all()
+                assert (one[1] == other[1]).all()
+
+
+def test_many_queries(path):
+    rng = np.random.default_rng(0)
+    gallery, queries = random_words(rng, 300, 1, 60), random_words(rng, 700, 1, 650)
+    wanted = by_numpy(queries, choose(gallery, None), 20)
+    found = hamming.nearest(queries, gallery, 20)
+    assert (found[0] == wanted[0]).all()
+    assert (found[1] == wanted[1]).all()
+    assert [len(rows) for _, rows in hamming.within(queries, gallery, 64)] == [300] * 700
+
+
+FILTERS = {
+    "a run": np.arange(20, 90),
+    "few": np.array([3, 77, 121]),
+    "many": np.flatnonzero(np.arange(130) % 3),
+    "one": np.array([129]),
+    "none": np.empty(0, np.int64),
+    "all": np.arange(130),
+}
+
+
+@pytest.mark.parametrize("rows", FILTERS.values(), ids=FILTERS.keys())
+@pytest.mark.parametrize("w", [1, 3])
+def test_filters_against_loops(path, rows, w):
+    rng = np.random.default_rng(4)
+    gallery, queries = random_words(rng, 130, w, 30), random_words(rng, 4, w, 4)
+    codes = [reference.code_of_words(code) for code in gallery]
+    mask = np.zeros(130, np.bool_)
+    mask[rows] = True
+    for query, wanted in zip(queries, queries.tolist(), strict=True):
+        code = reference.code_of_words(wanted)
+        expected = reference.within(code, codes, None, passing=rows.tolist())
+        for which in (rows, mask, rows.astype(np.int32)):
+            distances, found = hamming.nearest(query[None], gallery, 50, rows=which)
+            assert list(zip(distances[0].tolist(), found[0].tolist(), strict=True)) == expected[:50]
+            ((distances, found),) = hamming.within(query[None], gallery, 31 * w, rows=which)
+            pairs = [pair for pair in expected if pair[0] <= 31 * w]
+            assert list(zip(distances.tolist(), found.tolist(), strict=True)) == pairs
+
+
+def test_a_searcher_is_a_filtered_set(path):
+    rng = np.random.default_rng(4)
+    gallery, rows = random_words(rng, 130, 1, 30), np.arange(0, 130, 5)
+    searcher = hamming.Searcher(gallery, rows=rows)
+    assert len(searcher) == 26
+    for _ in range(2):
+        found = searcher.nearest(gallery[:3], 10)
+        wanted = by_numpy(gallery[:3], choose(gallery, rows), 10)
+        assert (found[1] == wanted[1]).all()
+    assert [len(one[0]) for one in searcher.within(gallery[:2], 64)] == [26, 26]
+
+
+def test_parts_of_larger_arrays(path):
+    rng = np.random.default_rng(4)
+    wide = random_words(rng, 200, 4, 200)
+    for gallery in (wide[:, 1:3], wide[::2, :2], wide[60:]):
+        found = hamming.nearest(gallery[:4], gallery, 9)
+        wanted = by_numpy(gallery[:4], choose(gallery.copy(), None), 9)
+        assert (found[0] == wanted[0]).all()
+        assert (found[1] == wanted[1]).all()
+
+
+WITHOUT = {
+    "numba is missing": "sys.modules['numba'] = None",
+    "no folder takes the cache": "import numba.core.caching as c\n"
+    "def no(self): raise OSError('read-only')\nc._CacheLocator.ensure_cache_path = no",
+    "the disk is full": "import numba.core.caching as c\n"
+    "def no(self, *args): raise OSError('no space left')\nc.IndexDataCacheFile.save = no\n"
+    "c.IndexDataCacheFile.load = lambda *args: None",
+}
+
+
+@pytest.mark.parametrize("trouble", WITHOUT.values(), ids=WITHOUT.keys())
+def test_without_compiled_code_numpy_answers(trouble):
+    code = f"import sys\n{trouble}\n" + (
+        "import numpy as np\nfrom dtbh.index import hamming\nhamming.WORTH = 1\n"
+        "codes = np.arange(100, dtype=np.uint64)[:, None]\n"
+        "print(hamming.nearest(codes[7:8], codes, 4)[1].tolist(), len(hamming.within(codes[:1], codes, 1)[0][1]))\n"
+        "assert 'dtbh.index.scan' not in sys.modules or hamming._load(1) is None\n"
+    )
+    run = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
+    assert (run.stdout, run.stderr) == ("[[7, 3, 5, 6]] 8\n", "")
+
+
+def test_a_small_search_does_not_load_the_compiler():
+    code = (
+        "import sys, numpy as np\nfrom dtbh.index import hamming\n"
+        "codes = np.arange(9000, dtype=np.uint64)[:, None]\nhamming.nearest(codes[:5], codes, 4)\n"
+        "assert 'numba' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def last_row_first(queries, gallery, k):
@@ -97,8 +248,8 @@ def test_the_check_rejects_broken_searches(broken):
 
 
 def test_distances_against_loops(monkeypatch):
-    monkeypatch.setattr(hamming, "GALLERY_BLOCK", 5)
-    monkeypatch.setattr(hamming, "CELLS", 10)
+    monkeypatch.setattr(plain, "GALLERY_BLOCK", 5)
+    monkeypatch.setattr(plain, "CELLS", 10)
     rng = np.random.default_rng(1)
     queries, gallery = random_words(rng, 7, 2, 7), random_words(rng, 13, 2, 9)
     found = hamming.distances(queries, gallery)
@@ -116,8 +267,8 @@ def test_the_largest_distance_of_long_codes():
 
 @pytest.mark.parametrize("radius", [0, 3, 30, 64])
 @pytest.mark.parametrize("block", [7, 1 << 16])
-def test_within_against_loops(monkeypatch, radius, block):
-    monkeypatch.setattr(hamming, "GALLERY_BLOCK", block)
+def test_within_against_loops(path, monkeypatch, radius, block):
+    monkeypatch.setattr(plain, "GALLERY_BLOCK", block)
     rng = np.random.default_rng(2)
     gallery = random_words(rng, 90, 1, 12)
     queries = np.concatenate([gallery[:2] ^ np.uint64(5), gallery[5:6]])
@@ -130,7 +281,7 @@ def test_within_against_loops(monkeypatch, radius, block):
     assert len(found[2][0]) > 0
 
 
-def test_nothing_to_search():
+def test_nothing_to_search(path):
     none, one = np.empty((0, 1), np.uint64), np.zeros((1, 1), np.uint64)
     assert hamming.nearest(one, none, 3)[1].shape == (1, 0)
     assert hamming.nearest(none, one, 3)[0].shape == (0, 1)
@@ -140,17 +291,18 @@ def test_nothing_to_search():
     assert (len(distances), len(rows)) == (0, 0)
 
 
-def test_memory_does_not_grow_with_queries():
+def test_memory_does_not_grow_with_queries(path):
     rng = np.random.default_rng(3)
     gallery = random_words(rng, 20_000, 1, 20_000)
     peaks = []
-    for q in (100, 400):
+    for q in (1000, 2000):
         queries = random_words(rng, q, 1, q)
         tracemalloc.start()
         hamming.nearest(queries, gallery, 10)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    assert peaks[1] < 1.2 * peaks[0]
+    results = 1000 * 10 * (4 + 8 + 8 + 8)  # of the further queries: distances, rows, and keys on the way
+    assert peaks[1] < 1.2 * peaks[0] + results
 
 
 @pytest.mark.parametrize("name", ["queries", "gallery"])
@@ -193,3 +345,28 @@ def test_refuses_a_radius(wrong):
     words = np.zeros((1, 1), np.uint64)
     with pytest.raises(ConfigError, match=f"radius must be a whole number from 0, found {wrong!r}"):
         hamming.within(words, words, wrong)
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 1.5, True])
+def test_refuses_threads(wrong):
+    words = np.zeros((1, 1), np.uint64)
+    with pytest.raises(ConfigError, match=f"threads must be a whole number from 1, found {wrong!r}"):
+        hamming.nearest(words, words, 1, threads=wrong)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (np.array([2, 1]), "rows must ascend, each once, from 0 to 4"),
+        (np.array([1, 1]), "rows must ascend, each once, from 0 to 4"),
+        (np.array([-1, 2]), "rows must ascend, each once, from 0 to 4"),
+        (np.array([1, 5]), "rows must ascend, each once, from 0 to 4"),
+        (np.array([0.0]), "row numbers or a bool mask"),
+        (np.zeros((5, 1), np.bool_), "row numbers or a bool mask"),
+        (np.ones(4, np.bool_), "a mask of 4 rows for 5 codes"),
+    ],
+)
+def test_refuses_rows(rows, message):
+    words = np.zeros((5, 1), np.uint64)
+    with pytest.raises(CodesError, match=message):
+        hamming.nearest(words, words, 1, rows=rows)

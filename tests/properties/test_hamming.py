@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+import pytest
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dtbh.codes import pack
+from dtbh.index import hamming, plain, scan
 from dtbh.index.hamming import distances, nearest, within
+from dtbh.index.rows import choose
 from tests.reference import hamming as reference
 
 
 @st.composite
 def code_sets(draw):
     """Bits of queries and gallery, of one length; few distinct codes, so that distances tie."""
-    bits = draw(st.integers(1, 200))
+    bits = draw(st.one_of(st.integers(1, 200), st.integers(1, 520)))
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     pool = rng.random((draw(st.integers(1, 6)), bits)) < draw(st.sampled_from([0.05, 0.5]))
     q, n = draw(st.integers(1, 5)), draw(st.integers(1, 40))
@@ -43,6 +46,37 @@ def test_nearest_against_loops(sets, k):
     )
     pairs = zip(found_distances.tolist(), found_rows.tolist(), strict=True)
     assert [list(zip(*pair, strict=True)) for pair in pairs] == expected
+
+
+@pytest.fixture
+def compiled(monkeypatch):
+    """All work goes to compiled code, and any of it is worth a thread."""
+    monkeypatch.setattr(hamming, "WORTH", 1)
+    monkeypatch.setattr(scan, "PART", 1)
+
+
+@given(code_sets(), st.data())
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_every_path_gives_the_same(compiled, sets, data):
+    queries, gallery = (pack(bits) for bits in sets)
+    if data.draw(st.booleans(), "many codes"):
+        gallery = np.tile(gallery, (70, 1))
+    bits = sets[0].shape[1]
+    k, radius = data.draw(st.integers(1, len(gallery) + 5), "k"), data.draw(st.integers(0, bits + 1), "radius")
+    threads = data.draw(st.integers(1, 4), "threads")
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32), "rows"))
+    mask = rng.random(len(gallery)) < data.draw(st.sampled_from([0.02, 0.3, 1]), "share")
+    which = data.draw(st.sampled_from([None, mask, np.flatnonzero(mask)]), "filter")
+    rows = choose(gallery, which)
+    wanted = plain.nearest(queries, rows, min(k, rows.count))
+    found = nearest(queries, gallery, k, rows=which, threads=threads)
+    for one, other in zip(found, wanted, strict=True):
+        assert one.tolist() == other.tolist()
+    for found, wanted in zip(
+        within(queries, gallery, radius, rows=which, threads=threads), plain.within(queries, rows, radius), strict=True
+    ):
+        assert found[0].tolist() == wanted[0].tolist()
+        assert found[1].tolist() == wanted[1].tolist()
 
 
 @given(code_sets())

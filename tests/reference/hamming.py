@@ -23,11 +23,11 @@ def nearest(queries, gallery, k):
     return [within(query, gallery, radius=None)[:k] for query in queries]
 
 
-def within(query, gallery, radius):
-    """All (distance, row) pairs within a radius (None: all), by distance and then by row."""
+def within(query, gallery, radius, passing=None):
+    """All (distance, row) pairs within a radius (None: all) of the rows that pass, by distance, then by row."""
     found = []
     for row, code in enumerate(gallery):
         here = distance(query, code)
-        if radius is None or here <= radius:
+        if (radius is None or here <= radius) and (passing is None or row in passing):
             found.append((here, row))
     return sorted(found)

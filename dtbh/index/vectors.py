@@ -1,0 +1,122 @@
+"""Two loops in LLVM's vector instructions: the least distance of many codes, and which of 64 codes lie near.
+
+Comes in: addresses of packed codes, within compiled code only. A vector holds eight words; codes have 1, 2, 4
+or 8 words, so that a vector holds whole codes and one pattern, the query's words over and over, meets them
+all. LLVM turns ``ctpop`` into VPOPCNTQ where the processor has it, and into table look-ups of bytes elsewhere.
+Importing this needs numba.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import types
+from numba.core import cgutils as untyped
+from numba.extending import intrinsic
+
+LANES = 8  # words in a vector
+GROUP = 64  # codes that `near` looks at, and of which `least` wants a multiple
+WORD = ir.IntType(64)
+VECTOR = ir.VectorType(WORD, LANES)
+cgutils: Any = untyped
+
+
+def _inlined(typed: Any) -> Any:
+    """What compiled code may call, and LLVM puts in its place."""
+    return intrinsic(typed)
+
+
+@_inlined
+def least(typing: Any, query: Any, codes: Any, count: Any, width: Any) -> Any:
+    """The least distance of ``count`` codes, a multiple of 64.
+
+    Args (in compiled code): address of the query's pattern (8 words), address of the codes, their count, and
+    a tuple with as many values as a code has words.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        words = signature.args[3].count
+        pattern = _load(builder, args[0], 0)
+        best = [cgutils.alloca_once_value(builder, _constant(64 * LANES + 1)) for _ in range(2)]
+        step = ir.Constant(WORD, GROUP)
+        with cgutils.for_range(builder, builder.udiv(args[2], step)) as loop:
+            start = builder.add(args[1], builder.mul(loop.index, ir.Constant(WORD, 8 * GROUP * words)))
+            for part in range(GROUP // LANES):
+                here = _distances(builder, start, part, words, pattern)
+                kept = best[part % 2]
+                builder.store(_call(builder, "llvm.umin.v8i64", VECTOR, builder.load(kept), here), kept)
+        both = _call(builder, "llvm.umin.v8i64", VECTOR, *map(builder.load, best))
+        return _call(builder, "llvm.vector.reduce.umin.v8i64", WORD, both)
+
+    return types.int64(query, codes, count, width), generate
+
+
+@_inlined
+def near(typing: Any, query: Any, codes: Any, limit: Any, out: Any, width: Any) -> Any:
+    """Of 64 codes those nearer than ``limit``, as the bits of one word, code i as bit i.
+
+    Args (in compiled code): address of the query's pattern, address of the codes, the limit, an address that
+    takes the 64 distances (uint64), and a tuple with as many values as a code has words.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        words = signature.args[4].count
+        pattern, bits = _load(builder, args[0], 0), ir.Constant(WORD, 0)
+        limits = ir.Constant(VECTOR, ir.Undefined)
+        for lane in range(LANES):
+            limits = builder.insert_element(limits, args[2], ir.Constant(ir.IntType(32), lane))
+        for part in range(GROUP // LANES):
+            here = _distances(builder, args[1], part, words, pattern)
+            builder.store(here, _pointer(builder, args[3], part), align=8)
+            below = builder.bitcast(builder.icmp_unsigned("<", here, limits), ir.IntType(LANES))
+            place = ir.Constant(WORD, LANES * part)
+            bits = builder.or_(bits, builder.shl(builder.zext(below, WORD), place))
+        return bits
+
+    return types.uint64(query, codes, limit, out, width), generate
+
+
+@_inlined
+def lowest_bit(typing: Any, word: Any) -> Any:
+    """The place of the lowest bit that is set; the word is not 0."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.uint64(types.uint64), generate
+
+
+def _distances(builder: Any, start: Any, part: int, words: int, pattern: Any) -> Any:
+    """Distances of the 8 codes of this part, in order: neighbouring lanes are added until each is a code."""
+    vectors = []
+    for place in range(part * words, (part + 1) * words):
+        differ = builder.xor(_load(builder, start, place), pattern)
+        vectors.append(_call(builder, "llvm.ctpop.v8i64", VECTOR, differ))
+    while len(vectors) > 1:
+        pairs = zip(vectors[::2], vectors[1::2], strict=True)
+        vectors = [builder.add(_every_other(builder, a, b, 0), _every_other(builder, a, b, 1)) for a, b in pairs]
+    return vectors[0]
+
+
+def _every_other(builder: Any, first: Any, second: Any, start: int) -> Any:
+    places = ir.Constant(ir.VectorType(ir.IntType(32), LANES), list(range(start, 2 * LANES, 2)))
+    return builder.shuffle_vector(first, second, places)
+
+
+def _pointer(builder: Any, address: Any, vector: int) -> Any:
+    place = builder.add(address, ir.Constant(WORD, 8 * LANES * vector))
+    return builder.inttoptr(place, ir.PointerType(VECTOR))
+
+
+def _load(builder: Any, address: Any, vector: int) -> Any:
+    return builder.load(_pointer(builder, address, vector), align=8)
+
+
+def _constant(value: int) -> Any:
+    return ir.Constant(VECTOR, [value] * LANES)
+
+
+def _call(builder: Any, name: str, result: Any, *args: Any) -> Any:
+    kind = ir.FunctionType(result, [arg.type for arg in args])
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), args)
