@@ -18,10 +18,12 @@ from dtbh.codes import HashCodes, check_same
 from dtbh.data.manifest import MODALITIES, Item
 from dtbh.errors import CodesError
 from dtbh.index.engine import Condition, Find, checked, conditions
-from dtbh.index.hamming import Found, check_k, nearest, within
+from dtbh.index.hamming import Searcher, check_k
 from dtbh.index.result import SearchResult
+from dtbh.index.rows import Found
 
 KEPT = 2  # times its own rows that a view remembers as having passed some filter
+SEARCHERS = 8  # filters of which a view remembers what searching them has shown
 Rows = NDArray[np.int64]
 
 
@@ -44,6 +46,7 @@ class View(ABC):
 
     def __init__(self) -> None:
         self._kept: dict[tuple[Condition, ...], Rows] = {}
+        self._searchers: dict[tuple[Condition, ...], Searcher] = {}
         self._keeping = threading.Lock()
 
     @abstractmethod
@@ -104,18 +107,35 @@ class View(ABC):
         with self._keeping:
             if (kept := self._kept.get(key)) is not None:
                 return kept
+        rows = np.flatnonzero(self._passes(found))
+        with self._keeping:
+            self._kept[key] = rows
+            while len(self._kept) > 1 and sum(map(len, self._kept.values())) > KEPT * len(self.words):
+                del self._kept[next(iter(self._kept))]
+        return rows
+
+    def searcher(self, found: Sequence[Condition]) -> Searcher:
+        """What searches the rows that pass all conditions, with what it has learned about their codes."""
+        key = tuple(found)
+        with self._keeping:
+            if (kept := self._searchers.get(key)) is not None:
+                return kept
+        searcher = Searcher(self.words, rows=self._passes(found) if found or self.removed.size else None)
+        with self._keeping:
+            while len(self._searchers) >= SEARCHERS:
+                del self._searchers[next(iter(self._searchers))]
+            self._searchers[key] = searcher
+        return searcher
+
+    def _passes(self, found: Sequence[Condition]) -> NDArray[np.bool_]:
+        """For each row whether it passes all conditions and is not removed."""
         passes = np.ones(len(self.words), np.bool_)
         passes[self.removed] = False
         for field, value in found:
             here = np.zeros_like(passes)
             here[self.matching(field, value)] = True
             passes &= here
-        rows = np.flatnonzero(passes)
-        with self._keeping:
-            self._kept[key] = rows
-            while len(self._kept) > 1 and sum(map(len, self._kept.values())) > KEPT * len(self.words):
-                del self._kept[next(iter(self._kept))]
-        return rows
+        return passes
 
 
 class ExactIndex(ABC):
@@ -190,9 +210,7 @@ class ExactIndex(ABC):
         """As `Index.search`."""
         check_k(k)
         view = self._view()
-        rows = self._asked(view, codes, find, where)
-        distances, found = nearest(codes.words, view.words if rows is None else view.words[rows], k)
-        found = found if rows is None else rows[found]
+        distances, found = self._asked(view, codes, find, where).nearest(codes.words, k)
         items = view.items(found.ravel().tolist())
         width = found.shape[1]
         split = tuple(items[query * width : (query + 1) * width] for query in range(len(codes)))
@@ -203,14 +221,13 @@ class ExactIndex(ABC):
     ) -> tuple[SearchResult, ...]:
         """As `Index.within`."""
         view = self._view()
-        rows = self._asked(view, codes, find, where)
-        answers = within(codes.words, view.words if rows is None else view.words[rows], radius)
-        return tuple(_result(view, found, rows) for found in answers)
+        answers = self._asked(view, codes, find, where).within(codes.words, radius)
+        return tuple(_result(view, found) for found in answers)
 
-    def _asked(self, view: View, codes: HashCodes, find: Find | None, where: Mapping[str, str] | None) -> Rows | None:
-        """The rows among which the queries search; None for all."""
+    def _asked(self, view: View, codes: HashCodes, find: Find | None, where: Mapping[str, str] | None) -> Searcher:
+        """What searches the rows that the queries ask for."""
         check_same(codes, view.bits, view.encoder, of=self.name)
-        return view.passing(conditions(codes, find, where, names=view.names, held=view.held))
+        return view.searcher(conditions(codes, find, where, names=view.names, held=view.held))
 
 
 def _at(view: View, rows: list[int]) -> HashCodes:
@@ -219,8 +236,7 @@ def _at(view: View, rows: list[int]) -> HashCodes:
     return HashCodes(view.words[np.array(rows, np.int64)], view.bits, view.encoder, items)
 
 
-def _result(view: View, answer: Found, rows: Rows | None) -> SearchResult:
+def _result(view: View, answer: Found) -> SearchResult:
     """One query's answer as a value."""
     distances, found = answer
-    found = found if rows is None else rows[found]
     return SearchResult(distances[None], found[None], (view.items(found.tolist()),))

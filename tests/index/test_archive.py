@@ -12,6 +12,7 @@ import pytest
 
 from dtbh.errors import CodesError
 from dtbh.index.archive import create_archive, open_archive
+from dtbh.index.exact import SEARCHERS
 from tests.index.made import make_codes
 
 FILES = ["archive.json", "codes.bin", "items.sqlite"]
@@ -93,8 +94,10 @@ def test_more_filters_than_are_kept(archive, codes):
         for pair in range(25):
             result = archive.search(codes.select([0]), 5, find="any", where={"pair": f"p{pair}"})
             assert {item.id for item in result.items[0]} == {f"i{2 * pair}", f"i{2 * pair + 1}"}
+            assert archive.rows({"pair": f"p{pair}"}).tolist() == [2 * pair, 2 * pair + 1]
             archive.rows({"sensor": "S2"})
     assert len(archive._view()._kept) > 1
+    assert len(archive._view()._searchers) == SEARCHERS
 
 
 def test_bytes_beyond_what_was_committed_are_ignored(archive, codes):
