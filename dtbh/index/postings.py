@@ -31,15 +31,24 @@ def postings(rows: Sequence[Row]) -> Iterator[tuple[str, str, int, bytes]]:
         for offset, row in enumerate(rows):
             if row[column] is not None:
                 found[field, row[column]].append(offset)
+    alike: defaultdict[str, list[int]] = defaultdict(list)
     for offset, row in enumerate(rows):
         if row[-1] is not None:
-            for name, value in json.loads(row[-1]).items():
-                found[name, value].append(offset)
+            alike[row[-1]].append(offset)
+    for text, offsets in alike.items():
+        for pair in json.loads(text).items():
+            found[pair] += offsets
     for (field, value), offsets in found.items():
-        yield field, value, len(offsets), _blob(np.array(offsets, np.uint16), len(rows))
+        yield field, value, len(offsets), _blob(np.sort(np.array(offsets, np.uint16)), len(rows))
 
 
-def offsets(blob: bytes, count: int, size: int) -> NDArray[np.int64]:
+def further_names(rows: Sequence[Row]) -> list[str]:
+    """The names in the ``fields`` of these rows, sorted."""
+    texts = {row[-1] for row in rows if row[-1] is not None}
+    return sorted({name for text in texts for name in json.loads(text)})
+
+
+def unpacked(blob: bytes, count: int, size: int) -> NDArray[np.int64]:
     """The offsets in a blob of a segment of ``size`` rows, ascending; of the whole segment, none is stored."""
     if count == size:
         return np.arange(size)

@@ -24,7 +24,7 @@ from dtbh.codes import read_meta, word_count
 from dtbh.data.manifest import Item
 from dtbh.errors import CodesError, DataError
 from dtbh.index.exact import Rows, View
-from dtbh.index.postings import COLUMNS, POSTED, SEGMENT, Row, offsets, postings
+from dtbh.index.postings import COLUMNS, POSTED, SEGMENT, Row, postings, unpacked
 from dtbh.progress import track
 
 VERSION, READS = 2, (1, 2)
@@ -121,7 +121,7 @@ class Snapshot(View):
             "SELECT s.first, s.count, p.count, p.rows FROM segments s JOIN postings p ON p.first = s.first "
             "AND p.field = ? AND p.value = ? WHERE s.first < ? ORDER BY s.first", field, value, self.count,
         )  # fmt: skip
-        parts = [first + offsets(blob, count, size) for first, size, count, blob in found]
+        parts = [first + unpacked(blob, count, size) for first, size, count, blob in found]
         return np.concatenate([np.empty(0, np.int64), *parts])
 
     def number(self, field: str, value: str) -> int:
@@ -258,12 +258,9 @@ def digest_of_codes(words: NDArray[np.uint64]) -> str:
     return digest.hexdigest()
 
 
-def digest_of_items(rows: Iterable[Row]) -> str:
+def digest_of_items(rows: Sequence[Row]) -> str:
     """SHA-256 of items as they are stored."""
-    digest = hashlib.sha256()
-    for row in rows:
-        digest.update(json.dumps(row).encode())
-    return digest.hexdigest()
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
 def _meta(path: Path) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from dtbh.data.manifest import Item
 from dtbh.errors import CodesError
 from dtbh.files import alone, explained, fresh_folder, write_file
 from dtbh.index.engine import refuse_known, refuse_unknown
-from dtbh.index.postings import COLUMNS, SEGMENT, Row, postings
+from dtbh.index.postings import COLUMNS, SEGMENT, Row, further_names, postings
 from dtbh.index.snapshot import (
     BUSY,
     META,
@@ -191,7 +191,7 @@ def _append(
         marks = ", ".join("?" * (1 + len(COLUMNS)))
         sqlite.executemany(f"INSERT INTO items VALUES ({marks})", ((first + n, *row) for n, row in enumerate(rows)))
         sqlite.executemany("INSERT INTO postings VALUES (?, ?, ?, ?, ?)", ((first, *p) for p in sorted(postings(rows))))
-        names = json.dumps(sorted({name for row in rows if row[-1] for name in json.loads(row[-1])}))
+        names = json.dumps(further_names(rows))
         digests = (digest_of_codes(words), digest_of_items(rows))
         sqlite.execute("INSERT INTO segments VALUES (?, ?, ?, ?, ?)", [first, len(rows), *digests, names])
         first += len(rows)
