@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dtbh.data.manifest import MODALITIES
-from dtbh.index.snapshot import Snapshot, codes_file, items_file
+from dtbh.index.snapshot import Snapshot
 
 SHOWN = 12  # labels that the lines name
 
@@ -31,7 +31,7 @@ class ArchiveInfo:
         fields: The names of the items' further fields.
         removed: How many rows were removed and still take place; ``dtbh compact`` gives it back.
         segments: In how many parts it was written.
-        code_bytes: Size of the code file.
+        code_bytes: Size of the codes.
         item_bytes: Size of the database.
     """
 
@@ -90,8 +90,8 @@ def examine(now: Snapshot) -> ArchiveInfo:
         fields=now.names(),
         removed=len(now.removed),
         segments=len(now.segments),
-        code_bytes=codes_file(now.path, now.generation).stat().st_size,
-        item_bytes=items_file(now.path, now.generation).stat().st_size,
+        code_bytes=now.words.nbytes,
+        item_bytes=now.item_bytes(),
     )
 
 

@@ -12,7 +12,7 @@ import os
 import sqlite3
 import threading
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,7 +32,7 @@ META = "archive.json"
 AGAIN = "make the archive again with dtbh index"
 SEEN = "first IN (SELECT first FROM segments WHERE first < ?)"
 BUSY = 60.0  # seconds that a question waits while a commit is written
-CUT_OFF = getattr(sqlite3, "SQLITE_READONLY_ROLLBACK", 776)
+CUT_OFF = sqlite3.SQLITE_READONLY_ROLLBACK
 
 
 class Segment(NamedTuple):
@@ -96,7 +96,7 @@ class Snapshot(View):
         self.count = sum(segment.size for segment in self.segments)
         self.removed = _unpacked(removals, self._file)
         self.words = _map(codes_file(path, self.generation), self.count, word_count(self.bits))
-        self.state = (meta, self.count, len(self.removed), self._file.stat().st_ino)
+        self.state = (meta, self.segments, tuple(sha256 for _, _, sha256 in removals))
 
     def names(self) -> tuple[str, ...]:
         """The names in the items' ``fields``."""
@@ -151,6 +151,11 @@ class Snapshot(View):
             raise CodesError(f"{self._file}: lacks {len(wanted) - len(found)} items; {AGAIN}")
         return tuple(found[row] for row in rows)
 
+    def item_bytes(self) -> int:
+        """Size of the database."""
+        ((pages,),), ((size,),) = self.query("PRAGMA page_count"), self.query("PRAGMA page_size")
+        return int(pages * size)
+
     def chunks(self) -> Iterator[tuple[NDArray[np.uint64], list[Row]]]:
         """The codes and items that are not removed, in order, in pieces of one segment at most.
 
@@ -184,12 +189,12 @@ class Snapshot(View):
                 try:
                     return self._sqlite.execute(sql, values).fetchall()
                 except sqlite3.OperationalError as error:
-                    if error.sqlite_errorcode != CUT_OFF:
+                    if getattr(error, "sqlite_errorcode", None) != CUT_OFF:
                         raise
                     _undo(self._file)
                     return self._sqlite.execute(sql, values).fetchall()
         except sqlite3.Error as error:
-            raise CodesError(f"{self._file}: can't be read ({error}); {AGAIN}") from None
+            raise CodesError(f"{self._file}: can't be read ({' '.join(str(error).split())}); {AGAIN}") from None
 
     @property
     def columns(self) -> str:
@@ -204,14 +209,17 @@ class Snapshot(View):
         else:
             sql = f"{segments} UNION ALL SELECT 1, number, count, sha256, rows, NULL FROM removals ORDER BY kind, place"
         total, parts, removals = 0, list[Segment](), list[tuple[int, bytes, str]]()
-        for kind, first, count, sha256, other, names in self.query(sql):
-            if kind == 1:
-                removals.append((count, other, sha256))
-                continue
-            if first != total:
-                raise CodesError(f"{self._file}: no segment starts at code {total}; {AGAIN}")
-            total += count
-            parts.append(Segment(first, count, sha256, other, tuple(json.loads(names))))
+        try:
+            for kind, first, count, sha256, other, names in self.query(sql):
+                if kind == 1:
+                    removals.append((count, other, sha256))
+                elif first != total:
+                    raise CodesError(f"{self._file}: no segment starts at code {total}; {AGAIN}")
+                else:
+                    total += count
+                    parts.append(Segment(first, count, sha256, other, tuple(json.loads(names))))
+        except (TypeError, ValueError) as error:
+            raise CodesError(f"{self._file}: the list of segments was altered ({error}); {AGAIN}") from None
         return tuple(parts), removals
 
     def _checked(self, segment: Segment) -> list[Row]:
@@ -235,7 +243,7 @@ class Snapshot(View):
 
     def _check_postings(self, segment: Segment, rows: list[Row]) -> None:
         sql = "SELECT field, value, count, rows FROM postings WHERE first = ?"
-        if sorted(self.query(sql, segment.first)) != sorted(postings(rows)):
+        if set(self.query(sql, segment.first)) != set(postings(rows)):
             last = segment.first + segment.size - 1
             raise CodesError(f"{self._file}: the filters of items {segment.first} to {last} were altered; {AGAIN}")
 
@@ -260,13 +268,22 @@ def digest_of_codes(words: NDArray[np.uint64]) -> str:
 
 def digest_of_items(rows: Sequence[Row]) -> str:
     """SHA-256 of items as they are stored."""
-    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(rows, default=repr).encode()).hexdigest()
+
+
+def digest_of_meta(meta: Mapping[str, Any]) -> str:
+    """SHA-256 of what ``archive.json`` says, but for the checksum itself."""
+    said = {name: value for name, value in meta.items() if name != "sha256"}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 def _meta(path: Path) -> dict[str, Any]:
     if not (path / META).is_file():
         raise CodesError(f"{path}: no archive here, {META} is missing; make one: dtbh index RUN ITEMS --out {path}")
-    return read_meta(path / META, READS, ("bits", "encoder", "model"), AGAIN)
+    meta = read_meta(path / META, READS, ("bits", "encoder", "model"), AGAIN)
+    if meta["version"] > 1 and (found := digest_of_meta(meta)) != (wanted := str(meta.get("sha256"))):
+        raise CodesError(f"{path / META}: was altered: SHA-256 {found[:16]}, wanted {wanted[:16]}; {AGAIN}")
+    return meta
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -289,7 +306,7 @@ def _undo(path: Path) -> None:
 def _unpacked(removals: Sequence[tuple[int, bytes, str]], path: Path) -> Rows:
     """The rows that were removed, ascending."""
     for count, blob, wanted in removals:
-        if len(blob) != 8 * count or hashlib.sha256(blob).hexdigest() != wanted:
+        if not isinstance(blob, bytes) or len(blob) != 8 * count or hashlib.sha256(blob).hexdigest() != wanted:
             raise CodesError(f"{path}: the list of removed items was altered; {AGAIN}")
     return np.sort(np.frombuffer(b"".join(blob for _, blob, _ in removals), "<i8").astype(np.int64))
 

@@ -8,21 +8,22 @@ from the moment at which ``archive.json`` names it. One writer at a time; a kill
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import re
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dtbh.codes import HashCodes, check_place, check_same, check_storable, relative_to
 from dtbh.data.manifest import Item
-from dtbh.errors import CodesError
+from dtbh.errors import CodesError, DtbhError
 from dtbh.files import alone, explained, fresh_folder, write_file
 from dtbh.index.engine import refuse_known, refuse_unknown
 from dtbh.index.postings import COLUMNS, SEGMENT, Row, further_names, postings
@@ -34,6 +35,7 @@ from dtbh.index.snapshot import (
     codes_file,
     digest_of_codes,
     digest_of_items,
+    digest_of_meta,
     items_file,
     open_snapshot,
 )
@@ -52,7 +54,7 @@ CREATE TABLE removals (number INTEGER PRIMARY KEY, count INTEGER NOT NULL, rows 
 """
 
 
-def create(path: Path, meta: dict[str, Any], chunks: Iterable[Chunk]) -> None:
+def create(path: Path, meta: Mapping[str, Any], chunks: Iterable[Chunk]) -> None:
     """Write an archive of these chunks; one that stands there is replaced, and its readers keep it.
 
     Args:
@@ -67,15 +69,14 @@ def create(path: Path, meta: dict[str, Any], chunks: Iterable[Chunk]) -> None:
         return
     with fresh_folder(path) as new:
         _generation(new, 0, chunks)
-        _name(new, {"version": VERSION, **meta, "generation": 0})
+        _name(new, meta, 0)
 
 
 def compact(path: Path) -> None:
     """Write anew what was not removed, in full segments, with its checksums compared; readers keep what they opened."""
     with _alone(path):
         now = open_snapshot(path)
-        rest = {name: value for name, value in now.meta.items() if name not in ("version", "generation")}
-        _renew(path, rest, joined(now.chunks()))
+        _renew(path, now.meta, joined(now.chunks()))
 
 
 def add(path: Path, codes: HashCodes) -> None:
@@ -83,16 +84,9 @@ def add(path: Path, codes: HashCodes) -> None:
     check_storable(codes)
     with _alone(path), _committing(path) as (now, sqlite):
         check_same(codes, now.bits, now.encoder, of=f"the archive {path}")
-        with codes_file(path, now.generation).open("r+b") as file:
-            start = now.words.nbytes
-            file.truncate(start)  # what a killed writer left
-            file.seek(start)
-            try:
-                _append(file, sqlite, now.count, chunked(codes, path.resolve()))
-                _check_ids(now, sqlite)
-            except BaseException:
-                file.truncate(start)
-                raise
+        with codes_file(path, now.generation).open("ab", buffering=0) as file:
+            _append(file, sqlite, now.count, chunked(codes, path.resolve()))
+        _check_ids(now, sqlite)
         sqlite.commit()
 
 
@@ -154,19 +148,25 @@ def _committing(path: Path) -> Iterator[tuple[Snapshot, sqlite3.Connection]]:
     if now.version < VERSION:
         raise CodesError(f"{path}: was written by an older dtbh; bring it up to date first: dtbh compact {path}")
     _tidy(path)
-    with _as_oserror(), closing(_open(items_file(path, now.generation))) as sqlite:
-        # Nothing is written before the commit, so that readers wait for that moment only.
-        sqlite.executescript("PRAGMA cache_spill = OFF; PRAGMA synchronous = EXTRA; BEGIN IMMEDIATE;")
-        yield now, sqlite
+    _cut(now)
+    try:
+        with _as_oserror(), closing(_open(items_file(path, now.generation))) as sqlite:
+            # Nothing is written before the commit, so that readers wait for that moment only.
+            sqlite.executescript("PRAGMA cache_spill = OFF; PRAGMA synchronous = EXTRA; BEGIN IMMEDIATE;")
+            yield now, sqlite
+    except BaseException:
+        with suppress(DtbhError, OSError):
+            _cut(open_snapshot(path))
+        raise
 
 
-def _renew(path: Path, meta: dict[str, Any], chunks: Iterable[Chunk]) -> None:
+def _renew(path: Path, meta: Mapping[str, Any], chunks: Iterable[Chunk]) -> None:
     """Write a new generation and name it in ``archive.json``; what fails leaves the old one as it was."""
     _tidy(path)
     number = _current(path) + 1
     try:
         _generation(path, number, chunks)
-        _name(path, {"version": VERSION, **meta, "generation": number})
+        _name(path, meta, number)
     finally:
         _tidy(path)
 
@@ -174,7 +174,7 @@ def _renew(path: Path, meta: dict[str, Any], chunks: Iterable[Chunk]) -> None:
 def _generation(path: Path, number: int, chunks: Iterable[Chunk]) -> None:
     """The two files of a generation, flushed; nothing names them yet."""
     codes, items = codes_file(path, number), items_file(path, number)
-    with codes.open("xb") as file, _as_oserror(), closing(_open(items)) as sqlite:
+    with codes.open("xb", buffering=0) as file, _as_oserror(), closing(_open(items)) as sqlite:
         sqlite.executescript(f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; {SCHEMA}")
         _append(file, sqlite, 0, chunks, between=sqlite.commit)
     with items.open("r+b") as file:
@@ -182,12 +182,12 @@ def _generation(path: Path, number: int, chunks: Iterable[Chunk]) -> None:
 
 
 def _append(
-    file: IO[bytes], sqlite: sqlite3.Connection, first: int, chunks: Iterable[Chunk],
+    file: io.FileIO, sqlite: sqlite3.Connection, first: int, chunks: Iterable[Chunk],
     between: Callable[[], None] = lambda: None,
 ) -> None:  # fmt: skip
     """Write chunks as segments from row ``first`` on, and flush the codes."""
     for words, rows in chunks:
-        file.write(np.ascontiguousarray(words, "<u8").data)
+        _write(file, np.ascontiguousarray(words, "<u8").view(np.uint8).ravel().data)
         marks = ", ".join("?" * (1 + len(COLUMNS)))
         sqlite.executemany(f"INSERT INTO items VALUES ({marks})", ((first + n, *row) for n, row in enumerate(rows)))
         sqlite.executemany("INSERT INTO postings VALUES (?, ?, ?, ?, ?)", ((first, *p) for p in sorted(postings(rows))))
@@ -196,13 +196,21 @@ def _append(
         sqlite.execute("INSERT INTO segments VALUES (?, ?, ?, ?, ?)", [first, len(rows), *digests, names])
         first += len(rows)
         between()
-    file.flush()
     os.fsync(file.fileno())
 
 
-def _name(path: Path, meta: dict[str, Any]) -> None:
+def _write(file: io.FileIO, data: memoryview) -> None:
+    """Write all of it, without a buffer that would be written later."""
+    done = 0
+    while done < len(data):
+        done += file.write(data[done:])
+
+
+def _name(path: Path, meta: Mapping[str, Any], generation: int) -> None:
     """Write ``archive.json``: from here on the generation that it names counts."""
-    write_file(path / META, lambda file: file.write((json.dumps(meta, indent=2) + "\n").encode()))
+    said = {**meta, "version": VERSION, "generation": generation}
+    text = json.dumps(said | {"sha256": digest_of_meta(said)}, indent=2) + "\n"
+    write_file(path / META, lambda file: file.write(text.encode()))
     handle = os.open(path, os.O_RDONLY)
     os.fsync(handle)  # before the old generation's files go
     os.close(handle)
@@ -220,6 +228,13 @@ def _tidy(path: Path) -> None:
     for file in path.iterdir():
         if OWN.fullmatch(file.name) and not file.name.startswith(kept):
             file.unlink()
+
+
+def _cut(now: Snapshot) -> None:
+    """Cut off codes that were never committed: those of a writer that failed or was killed."""
+    file = codes_file(now.path, now.generation)
+    if file.stat().st_size > now.words.nbytes:
+        os.truncate(file, now.words.nbytes)
 
 
 def _check_ids(now: Snapshot, sqlite: sqlite3.Connection) -> None:

@@ -46,6 +46,7 @@ def test_readers_keep_what_they_opened_until_they_look_again(archive):
         change()
         assert state(reader) == before
         assert reader.item("i5").id == "i5"
+        assert reader.info().items == 60
         for word in ("n0", "m0"):
             with pytest.raises(CodesError, match="no item has the id"):
                 reader.item(word)
