@@ -118,7 +118,9 @@ def evaluate(args: Arguments) -> int:
     from dtbh.evaluation.describe import describe
     from dtbh.stages import evaluate as run
 
-    report, folder = run(args.run_folder, data=args.data, split=args.split, out=args.out)
+    report, folder = run(
+        args.run_folder, data=args.data, split=args.split, out=args.out, voices=args.voices, noise_db=args.noise_db
+    )
     print(describe(report))
     print(f"report: {folder / 'index.html'}")
     return 0
@@ -257,6 +259,8 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--data", type=Path, help="another prepared data folder (default: the run's own)")
     sub.add_argument("--split", default="test", choices=("train", "val", "test", "all"))
     sub.add_argument("--out", type=Path, help="the report's folder (default: in the run folder)")
+    sub.add_argument("--voices", type=Path, metavar="DATA", help="a data folder with the same captions in other voices")
+    sub.add_argument("--noise-db", type=float, metavar="DB", help="add noise at this signal-to-noise ratio")
 
     sub = command("export", export)
     sub.add_argument("run_folder", type=Path, metavar="RUN")

@@ -10,7 +10,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from dtbh.card import write_card
 from dtbh.codes import HashCodes, read_codes, write_codes
 from dtbh.data.layouts import SOUND_TYPES, image_types, media_files
 from dtbh.data.manifest import SPLITS, Item, Manifest, Modality, read_manifest
@@ -21,6 +23,7 @@ from dtbh.evaluation.report import write_report
 from dtbh.evaluation.values import RetrievalReport
 from dtbh.exported import ExportedModel, open_exported
 from dtbh.index.archive import create_archive, open_archive
+from dtbh.listening import in_noise, in_other_voices
 from dtbh.model import EXPORTED, Encoder, load
 from dtbh.progress import say
 from dtbh.runs import RULE, read_run
@@ -42,30 +45,48 @@ class Done:
 
 
 def evaluate(
-    run: str | Path, *, data: str | Path | None = None, split: str = "test", out: str | Path | None = None
+    run: str | Path,
+    *,
+    data: str | Path | None = None,
+    split: str = "test",
+    out: str | Path | None = None,
+    voices: str | Path | None = None,
+    noise_db: float | None = None,
 ) -> tuple[RetrievalReport, Path]:
-    """Evaluate a run in both directions, or within the only modality it has a tower for, and write the report.
+    """Evaluate a run in both directions, or within the only modality it has a tower for; write report and card.
 
     Args:
         run: The run folder.
         data: Another prepared data folder, taken with its own splits; None: the run's own data, with the
             splits of its protocol.
         split: ``train``, ``val``, ``test``, or ``all``: both gallery and queries.
-        out: The report's folder; None: ``report`` in the run folder, or ``report-<name of data>`` for other
-            data.
+        out: The report's folder; None: ``report`` in the run folder, and ``-<name>`` for other data, for voices
+            and for noise.
+        voices: A data folder with the same captions in other voices, which take the place of the split's own.
+        noise_db: Signal-to-noise ratio that noise brings the sounds to: for one half babble, for the other
+            noise between white and pink.
 
     Returns:
         The report, and its folder.
 
     Raises:
-        DataError: No such data, nothing in the split, captions that were not spoken yet, or no labels.
+        DataError: No such data, nothing in the split, captions that were not spoken yet, other captions in the
+            other voices, or no labels.
         RunError: No such run.
     """
     model = load(run)
     manifest, protocol = _manifest_for(model, data)
     manifest = manifest.replaced(_with_towers(model, manifest))
-    chosen = _of_split(manifest, split)
-    codes = model.encode([_absolute(manifest, item) for item in chosen], stored=True).codes
+    names = ["report"] + ([] if data is None else [Path(data).resolve().name])
+    if voices is not None:
+        manifest = in_other_voices(manifest, read_manifest(voices), split)
+        protocol += f", voices of {Path(voices).resolve().name}"
+        names.append(Path(voices).resolve().name)
+    if noise_db is not None:
+        protocol += f", noise at {noise_db:g} dB"
+        names.append(f"noise{noise_db:g}")
+    items = [_absolute(manifest, item) for item in _of_split(manifest, split)]
+    codes = _heard(model, items, noise_db)
     towers = model.config.encoders
     images = None if towers.image is None else codes.of("image")
     sounds = None if towers.sound is None else codes.of("sound")
@@ -78,10 +99,25 @@ def evaluate(
         leakage=leakage(manifest).to_dict(),
         checkpoint_rule=RULE,
     )
-    if out is None:
-        out = model.path / ("report" if data is None else f"report-{Path(data).resolve().name}")
-    write_report(report, Path(out), images=images, sounds=sounds)
-    return report, Path(out)
+    out = Path(out) if out is not None else model.path / "-".join(names)
+    write_report(report, out, images=images, sounds=sounds)
+    own = read_manifest(model.path / read_run(model.path)["data"])
+    write_card(model.path, split_for(own, model.config))
+    return report, out
+
+
+def _heard(model: Encoder, items: list[Item], noise_db: float | None) -> HashCodes:
+    """Codes of items, their sounds as they are or in noise."""
+    if noise_db is None:
+        return model.encode(items, stored=True).codes
+    with TemporaryDirectory(prefix="dtbh-") as folder:
+        noisy = in_noise(items, Path(folder), noise_db)
+        codes = model.encode([item for item in noisy if item.modality == "sound"]).codes
+        images = [item for item in items if item.modality == "image"]
+        if images:
+            codes = HashCodes.concatenate([model.encode(images, stored=True).codes, codes])
+    paths = {item.id: item for item in items}
+    return replace(codes, items=tuple(paths[item.id] for item in codes.items))
 
 
 def encode(run: str | Path, source: str | Path, *, out: str | Path, split: str = "all", strict: bool = False) -> Done:

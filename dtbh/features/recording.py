@@ -68,7 +68,7 @@ def room_response(generator: Generator, *, sample_rate: int) -> Tensor:
 def in_room(wave: Tensor, generator: Generator, *, sample_rate: int) -> Tensor:
     """As heard in a room, at the power it had: float32, up to 0.3 s longer."""
     response = room_response(generator, sample_rate=sample_rate)
-    length = len(wave) + len(response)
+    length = 1 << (len(wave) + len(response) - 1).bit_length()
     heard = torch.fft.irfft(torch.fft.rfft(wave, length) * torch.fft.rfft(response, length), length)
     heard = heard[: len(wave) + round(0.3 * sample_rate)]
     gain = (wave.square().sum() / heard.square().sum().clamp(min=1e-20)).sqrt()

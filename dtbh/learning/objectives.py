@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from dtbh.config import Learning, check_parameters, hint
 from dtbh.errors import ConfigError
-from dtbh.learning import pairwise, terms
+from dtbh.learning import contrast, pairwise, terms
 from dtbh.learning.terms import Sides
 
 TERMS: dict[str, Callable[..., Any]] = {
@@ -24,6 +24,9 @@ TERMS: dict[str, Callable[..., Any]] = {
     "lossless_triplets": terms.lossless_triplets,
     "pairwise_likelihood": pairwise.pairwise_likelihood,
     "pair_contrast": pairwise.pair_contrast,
+    "pair_in_class": contrast.pair_in_class,
+    "feature_contrast": contrast.feature_contrast,
+    "code_contrast": contrast.code_contrast,
     "central_similarity": pairwise.central_similarity,
     "orthogonal_centres": pairwise.orthogonal_centres,
     "classification": pairwise.Classification,
@@ -32,6 +35,7 @@ TERMS: dict[str, Callable[..., Any]] = {
     "push": terms.push,
     "balance": terms.balance,
     "item_balance": terms.item_balance,
+    "decorrelation": contrast.decorrelation,
 }
 """Functions of `Sides` that give a scalar tensor; or, where a term has weights or a memory of its own, classes of
 ``nn.Module`` that do so when called. Parameters are keyword-only and are given by name in the config; ``margin``,

@@ -16,6 +16,7 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping, RichProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 
+from dtbh.card import write_card
 from dtbh.config import Config
 from dtbh.data.manifest import Manifest, Modality, read_manifest
 from dtbh.data.splits import split_for
@@ -85,6 +86,7 @@ def _train(config: Config, manifest: Manifest, split: Manifest, out: Path) -> No
         except SystemExit:  # what Lightning makes of Ctrl-C
             raise KeyboardInterrupt from None
     close_run(out, manifest)
+    write_card(out, split)
 
 
 def _sides(manifest: Manifest, split: str, twin: TwinEncoder, device: torch.device) -> dict[Modality, Side]:

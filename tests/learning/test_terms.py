@@ -24,6 +24,9 @@ GIVEN: dict[str, dict[str, object]] = {
     "lossless_triplets": {**TRIPLETS, "selection": "all"},
     "pairwise_likelihood": {"alpha": 0.5, "within": 0.7, "weighted": True},
     "pair_contrast": {"temperature": 0.4, "within": 0.5},
+    "pair_in_class": {"temperature": 0.4, "within": 0.5},
+    "feature_contrast": {"temperature": 0.3, "within": 0.5},
+    "code_contrast": {"temperature": 0.3, "within": 0.5},
     "central_similarity": {},
     "orthogonal_centres": {"scale": 4.0, "margin": 0.2},
     "classification": {},
@@ -32,6 +35,7 @@ GIVEN: dict[str, dict[str, object]] = {
     "push": {},
     "balance": {},
     "item_balance": {},
+    "decorrelation": {},
 }
 CENTRED = ("central_similarity", "orthogonal_centres")
 
@@ -41,7 +45,8 @@ def outputs(n: int, seed: int) -> Outputs:
     g = torch.Generator().manual_seed(seed)
     features = torch.rand(n, FEATURES, generator=g, dtype=torch.float64) + 0.05
     codes = torch.tanh(torch.randn(n, BITS, generator=g, dtype=torch.float64))
-    return Outputs(features.requires_grad_(), codes.requires_grad_(), torch.arange(n) % CLASSES, torch.arange(n) // 2)
+    labels, pairs = torch.arange(n) // 3 % CLASSES, torch.arange(n) // 2
+    return Outputs(features.requires_grad_(), codes.requires_grad_(), labels, pairs)
 
 
 def plain(sides: Sides) -> list[dict[str, list[object]]]:

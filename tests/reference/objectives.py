@@ -112,6 +112,68 @@ def pair_contrast(sides, temperature, within):
     return over_ways(sides, loss, within)
 
 
+def softmax(rows, columns, key, right, candidate, temperature):
+    means = []
+    for i, a in enumerate(rows[key]):
+        similar = {j: dot(unit(a), unit(b)) / temperature for j, b in enumerate(columns[key]) if candidate(i, j)}
+        total = sum(math.exp(s) for s in similar.values())
+        costs = [-math.log(math.exp(s) / total) for j, s in similar.items() if right(i, j)]
+        if costs:
+            means.append(sum(costs) / len(costs))
+    return sum(means) / max(1, len(means))
+
+
+def contrast(sides, key, temperature, within):
+    def loss(rows, columns, same):
+        return softmax(
+            rows,
+            columns,
+            key,
+            lambda i, j: rows["labels"][i] == columns["labels"][j],
+            lambda i, j: not (same and i == j),
+            temperature,
+        )
+
+    return over_ways(sides, loss, within)
+
+
+def feature_contrast(sides, temperature, within):
+    return contrast(sides, "features", temperature, within)
+
+
+def code_contrast(sides, temperature, within):
+    return contrast(sides, "codes", temperature, within)
+
+
+def pair_in_class(sides, temperature, within):
+    def loss(rows, columns, same):
+        return softmax(
+            rows,
+            columns,
+            "codes",
+            lambda i, j: rows["pairs"][i] == columns["pairs"][j],
+            lambda i, j: rows["labels"][i] == columns["labels"][j] and not (same and i == j),
+            temperature,
+        )
+
+    return over_ways(sides, loss, within)
+
+
+def decorrelation(sides):
+    def one(side):
+        codes = side["codes"]
+        n, bits = len(codes), len(codes[0])
+        means = [sum(code[b] for code in codes) / n for b in range(bits)]
+        total = 0.0
+        for b in range(bits):
+            for c in range(bits):
+                if b != c:
+                    total += (sum((code[b] - means[b]) * (code[c] - means[c]) for code in codes) / n) ** 2
+        return total / bits**2
+
+    return mean_over(sides, one)
+
+
 def central_similarity(sides, centres):
     def one(side):
         costs = []
