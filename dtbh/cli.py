@@ -130,7 +130,7 @@ def export(args: Arguments) -> int:
     """Make a model that searches and indexes without torch."""
     from dtbh.stages import export as run
 
-    model = run(args.run_folder, out=args.out, data=args.data)
+    model = run(args.run_folder, out=args.out, data=args.data, int8=args.int8)
     size = sum(file.stat().st_size for file in args.out.glob("*.onnx"))
     print(f"{args.out}: {size / 1e6:.1f} MB, encoder {model.fingerprint}")
     for modality, agreement in model.self_test().items():
@@ -266,6 +266,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("run_folder", type=Path, metavar="RUN")
     sub.add_argument("--out", type=Path, required=True, help="the model's folder")
     sub.add_argument("--data", type=Path, help="a prepared data folder to test on (default: the run's own)")
+    sub.add_argument("--int8", action="store_true", help="8-bit integers: a quarter of the size, other codes")
 
     command("report", report).add_argument("folder", type=Path, help="the folder with report.json")
 

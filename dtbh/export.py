@@ -12,13 +12,14 @@ import importlib.util
 import json
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dtbh.codes import check_place, signs
@@ -32,9 +33,11 @@ from dtbh.exported import BATCH, ROUNDING, VERSION, Agreement, ExportedModel, op
 from dtbh.files import fresh_folder, write_text
 from dtbh.model import EXPORTED
 from dtbh.progress import track
+from dtbh.quantize import quantized
 from dtbh.runs import CONFIG, RUN, read_run
 
 OPSET = 18
+INPUTS: dict[Modality, list[str]] = {"image": ["pixels"], "sound": ["waveforms", "lengths"]}
 REQUIREMENTS = "requirements.txt"
 NODE = ("numpy", "soundfile", "soxr", "pyyaml", "pydantic", "rich", "pillow", "onnxruntime", "numba")
 """What indexing and searching need of dtbh's dependencies and of its extra ``search``."""
@@ -52,17 +55,21 @@ class _Codes(nn.Module):
         return codes
 
 
-def write_model(model: Model, items: Sequence[Item], out: Path) -> ExportedModel:
+def write_model(
+    model: Model, items: Sequence[Item], out: Path, *, calibration: Sequence[Item] | None = None
+) -> ExportedModel:
     """Export a run, beside and renamed, once its codes have been compared with the run's.
 
     Args:
         model: The run.
         items: Images and sounds to compare on, with absolute paths.
         out: The folder; an older exported model there is replaced.
+        calibration: Other images and sounds, to make networks of 8-bit integers by. Their codes may differ from
+            the run's, so the model is another encoder, with a fingerprint of its own.
 
     Raises:
         MissingExtraError: No onnx, onnxscript or onnxruntime.
-        RunError: A bit differs beyond rounding.
+        RunError: A tower can't be exported; or, without ``calibration``, a bit differs beyond rounding.
         CodesError: Something else stands in the place.
         MediaError: An item can't be read.
     """
@@ -70,16 +77,22 @@ def write_model(model: Model, items: Sequence[Item], out: Path) -> ExportedModel
     check_place(out, EXPORTED, "exported model")
     with fresh_folder(out) as new:
         twin = copy.deepcopy(model.twin).cpu()
-        towers = {}
+        towers: dict[str, dict[str, Any]] = {}
         for modality in twin.modalities:
-            data = _onnx(_Codes(twin.tower(modality)), _example(twin, modality))
+            data = _onnx(twin, modality)
+            if calibration is not None:
+                data = quantized(data, _batches(model, modality, calibration))
             name = f"{modality}.onnx"
             (new / name).write_bytes(data)
             reads = _reads(twin, modality)
             towers[modality] = {"file": name, "sha256": hashlib.sha256(data).hexdigest(), **reads}
         meta: dict[str, Any] = {
-            "version": VERSION, "bits": model.bits, "fingerprint": model.fingerprint, "towers": towers,
+            "version": VERSION, "bits": model.bits, "fingerprint": model.fingerprint, "run": model.fingerprint,
+            "int8": calibration is not None, "towers": towers,
         }  # fmt: skip
+        if calibration is not None:
+            sums = [tower["sha256"] for tower in towers.values()]
+            meta["fingerprint"] = hashlib.sha256(f"int8 {model.fingerprint} {sums}".encode()).hexdigest()[:16]
         _write_meta(new, meta)
         _copy_run(model, new, out)
         write_text(new / REQUIREMENTS, "".join(f"{line}\n" for line in requirements()))
@@ -87,7 +100,7 @@ def write_model(model: Model, items: Sequence[Item], out: Path) -> ExportedModel
         meta["self_test"] = {name: asdict(agreement) for name, agreement in found.items()}
         _write_meta(new, meta)
         for name, agreement in found.items():
-            if agreement.beyond_rounding:
+            if agreement.beyond_rounding and calibration is None:
                 raise RunError(f"{out}: the exported {name} tower is not the run's: {agreement.describe()}")
     return open_exported(out)
 
@@ -112,9 +125,7 @@ def _agreement(model: Model, exported: ExportedModel, modality: Modality, paths:
     device = next(tower.parameters()).device
     count = bits = differ = beyond = 0
     largest = 0.0
-    reader = media_reader(model.twin, modality, paths)
-    for start in track(range(0, len(paths), BATCH), f"testing {modality}s", total=-(-len(paths) // BATCH)):
-        media = reader.collate([reader(row) for row in range(start, min(start + BATCH, len(paths)))])
+    for media in track(_media(model, modality, paths), f"testing {modality}s", total=-(-len(paths) // BATCH)):
         wanted = tower(*(x.to(device) for x in media)).codes.float().cpu().numpy()
         values = exported.values(modality, tuple(x.numpy() for x in media))
         other = signs(wanted) != signs(values)
@@ -122,6 +133,20 @@ def _agreement(model: Model, exported: ExportedModel, modality: Modality, paths:
         beyond += int((np.abs(wanted[other]) > ROUNDING).sum())
         largest = max(largest, float(np.abs(wanted - values).max()))
     return Agreement(count, bits, differ, beyond, largest)
+
+
+def _media(model: Model, modality: Modality, paths: Sequence[Path]) -> Iterator[tuple[Tensor, ...]]:
+    """Files as a tower's arguments, a batch at a time."""
+    reader = media_reader(model.twin, modality, paths)
+    for start in range(0, len(paths), BATCH):
+        yield reader.collate([reader(row) for row in range(start, min(start + BATCH, len(paths)))])
+
+
+def _batches(model: Model, modality: Modality, items: Sequence[Item]) -> Iterator[dict[str, NDArray[Any]]]:
+    """The items of a modality as a network's inputs by name."""
+    paths = [Path(str(item.path)) for item in items if item.modality == modality]
+    for media in _media(model, modality, paths):
+        yield {name: x.numpy() for name, x in zip(INPUTS[modality], media, strict=True)}
 
 
 def _reads(twin: TwinEncoder, modality: Modality) -> dict[str, Any]:
@@ -143,17 +168,23 @@ def _example(twin: TwinEncoder, modality: Modality) -> tuple[Tensor, ...]:
     return torch.zeros(2, samples), torch.tensor([samples, samples // 2])
 
 
-def _onnx(network: nn.Module, example: tuple[Tensor, ...]) -> bytes:
-    """A network as ONNX; the number of items, and of samples, may be any."""
+def _onnx(twin: TwinEncoder, modality: Modality) -> bytes:
+    """A tower as ONNX; the number of items, and of samples, may be any."""
     free = torch.export.Dim.DYNAMIC
-    names = ["pixels"] if len(example) == 1 else ["waveforms", "lengths"]
-    shapes = [{0: free}] if len(example) == 1 else [{0: free, 1: free}, {0: free}]
+    shapes = [{0: free}] if modality == "image" else [{0: free, 1: free}, {0: free}]
+    network = _Codes(twin.tower(modality)).eval()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            network.eval(), example, dynamo=True, input_names=names, output_names=["codes"],
-            dynamic_shapes=(tuple(shapes),), opset_version=OPSET, verbose=False,
-        )  # fmt: skip
+        try:
+            program = torch.onnx.export(
+                network, _example(twin, modality), dynamo=True, input_names=INPUTS[modality],
+                output_names=["codes"], dynamic_shapes=(tuple(shapes),), opset_version=OPSET, verbose=False,
+            )  # fmt: skip
+        except Exception as error:  # the exporter follows the network's own code
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise RunError(
+                f"the {modality} tower can't be exported ({reason}); train one with another backbone"
+            ) from error
     assert program is not None
     proto = program.model_proto
     graph = proto.graph

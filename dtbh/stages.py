@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from dtbh.card import write_card
 from dtbh.codes import HashCodes, read_codes, write_codes
 from dtbh.data.layouts import SOUND_TYPES, image_types, media_files
-from dtbh.data.manifest import SPLITS, Item, Manifest, Modality, read_manifest
+from dtbh.data.manifest import MODALITIES, SPLITS, Item, Manifest, Modality, read_manifest
 from dtbh.data.splits import leakage, split_for
 from dtbh.errors import DataError, RunError
 from dtbh.evaluation.protocol import evaluate as evaluate_codes
@@ -27,6 +27,9 @@ from dtbh.listening import in_noise, in_other_voices
 from dtbh.model import EXPORTED, Encoder, load
 from dtbh.progress import say
 from dtbh.runs import RULE, read_run
+
+CALIBRATION = 128
+"""Images, and sounds, that set the ranges of 8-bit integers."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +158,7 @@ def index(run: str | Path, source: str | Path, *, out: str | Path, split: str = 
     return Done(create_archive(out, codes, model=run).path, len(codes), failures)
 
 
-def export(run: str | Path, *, out: str | Path, data: str | Path | None = None) -> ExportedModel:
+def export(run: str | Path, *, out: str | Path, data: str | Path | None = None, int8: bool = False) -> ExportedModel:
     """Export a run as a model that needs no torch, once its codes were compared with the run's on the test split.
 
     A model that was exported from these very weights is left as it is.
@@ -164,9 +167,12 @@ def export(run: str | Path, *, out: str | Path, data: str | Path | None = None) 
         run: The run folder.
         out: The model's folder.
         data: The prepared data folder to compare on; None: the run's own.
+        int8: Make networks of 8-bit integers, by items of the training split. The model is then another encoder,
+            with a fingerprint of its own; ``evaluate`` says what it costs.
 
     Raises:
-        RunError: No such run, or codes that differ beyond rounding; nothing is written then.
+        RunError: No such run, a tower that can't be exported, or codes that differ beyond rounding; nothing is
+            written then.
     """
     if (Path(run) / EXPORTED).is_file():
         raise RunError(f"{run}: was exported already; copy the folder, or give the run it was made from")
@@ -174,10 +180,22 @@ def export(run: str | Path, *, out: str | Path, data: str | Path | None = None) 
     from dtbh.export import write_model
 
     model, out = load_run(run), Path(out)
-    if (out / EXPORTED).is_file() and (old := open_exported(out)).fingerprint == model.fingerprint:
-        return old
+    if (out / EXPORTED).is_file():
+        old = open_exported(out)
+        if (old.meta["run"], old.meta["int8"]) == (model.fingerprint, int8):
+            return old
     manifest, _ = _manifest_for(model, data)
-    return write_model(model, [_absolute(manifest, item) for item in _of_split(manifest, "test")], out)
+    test, train = ([_absolute(manifest, item) for item in _of_split(manifest, split)] for split in ("test", "train"))
+    return write_model(model, test, out, calibration=_some(train, CALIBRATION) if int8 else None)
+
+
+def _some(items: Sequence[Item], count: int) -> list[Item]:
+    """So many items of each modality, evenly over the sequence."""
+    chosen: list[Item] = []
+    for modality in MODALITIES:
+        of = [item for item in items if item.modality == modality]
+        chosen += [of[row * len(of) // count] for row in range(count)] if len(of) > count else of
+    return chosen
 
 
 def items_at(source: Path) -> list[Item]:

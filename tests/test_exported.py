@@ -176,8 +176,7 @@ def test_without_onnxruntime_the_extra_is_named(
 def test_a_network_that_differs_from_the_run_is_not_kept(
     tiny_run: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    networks = iter([(tiny_model / name).read_bytes() for name in ("image.onnx", "sound.onnx")])
-    monkeypatch.setattr(export, "_onnx", lambda *_: next(networks))
+    monkeypatch.setattr(export, "_onnx", lambda _, modality: (tiny_model / f"{modality}.onnx").read_bytes())
     values = ExportedModel.values
     monkeypatch.setattr(ExportedModel, "values", lambda self, modality, media: -values(self, modality, media))
     with pytest.raises(RunError, match=r"the exported image tower is not the run's: \d+ of 108 bits differ"):
