@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,17 +73,24 @@ def program() -> str | None:
     return named or next((found for name in NAMES if (found := shutil.which(name))), None)
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """A headless Chromium, for one module: as long as it lives, no other test of this thread can run asyncio."""
+@contextmanager
+def launched(*more: str) -> Iterator[Browser]:
+    """A headless Chromium, with further arguments; skips the test where there is none."""
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install 'dtbh[dev]'")
     path = program()
     if path is None:
         pytest.skip(f"no Chromium on this machine (looked for {', '.join(NAMES)}; DTBH_CHROMIUM names another)")
     with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
+        browser = playwright.chromium.launch(executable_path=path, args=[*ARGUMENTS, *more])
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """A headless Chromium, for one module: as long as it lives, no other test of this thread can run asyncio."""
+    with launched() as browser:
+        yield browser
 
 
 @pytest.fixture

@@ -65,8 +65,8 @@ class Models:
                 model = self._load(path)
             if model.fingerprint != encoder:
                 raise CodesError(
-                    f"{archive.path}: made by encoder {encoder}, {path} is {model.fingerprint}; index again, or "
-                    "serve it with --model PATH of the one that made it"
+                    f"the codes were made by encoder {encoder}, {path} is {model.fingerprint}; index again, or serve "
+                    "with --model PATH of the one that made them"
                 )
             future.set_result(model)
         except (DtbhError, OSError) as error:

@@ -99,7 +99,7 @@ def _type(schema: Mapping[str, Any]) -> str:
         return f"list of {_type(schema['items'])}"
     ends = [f"{sign} {schema[key]}" for key, sign in (("minimum", "≥"), ("maximum", "≤")) if key in schema]
     default = [f"default {schema['default']}"] if schema.get("default") not in (None, [], {}) else []
-    return " ".join([escape(kind), escape(", ".join(ends + default))]).strip()
+    return escape(", ".join([f"{kind} {' '.join(ends)}".strip(), *default]))
 
 
 def _example(path: str) -> str:

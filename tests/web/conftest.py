@@ -37,7 +37,7 @@ Making = Callable[..., FastAPI]
 Serving = Callable[..., AbstractContextManager[str]]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make(tiny_archive: Path, tiny_model: Encoder) -> Making:
     """An application over the tiny archive, its model loaded already."""
 

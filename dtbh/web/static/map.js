@@ -18,23 +18,25 @@ export const map = {
   fit() {
     const points = this.hits.flatMap((hit) => hit.footprint.map(this.place));
     const [left, top, right, bottom] = [Math.min, Math.max].flatMap((end) => [0, 1].map((axis) => end(...points.map((point) => point[axis]))));
-    this.view = { x: (left + right) / 2, y: (top + bottom) / 2, width: Math.min(1, 1.25 * Math.max(right - left, 2.5 * (bottom - top), 1e-5)) };
+    this.view = { x: (left + right) / 2, y: (top + bottom) / 2, width: Math.min(1, 1.25 * Math.max(right - left, ((bottom - top) * this.size()[0]) / this.size()[1], 1e-5)) };
     this.draw();
   },
   draw() {
-    const { x, y, width } = this.view, scale = 1000 / width;
-    const at = (point) => [500 + (point[0] - x) * scale, 200 + (point[1] - y) * scale];
+    const { x, y, width } = this.view, [across, down] = this.size(), scale = across / width, height = (width * down) / across;
+    svg.setAttribute("viewBox", `0 0 ${across} ${down}`);
+    const at = (point) => [across / 2 + (point[0] - x) * scale, down / 2 + (point[1] - y) * scale];
     const degrees = 360 * width, step = [45, 30, 15, 10, 5, 2, 1].find((s) => degrees / s >= 4) ?? 10 ** Math.ceil(Math.log10(degrees / 4) - 0.7) / 2;
     const latitude = (point) => (Math.atan(Math.sinh((0.5 - point) * 2 * Math.PI)) * 180) / Math.PI;
     const digits = Math.max(0, Math.ceil(-Math.log10(step)));
-    let drawn = this.tiles(at, scale);
+    const named = (value, letters) => `${Math.abs(value).toFixed(digits)}° ${value ? letters[+(value < 0)] : ""}`;
+    let drawn = this.tiles(at, scale, height);
     for (let s = Math.ceil(((x - width / 2 - 0.5) * 360) / step); s * step <= (x + width / 2 - 0.5) * 360; s++) {
-      const [across] = at(this.place([s * step, 0]));
-      drawn += `<path class="net" d="M${across} 0V400"/><text x="${across + 4}" y="394">${(s * step).toFixed(digits)}°</text>`;
+      const [left] = at(this.place([s * step, 0]));
+      drawn += `<path class="net" d="M${left} 0V${down}"/><text x="${left + 4}" y="${down - 6}">${named(s * step, "EW")}</text>`;
     }
-    for (let s = Math.ceil(latitude(y + 0.2 * width) / step); s * step <= latitude(y - 0.2 * width); s++) {
-      const [, down] = at(this.place([0, s * step]));
-      drawn += `<path class="net" d="M0 ${down}H1000"/><text x="4" y="${down - 4}">${(s * step).toFixed(digits)}°</text>`;
+    for (let s = Math.ceil(latitude(y + height / 2) / step); s * step <= latitude(y - height / 2); s++) {
+      const [, top] = at(this.place([0, s * step]));
+      drawn += `<path class="net" d="M0 ${top}H${across}"/><text x="4" y="${top - 4}">${named(s * step, "NS")}</text>`;
     }
     svg.innerHTML = drawn;
     for (const hit of [...this.hits].reverse()) {
@@ -44,13 +46,14 @@ export const map = {
       svg.lastChild.firstChild.textContent = `${hit.rank}: ${hit.label || hit.id}, distance ${hit.distance}`;
     }
   },
-  tiles(at, scale) {
+  size: () => [panel.clientWidth, panel.clientWidth < 600 ? 220 : 320],
+  tiles(at, scale, height) {
     if (!this.template) return "";
     const zoom = Math.max(0, Math.min(19, Math.round(Math.log2(scale / 256)))), many = 2 ** zoom, side = scale / many;
     const { x, y, width } = this.view;
     let drawn = "";
     for (let column = Math.floor((x - width / 2) * many); column <= (x + width / 2) * many; column++)
-      for (let row = Math.max(0, Math.floor((y - 0.2 * width) * many)); row <= Math.min(many - 1, (y + 0.2 * width) * many); row++) {
+      for (let row = Math.max(0, Math.floor((y - height / 2) * many)); row <= Math.min(many - 1, (y + height / 2) * many); row++) {
         const [left, top] = at([column / many, row / many]), values = { z: zoom, x: ((column % many) + many) % many, y: row };
         const source = this.template.replace(/\{([xyz])\}/g, (_, name) => values[name]).replace(/[&<>"]/g, (char) => `&#${char.charCodeAt()};`);
         drawn += `<image href="${source}" x="${left}" y="${top}" width="${side + 0.5}" height="${side + 0.5}"/>`;
@@ -63,8 +66,8 @@ export const map = {
     this.draw();
   },
   move(across, down) { // in pixels of the drawing
-    this.view.x += (across * this.view.width) / 1000;
-    this.view.y += (down * this.view.width) / 1000;
+    this.view.x += (across * this.view.width) / panel.clientWidth;
+    this.view.y += (down * this.view.width) / panel.clientWidth;
     this.draw();
   },
   mark(rank, on) {
@@ -82,5 +85,6 @@ svg.onkeydown = (event) => {
   event.preventDefault();
 };
 svg.onpointermove = (event) => {
-  if (event.buttons === 1) map.move(...[event.movementX, event.movementY].map((by) => (-by * 1000) / event.currentTarget.clientWidth));
+  if (event.buttons === 1) map.move(-event.movementX, -event.movementY);
 };
+window.addEventListener("resize", () => panel.hidden || map.draw());

@@ -352,7 +352,7 @@ $("link").onclick = async () => {
   const link = new URL("?" + address(), location.href).href;
   await navigator.clipboard.writeText(link).then(() => say("The link to these hits is copied."), () => say(link));
 };
-window.onkeydown = (event) => event.key === "Escape" && recorder.stop(true);
+window.onkeydown = (event) => void (event.key === "Escape" && recorder.stop(true)); // false would swallow the key
 window.onpopstate = restore;
 document.onpaste = ({ clipboardData }) => clipboardData.files.length && byFile(clipboardData.files[0]);
 document.ondragover = (event) => (event.preventDefault(), document.body.classList.add("dropping"));
