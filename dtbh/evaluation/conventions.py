@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -159,6 +160,7 @@ def _sum_to(relevant: Ints, total: Ints, k: int) -> Floats:
     return precision_sums(relevant, total, np.clip(k - before(total), 0, total))
 
 
+@lru_cache(maxsize=4)
 def log_factorials(n: int) -> Floats:
     """Log 0!, log 1!, ..., log n!."""
     from scipy.special import gammaln

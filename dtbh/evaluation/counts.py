@@ -1,17 +1,23 @@
 """From codes to counts: for each query and distance, how many gallery items, how many of them relevant.
 
-Comes in: packed codes and integer labels (or pair numbers). Distances are held for a block of queries at a
-time, never for all, so memory is bounded however large the gallery is. No torch in this room.
+Comes in: packed codes and integer labels (or pair numbers). Distances are held for a few queries at a time,
+never for all, so memory is bounded however large the gallery is. No torch in this room.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from dtbh.data.manifest import Item
 from dtbh.errors import DataError
 from dtbh.index.hamming import distances
 from dtbh.progress import track
@@ -19,7 +25,10 @@ from dtbh.progress import track
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Words = npt.NDArray[np.uint64]
-BLOCK = 4_000_000  # distances held at once: 16 MB
+T = TypeVar("T")
+BLOCK = 2_000_000  # distances that a thread of the NumPy path holds at once: 8 MB
+QUERIES = 512  # in a block, at most: what is made of them then stays in the processor's cache
+MANY = 5_000_000  # from so many comparisons on, compiled code is worth its loading
 
 
 def group_numbers(query_names: Sequence[str | None], gallery_names: Sequence[str | None]) -> tuple[Ints, Ints]:
@@ -37,6 +46,12 @@ def group_numbers(query_names: Sequence[str | None], gallery_names: Sequence[str
         np.array([number[name] for name in query_names], dtype=np.int64),
         np.array([number[name] for name in gallery_names], dtype=np.int64),
     )
+
+
+def own_rows(queries: Sequence[Item], gallery: Sequence[Item]) -> Ints:
+    """Where each query stands in the gallery itself, by id and modality, int64 [q]; -1 where it does not."""
+    rows = {(item.modality, item.id): row for row, item in enumerate(gallery)}
+    return np.array([rows.get((item.modality, item.id), -1) for item in queries], dtype=np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +75,8 @@ class Block:
     stable: Floats
 
 
-def count_blocks(
+def each_block(
+    work: Callable[[Block], T],
     query_words: Words,
     gallery_words: Words,
     query_labels: Ints,
@@ -69,13 +85,15 @@ def count_blocks(
     *,
     own: Ints | None = None,
     classes: int = 0,
-) -> Iterator[Block]:
+) -> Iterator[T]:
     """Count, for each query and each Hamming distance, the gallery items and the relevant ones among them.
 
     An item is relevant to a query when the two numbers are equal and not negative. With class numbers this
-    is relevance by class, with pair numbers relevance by true pair.
+    is relevance by class, with pair numbers relevance by true pair. Large tasks run compiled, where numba is
+    installed, and on all cores.
 
     Args:
+        work: What is done with the counts of some queries; called in several threads at once.
         query_words: Packed codes, uint64 [q, w].
         gallery_words: Packed codes, uint64 [n, w].
         query_labels: Class or pair numbers, int [q]; negative where not known.
@@ -84,6 +102,9 @@ def count_blocks(
         own: Where a query stands in the gallery itself, its row there, which is then no part of its
             ranking, int [q]; negative elsewhere. None: no query stands there.
         classes: The number c of classes that ``Block.classes`` counts; 0 counts none.
+
+    Yields:
+        What ``work`` gives, in the queries' order.
 
     Raises:
         DataError: As many labels as codes were wanted, or the gallery is empty.
@@ -97,33 +118,64 @@ def count_blocks(
     if n_gallery == 0:
         raise DataError("the gallery is empty: there is nothing to rank; choose a split that has items")
     own = np.full(n_queries, -1) if own is None else own
-    step = max(1, BLOCK // n_gallery)
-    starts = range(0, n_queries, step)
-    for start in track(starts, "comparing codes", total=len(starts)):
-        rows = slice(start, min(start + step, n_queries))
-        yield _counted(rows, query_words, gallery_words, query_labels, gallery_labels, bits, own, classes)
+    task = _Task(query_words, gallery_words, query_labels, gallery_labels, bits, own, classes)
+    compiled = n_queries * n_gallery >= MANY and find_spec("numba") is not None
+    count = _compiled(task) if compiled else partial(_by_numpy, task)
+    step = QUERIES if compiled else min(QUERIES, max(1, BLOCK // n_gallery))
+    blocks = [slice(start, min(start + step, n_queries)) for start in range(0, n_queries, step)]
+    with ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0)) if len(blocks) > 1 else 1) as threads:
+        done = threads.map(lambda rows: work(count(rows)), blocks)
+        yield from track(done, "comparing codes", total=len(blocks))
 
 
-def _counted(
-    rows: slice, query_words: Words, gallery_words: Words, query_labels: Ints, gallery_labels: Ints, bits: int,
-    own: Ints, classes: int,
-) -> Block:  # fmt: skip
-    """The counts of one block, by NumPy."""
-    block = distances(query_words[rows], gallery_words)
-    mine = np.flatnonzero(own[rows] >= 0)
-    block[mine, own[rows][mine]] = bits + 1  # out of every count
-    relevant = np.zeros((len(block), bits + 2), dtype=np.int64)
-    total = np.zeros((len(block), bits + 2), dtype=np.int64)
-    shares = np.zeros((len(block), classes))
-    good = (gallery_labels == query_labels[rows, None]) & (gallery_labels >= 0) & (block <= bits)
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """The arguments of ``each_block``."""
+
+    query_words: Words
+    gallery_words: Words
+    query_labels: Ints
+    gallery_labels: Ints
+    bits: int
+    own: Ints
+    classes: int
+
+
+def _compiled(task: _Task) -> Callable[[slice], Block]:
+    """Counts a block in compiled code."""
+    from dtbh.evaluation import kernel
+
+    gallery = np.ascontiguousarray(task.gallery_words.T)
+    query_labels, gallery_labels = (labels.astype(np.int32) for labels in (task.query_labels, task.gallery_labels))
+
+    def count(rows: slice) -> Block:
+        n = rows.stop - rows.start
+        relevant, total = np.zeros((2, n, task.bits + 1), dtype=np.int64)
+        shares, stable = np.zeros((n, task.classes)), np.zeros(n)
+        kernel.count(task.query_words[rows], gallery, query_labels[rows], gallery_labels, task.own[rows],
+                     relevant, total, shares, stable)  # fmt: skip
+        return Block(rows, relevant, total, shares, stable)
+
+    return count
+
+
+def _by_numpy(task: _Task, rows: slice) -> Block:
+    """Counts a block without compiled code."""
+    block, bits = distances(task.query_words[rows], task.gallery_words), task.bits
+    mine = np.flatnonzero(task.own[rows] >= 0)
+    block[mine, task.own[rows][mine]] = bits + 1  # out of every count
+    relevant, total = np.zeros((2, len(block), bits + 2), dtype=np.int64)
+    shares = np.zeros((len(block), task.classes))
+    labels = task.gallery_labels
+    good = (labels == task.query_labels[rows, None]) & (labels >= 0) & (block <= bits)
     for query, row in enumerate(block):
         total[query] = np.bincount(row, minlength=bits + 2)
         relevant[query] = np.bincount(row[good[query]], minlength=bits + 2)
     relevant, total = relevant[:, :-1], total[:, :-1]
-    if classes:
+    if task.classes:
         weights = top_weights(relevant, total)
         for query, row in enumerate(block):
-            found = np.bincount(gallery_labels + 1, weights[query, row], minlength=classes + 1)[1:]
+            found = np.bincount(labels + 1, weights[query, row], minlength=task.classes + 1)[1:]
             shares[query] = found / max(relevant[query].sum(), 1)
     return Block(rows, relevant, total, shares, stable_order(block.astype(np.int16), good))
 
@@ -166,14 +218,16 @@ def distance_counts(
     query_words: Words, gallery_words: Words, query_labels: Ints, gallery_labels: Ints, bits: int,
     *, own: Ints | None = None,
 ) -> tuple[Ints, Ints]:  # fmt: skip
-    """The counts of all queries at once; arguments and errors as in ``count_blocks``.
+    """The counts of all queries at once; arguments and errors as in ``each_block``.
 
     Returns:
         ``relevant`` and ``total``, both int64 [q, bits + 1]; column d counts what stands at distance d.
     """
-    blocks = list(count_blocks(query_words, gallery_words, query_labels, gallery_labels, bits, own=own))
-    nothing = np.zeros((0, bits + 1), dtype=np.int64)
-    return (
-        np.concatenate([nothing, *(block.relevant for block in blocks)]),
-        np.concatenate([nothing, *(block.total for block in blocks)]),
-    )
+    relevant, total = np.zeros((2, len(query_words), bits + 1), dtype=np.int64)
+
+    def keep(block: Block) -> None:
+        relevant[block.rows], total[block.rows] = block.relevant, block.total
+
+    for _ in each_block(keep, query_words, gallery_words, query_labels, gallery_labels, bits, own=own):
+        pass
+    return relevant, total

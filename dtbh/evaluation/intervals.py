@@ -12,6 +12,7 @@ import numpy as np
 
 from dtbh.data.manifest import Item
 from dtbh.evaluation.counts import Floats, Ints
+from dtbh.evaluation.ranking import Without, settled
 
 RESAMPLES = 1000
 CELLS = 4_000_000  # draws held at once: 64 MB
@@ -52,3 +53,11 @@ def interval(values: Floats, clusters: Ints, seed: int) -> tuple[float, float] |
         random_state=np.random.default_rng(seed),
     ).confidence_interval
     return min(float(found.low), 1.0), min(float(found.high), 1.0)
+
+
+def mean_interval(
+    values: Floats, clusters: Ints, seed: int, *, without: Without = "drop"
+) -> tuple[float, float] | None:
+    """``interval`` of ``ranking.mean``: NaN stands for queries without relevant items, and ``without`` decides."""
+    counted = ~np.isnan(values) | (without == "zero")
+    return interval(settled(values, without), clusters[counted], seed)

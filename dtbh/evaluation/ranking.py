@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -55,11 +56,18 @@ def precision_sums(relevant: Ints, total: Ints, places: Ints) -> Floats:
     return np.asarray(added.sum(axis=1))
 
 
+@lru_cache(maxsize=4)
 def harmonic_numbers(n: int) -> Floats:
     """H[0], H[1], ..., H[n], less one constant: only differences are used."""
     from scipy.special import digamma
 
     return np.asarray(digamma(np.arange(1, n + 2, dtype=np.float64)))
+
+
+@lru_cache(maxsize=4)
+def _discounts(n: int) -> Floats:
+    """The sums of 1/log2(1 + rank) over the first 0, 1, ..., n ranks."""
+    return np.concatenate([[0.0], np.cumsum(1 / np.log2(2 + np.arange(n)))])
 
 
 def mean(values: Floats, *, without: Without = "drop") -> float:
@@ -144,8 +152,7 @@ def ndcg_at(relevant: Ints, total: Ints, k: Sequence[int]) -> Floats:
         ConfigError: A k below 1, or beyond the ranking's length.
     """
     check_k(total, k)
-    ranks = np.arange(1, total.sum(axis=1).max(initial=0) + 1)
-    discounts = np.concatenate([[0.0], np.cumsum(1 / np.log2(1 + ranks))])
+    discounts = _discounts(int(total.sum(axis=1).max(initial=0)))
     n_before, gain = before(total), relevant / np.maximum(total, 1)
     all_relevant = relevant.sum(axis=1)
     columns = []
@@ -327,8 +334,12 @@ def cut(total: Ints, k: Sequence[int]) -> tuple[Ints, Ints]:
 
 
 def _found_at(relevant: Ints, total: Ints, k: Sequence[int]) -> Floats:
-    """Expected number of relevant items among the first k: [q, len(k)]."""
+    """Expected number of relevant items among the first k: [q, len(k)].
+
+    Over ranks it goes straight from one bucket's end to the next one's; all queries stand behind each other.
+    """
     check_k(total, k)
-    bucket, places = cut(total, k)
-    n, r, r_before = (np.take_along_axis(a, bucket, axis=1) for a in (total, relevant, before(relevant)))
-    return np.asarray(r_before + places * r / n, dtype=np.float64)
+    rows = np.arange(len(total))[:, None] * (total.sum(axis=1).max(initial=0) + 1)
+    ends, found = (np.pad(np.cumsum(counts, axis=1), ((0, 0), (1, 0))) for counts in (total, relevant))
+    ranks = rows + np.asarray(k, dtype=np.int64).reshape(1, -1)
+    return np.asarray(np.interp(ranks.ravel(), (rows + ends).ravel(), found.ravel()).reshape(ranks.shape))

@@ -133,6 +133,34 @@ def test_distance_counts_equal_a_loop(bits, block, monkeypatch):
     np.testing.assert_array_equal(found[1], total)
 
 
+@pytest.mark.parametrize("bits", [5, 64, 100])
+@pytest.mark.parametrize("classes", [0, 4])
+def test_compiled_counts_are_those_of_numpy(bits, classes, monkeypatch):
+    pytest.importorskip("numba", reason="the extra search is not installed")
+    rng = np.random.default_rng(bits)
+    words = -(-bits // 64)
+    codes = [rng.integers(0, 2 ** min(bits, 63), (n, words), dtype=np.uint64) for n in (40, 60)]
+    codes[1][:20] = codes[0][:20]
+    for side in codes:
+        side[:, -1] &= np.uint64(2 ** (bits % 64 or 64) - 1)
+    labels = [rng.integers(-1, 4, n) for n in (40, 60)]
+    labels[0][5] = 3
+    labels[1][labels[1] == 3] = 2  # nothing is relevant to this query
+    own = np.where(np.arange(40) < 10, np.arange(40), -1)
+    found = []
+    for many, queries in ((1, 7), (10**9, 512)):
+        monkeypatch.setattr(counting, "MANY", many)
+        monkeypatch.setattr(counting, "QUERIES", queries)
+        blocks = list(counting.each_block(lambda block: block, *codes, *labels, bits, own=own, classes=classes))
+        found.append([np.concatenate([getattr(block, name) for block in blocks]) for name in
+                      ("relevant", "total", "classes", "stable")])  # fmt: skip
+        assert [block.rows.start for block in blocks] == list(range(0, 40, queries))
+    for compiled, plain in zip(*found, strict=True):
+        np.testing.assert_allclose(compiled, plain, atol=1e-12)
+    assert np.isnan(found[0][3]).any()
+    assert found[0][0].sum() > 0
+
+
 def test_queries_without_relevant_items_have_no_value():
     relevant, total = np.array([[0, 0], [1, 0]]), np.array([[1, 2], [1, 2]])
     for values in (
@@ -233,7 +261,8 @@ def test_shares_of_classes_are_the_mean_over_every_order_of_the_ties():
     gallery, labels = rng.integers(0, 4, (6, 1), dtype=np.uint64), np.array([0, 1, 1, 2, 0, 2])
     queries, query_labels = rng.integers(0, 4, (4, 1), dtype=np.uint64), np.array([0, 1, 2, 3])
     own = np.array([4, -1, -1, -1])
-    (block,) = counting.count_blocks(queries, gallery, query_labels, labels, BITS, own=own, classes=4)
+    args = queries, gallery, query_labels, labels, BITS
+    (block,) = counting.each_block(lambda block: block, *args, own=own, classes=4)
     for row, label in enumerate(query_labels.tolist()):
         kept = [j for j in range(6) if j != own[row]]
         distances = [int(queries[row, 0] ^ gallery[j, 0]).bit_count() for j in kept]

@@ -1,0 +1,103 @@
+"""Retrieval of the true pair: which gallery items are a query's own, and at which rank the first of them stands.
+
+Comes in: codes whose items carry pairs, and how many gallery items stand at each distance. A query has few
+items of its own, so they are looked up instead of searched for. No torch in this room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from dtbh.codes import HashCodes
+from dtbh.evaluation import ranking
+from dtbh.evaluation.counts import Floats, Ints, group_numbers
+from dtbh.evaluation.values import PairFigures
+
+AT = (1, 5, 10)
+
+
+@dataclass(frozen=True, eq=False)
+class Links:
+    """Which gallery items are whose, one entry a link, ordered by query.
+
+    Attributes:
+        queries: The query's row, int64 [m].
+        gallery: The gallery item's row, int64 [m].
+    """
+
+    queries: Ints
+    gallery: Ints
+
+    def __len__(self) -> int:
+        return len(self.queries)
+
+    def relevant(self, rows: slice, distances: Ints, width: int) -> Ints:
+        """How many of each query's own items stand at each distance, int64 [b, width]; ``distances`` one a link."""
+        first, last = np.searchsorted(self.queries, [rows.start, rows.stop])
+        n = rows.stop - rows.start
+        cells = (self.queries[first:last] - rows.start) * width + distances[first:last]
+        return np.bincount(cells, minlength=n * width).reshape(n, width)
+
+
+def links(query_pairs: Ints, gallery_pairs: Ints, own: Ints) -> Links:
+    """The links by pair numbers, int [q] and [n], negative where not known; ``own`` as in ``counts.each_block``."""
+    order = np.argsort(gallery_pairs, kind="stable")
+    ordered = gallery_pairs[order]
+    first = np.searchsorted(ordered, query_pairs, side="left")
+    count = np.where(query_pairs < 0, 0, np.searchsorted(ordered, query_pairs, side="right") - first)
+    queries = np.repeat(np.arange(len(query_pairs)), count)
+    within = np.arange(len(queries)) - np.repeat(np.cumsum(count) - count, count)
+    gallery = order[np.repeat(first, count) + within]
+    others = gallery != own[queries]
+    return Links(queries[others], gallery[others])
+
+
+def code_links(queries: HashCodes, gallery: HashCodes, own: Ints) -> tuple[Links, Ints]:
+    """The links of coded items, and the Hamming distance of each."""
+    numbers = group_numbers([item.pair for item in queries.items], [item.pair for item in gallery.items])
+    found = links(*numbers, own)
+    apart = queries.words[found.queries] ^ gallery.words[found.gallery]
+    return found, np.bitwise_count(apart).sum(axis=1, dtype=np.int64)
+
+
+def measured(relevant: Ints, total: Ints, length: int) -> dict[str, Floats]:
+    """The figures of each query of a block, by name: [b] or [b, k]; NaN where no item of its pair is there.
+
+    Args:
+        relevant: Its own items at each distance, int64 [b, d].
+        total: All items at each distance, int64 [b, d].
+        length: Of the shortest ranking of all queries.
+    """
+    at = [k for k in AT if k <= length]
+    chance = ranking.all_tied(relevant, total)
+    return {
+        "pair_hit": ranking.hit_at(relevant, total, at),
+        "chance_pair_hit": ranking.hit_at(*chance, at),
+        "pair_rank": ranking.first_rank(relevant, total),
+        "chance_pair_rank": ranking.first_rank(*chance),
+    }
+
+
+def pair_figures(each: Mapping[str, Floats], length: int) -> PairFigures | None:
+    """The figures over queries, from all that ``measured`` gave; None where no query has a pair there.
+
+    Args:
+        each: By name, all queries.
+        length: Of a ranking.
+    """
+    paired = ~np.isnan(each["pair_rank"])
+    if not paired.any():
+        return None
+    hits, chance = (each[name][paired].mean(axis=0).tolist() for name in ("pair_hit", "chance_pair_hit"))
+    return PairFigures(
+        n_queries=int(paired.sum()),
+        n_gallery=length,
+        queries_without_pair=int((~paired).sum()),
+        hit_at=dict(zip(AT, hits, strict=False)),
+        chance_hit_at=dict(zip(AT, chance, strict=False)),
+        median_rank=float(np.median(each["pair_rank"][paired])),
+        chance_median_rank=float(np.median(each["chance_pair_rank"][paired])),
+    )

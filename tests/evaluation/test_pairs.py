@@ -1,0 +1,36 @@
+"""Links of true pairs against a loop over all."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dtbh.evaluation import pairs
+from dtbh.evaluation.counts import distance_counts
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_links_are_all_pairs_but_the_query_itself(seed):
+    rng = np.random.default_rng(seed)
+    queries, gallery = rng.integers(-1, 6, 9), rng.integers(-1, 6, 14)
+    own = np.where(np.arange(9) < 4, rng.permutation(14)[:9], -1)
+    wanted = {
+        (q, g) for q in range(9) for g in range(14) if queries[q] == gallery[g] and queries[q] >= 0 and own[q] != g
+    }
+    found = pairs.links(queries, gallery, own)
+    assert set(zip(found.queries.tolist(), found.gallery.tolist(), strict=True)) == wanted
+    assert len(found) == len(wanted) > 0
+    assert (np.diff(found.queries) >= 0).all()
+
+
+def test_links_fill_the_same_tables_as_counting_does():
+    rng = np.random.default_rng(7)
+    codes = [rng.integers(0, 256, (n, 1), dtype=np.uint64) for n in (9, 14)]
+    numbers = rng.integers(-1, 6, 9), rng.integers(-1, 6, 14)
+    own = np.arange(9)
+    relevant, _ = distance_counts(*codes, *numbers, 8, own=own)
+    found = pairs.links(*numbers, own)
+    apart = np.bitwise_count(codes[0][found.queries] ^ codes[1][found.gallery])[:, 0].astype(np.int64)
+    assert relevant.sum() > 3
+    for rows in (slice(0, 9), slice(0, 4), slice(4, 9), slice(3, 3)):
+        np.testing.assert_array_equal(found.relevant(rows, apart, 9), relevant[rows])
