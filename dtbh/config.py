@@ -128,6 +128,12 @@ class ImageTower(Settings):
         description="small_cnn | efficientnet_lite0 (extra offline) | a torchvision name | timm/<name>",
     )
     weights: str = Field("default", description="default | none | path of a .safetensors or .pth state dict")
+    depths: tuple[str, ...] = Field(
+        (), description="modules of the backbone whose pooled feature maps go before its output, as model._blocks.4"
+    )
+    recurrent: int = Field(
+        0, ge=0, description="width of an LSTM that reads the depths in order; 0: they stand side by side"
+    )
     frozen: bool = Field(True, description="features are then computed once and cached")
     size: int = Field(224, ge=16, le=2048, description="pixels, square")
     views: int = Field(4, ge=1, le=8, description="cached views a training image has: flips and quarter turns")
@@ -223,6 +229,11 @@ class Term(BaseModel):
 class Learning(Settings):
     """The terms of the objective, and what they share."""
 
+    fit: str | None = Field(
+        None,
+        description="a name of dtbh.learning.fitting.FITS: the heads of frozen backbones are then fitted at once, "
+        "and of learning and training nothing else counts but the device",
+    )
     selection: Literal["all", "semi_hard", "hard", "active"] = Field(
         "active", description="'active' is DTBH's: the triplets that still teach"
     )

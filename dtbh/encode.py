@@ -108,6 +108,8 @@ def _fingerprint(twin: TwinEncoder) -> str:
     if s.sound is not None:
         features = s.sound.features.model_dump_json() if s.sound.backbone == "cnn" else s.sound.backbone
         before += [s.sound.max_seconds, features]
+    if s.image is not None and s.image.depths:
+        before.append(s.image.depths)
     if s.activation != "relu":
         before.append(s.activation)
     return hashlib.sha256(f"{before} {state_fingerprint(twin)}".encode()).hexdigest()[:16]

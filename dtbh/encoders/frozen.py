@@ -119,7 +119,7 @@ def backbone_fingerprint(twin: TwinEncoder, modality: Modality) -> str:
     image, sound = twin.settings.image, twin.settings.sound
     before = ""
     if modality == "image" and image is not None:
-        before = f"image {image.backbone} {image.size}"
+        before = " ".join(["image", image.backbone, str(image.size), *image.depths])
     elif sound is not None:
         before = f"sound {sound.max_seconds} {sound.features.model_dump_json()}"
         if sound.backbone != "cnn":

@@ -5,7 +5,7 @@ Comes in: float tensors [n, d]. Both towers end in the same kind of head.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -36,10 +36,13 @@ class HashHead(nn.Module):
         settings: ``hidden``, ``feature_dim``, ``bits``, ``dropout``, ``activation``, and ``normalize_features``:
             whether the deep features are batch-normalised before their ReLU. Without it, triplets selected among
             those that still teach tend to pull all codes to one point (the ablation in the README).
+        reader: Comes before all else, and says in ``out_dim`` what width it hands on.
     """
 
-    def __init__(self, inputs: int, settings: Encoders) -> None:
+    def __init__(self, inputs: int, settings: Encoders, reader: DepthReader | None = None) -> None:
         super().__init__()
+        self.reader = nn.Identity() if reader is None else reader
+        inputs = inputs if reader is None else reader.out_dim
         layers: list[nn.Module] = []
         for width in (*settings.hidden, settings.feature_dim):
             if width:
@@ -56,9 +59,34 @@ class HashHead(nn.Module):
 
     def forward(self, x: Tensor) -> Encoded:
         """Map float [n, inputs] to deep features and hash-like codes."""
-        features = self.features(x)
+        features = self.features(self.reader(x))
         linear, tanh = self.hash
         return Encoded(features, tanh(self.sharpness * linear(features)))
+
+
+class DepthReader(nn.Module):
+    """A recurrent network that reads pooled feature maps of several depths, the shallow ones first.
+
+    Hierarchical deep hashing (Valaboju and Venkatesan 2020) reads them as a sequence; how they are brought to one
+    width is our choice: layer normalisation and a linear layer each.
+
+    Args:
+        widths: Of the parts of its input, in order.
+        width: Of the LSTM.
+    """
+
+    def __init__(self, widths: Sequence[int], width: int) -> None:
+        super().__init__()
+        self.widths, self.out_dim = list(widths), width
+        self.bring = nn.ModuleList(nn.Sequential(nn.LayerNorm(w), nn.Linear(w, width)) for w in widths)
+        self.recurrent = nn.LSTM(width, width, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map float [n, sum(widths)] to the last state, float [n, width]."""
+        steps = [bring(part) for bring, part in zip(self.bring, torch.split(x, self.widths, dim=1), strict=True)]
+        states, _ = self.recurrent(torch.stack(steps, dim=1))
+        last: Tensor = states[:, -1]
+        return last
 
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {

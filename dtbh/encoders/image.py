@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import difflib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from dtbh.config import ImageTower
+from dtbh.config import ImageTower, hint
 from dtbh.encoders.heads import glorot_
 from dtbh.encoders.weights import load_weights
 from dtbh.errors import ConfigError, MissingExtraError, RunError
@@ -38,12 +38,41 @@ class ImageBackbone(nn.Module):
         self.network = network
         self.out_dim = out_dim
         self.mean, self.std = mean, std
+        self.widths = (out_dim,)
+        """Of the parts of the output: of each depth that is read, and of the network's own."""
 
     def forward(self, images: Tensor) -> Tensor:
         """Map uint8 [n, 3, h, w] to float [n, out_dim]."""
         x = to_float(images, self.mean, self.std).contiguous(memory_format=torch.channels_last)
-        features: Tensor = self.network(x)
-        return features.flatten(1)
+        found = self.network(x)
+        parts = found.values() if isinstance(found, dict) else [found]
+        return torch.cat([part.mean((2, 3)) if part.ndim == 4 else part.flatten(1) for part in parts], dim=1)
+
+    def read_at(self, depths: Sequence[str]) -> None:
+        """Put the mean over each of these modules' feature maps before the network's output.
+
+        Raises:
+            ConfigError: No module of that name, or the network can't be traced.
+        """
+        from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
+
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                last = get_graph_node_names(self.network)[1][-1]
+                network = create_feature_extractor(self.network, [*depths, last])
+        except ValueError:
+            names = [name for name, _ in self.network.named_modules() if name]
+            missing = next((depth for depth in depths if depth not in names), depths[0])
+            raise ConfigError(f"encoders.image.depths: no module {missing!r}; {hint(missing, names)}") from None
+        except Exception as error:
+            found = " ".join(str(error).split())[:200]
+            raise ConfigError(f"encoders.image.depths: this backbone's depths can't be read ({found})") from error
+        with torch.inference_mode():
+            parts = network.eval()(torch.zeros(2, 3, 64, 64))
+        self.network = network.train(self.training)
+        self.widths = tuple(part.shape[1] for part in parts.values())
+        self.out_dim = sum(self.widths)
 
 
 def image_backbone(settings: ImageTower) -> ImageBackbone:
@@ -64,6 +93,8 @@ def image_backbone(settings: ImageTower) -> ImageBackbone:
         backbone = _torchvision(name, pretrained)
     if weights not in ("default", "none"):
         load_weights(backbone, weights)
+    if settings.depths:
+        backbone.read_at(settings.depths)
     return backbone
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from dtbh.config import Encoders
 from dtbh.data.manifest import Modality
 from dtbh.encoders.audio import SoundBackbone
-from dtbh.encoders.heads import Encoded, HashHead
+from dtbh.encoders.heads import DepthReader, Encoded, HashHead
 from dtbh.encoders.image import ImageBackbone, image_backbone
 from dtbh.encoders.sounds import SequenceBackbone, sound_backbone
 from dtbh.encoders.store import oriented
@@ -69,11 +69,14 @@ class Tower(nn.Module):
             outputs = self.backbone(*media, **extra)
         return outputs if isinstance(outputs, tuple) else (outputs,)
 
+    def vectors(self, *outputs: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """What the head sees of the backbone's outputs: float [n, d], or [n, views, d]."""
+        (x,) = outputs if self.temporal is None else (self.temporal(*outputs, generator=generator),)
+        return x
+
     def finish(self, *outputs: Tensor, generator: torch.Generator | None = None) -> Encoded:
         """Encode the backbone's outputs; those of several views of an image, [n, views, d], as their mean."""
-        if self.temporal is not None:
-            return Encoded(*self.head(self.temporal(*outputs, generator=generator)))
-        (x,) = outputs
+        x = self.vectors(*outputs, generator=generator)
         if x.ndim == 2:
             return Encoded(*self.head(x))
         views = self.head(x.flatten(0, 1))
@@ -94,7 +97,9 @@ class TwinEncoder(nn.Module):
         image, sound = settings.image, settings.sound
         if image is not None:
             images = image_backbone(image if pretrained else image.model_copy(update={"weights": "none"}))
-            self.image = Tower(images, HashHead(images.out_dim, settings), frozen=image.frozen, averaged=image.averaged)
+            reader = DepthReader(images.widths, image.recurrent) if image.recurrent else None
+            head = HashHead(images.out_dim, settings, reader)
+            self.image = Tower(images, head, frozen=image.frozen, averaged=image.averaged)
         if sound is not None:
             sounds = sound_backbone(sound if pretrained else sound.model_copy(update={"weights": "none"}))
             temporal = None

@@ -110,6 +110,15 @@ class PairSampler(Sampler[list[Draw]]):
             yield batch[self._rank :: self._world]
 
 
+def pair_numbers(items: Mapping[Modality, Sequence[Item]]) -> dict[Modality, list[int]]:
+    """A number for each item: the same for the items of one pair; an item without a pair has one of its own."""
+    known: dict[object, int] = {}
+    return {
+        name: [known.setdefault(i.pair if i.pair is not None else (name, i.id), len(known)) for i in own]
+        for name, own in items.items()
+    }
+
+
 class PairDataset(Dataset[Any]):
     """Reads the items of a draw; what can't be read is handed on as the error it raised.
 
@@ -124,11 +133,7 @@ class PairDataset(Dataset[Any]):
     ) -> None:
         self.readers = readers
         self._labels = {name: [numbers[str(item.label)] for item in own] for name, own in items.items()}
-        known: dict[object, int] = {}
-        self._pairs = {
-            name: [known.setdefault(i.pair if i.pair is not None else (name, i.id), len(known)) for i in own]
-            for name, own in items.items()
-        }
+        self._pairs = pair_numbers(items)
 
     def __getitem__(self, draw: Draw) -> tuple[dict[Modality, Tensor], int, dict[Modality, int]] | DtbhError:
         """Read one row of a batch."""

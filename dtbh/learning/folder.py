@@ -20,6 +20,7 @@ from safetensors.torch import save
 
 from dtbh.config import Config, differences, read_config, write_config
 from dtbh.data.manifest import Manifest, relative
+from dtbh.encoders.twin import TwinEncoder
 from dtbh.errors import RunError
 from dtbh.files import write_file, write_text
 from dtbh.learning.checkpoint import portable
@@ -71,6 +72,12 @@ class RunFolder(pl.Callback):
             write_text(self.path / METRICS, _table(self.rows))
             self._say(row, trainer.max_epochs or 0)
         trainer.save_checkpoint(self.path / RESUME)
+
+    def fitted(self, twin: TwinEncoder, values: Mapping[str, float]) -> None:
+        """Write the weights and the only row of metrics of a run that takes no steps."""
+        weights = save(portable(twin))
+        write_file(self.path / MODEL, lambda file: file.write(weights))
+        write_text(self.path / METRICS, _table([{"epoch": 0.0, **values}]))
 
     def _say(self, row: Mapping[str, float], epochs: int) -> None:
         """One line an epoch, and a warning where codes collapse."""

@@ -22,10 +22,11 @@ from dtbh.data.manifest import Item, Modality
 from dtbh.encoders.heads import Encoded
 from dtbh.encoders.reading import Reader, Rows, StoredReader
 from dtbh.encoders.twin import TwinEncoder
-from dtbh.errors import DtbhError
+from dtbh.errors import ConfigError, DtbhError
 from dtbh.evaluation.counts import distance_counts
 from dtbh.evaluation.ranking import mean_average_precision
-from dtbh.learning.batches import Batch, PairDataset, PairSampler
+from dtbh.learning.batches import Batch, PairDataset, PairSampler, pair_numbers
+from dtbh.learning.fitting import Sample, fitted, set_layers
 from dtbh.learning.objectives import Loss, Objective
 from dtbh.learning.terms import Outputs
 
@@ -154,6 +155,29 @@ class TwinTraining(pl.LightningModule):
             for count in counts:
                 count[:, 0] -= 1
         return mean_average_precision(*counts)
+
+    @torch.inference_mode()
+    def fit_heads(self, name: str) -> None:
+        """Set the heads by a method of ``FITS``, from the training items as they are.
+
+        Raises:
+            ConfigError: No such method, or not for these towers.
+        """
+        trained = [modality for modality, stored in self._stored.items() if not stored]
+        if trained:
+            raise ConfigError(f"learning.fit: needs frozen backbones; set encoders.{trained[0]}.frozen=true")
+        self.eval()
+        pairs = pair_numbers({modality: side.items for modality, side in self._train.items()})
+        samples = {}
+        for modality, side in self._train.items():
+            rows = Rows(side.reader)
+            loader = DataLoader(rows, batch_size=VALIDATION_BATCH, collate_fn=rows.collate)
+            vectors = torch.cat([self.twin.tower(modality).vectors(*media) for media in loader]).double().numpy()
+            labels = np.array([self._number[str(item.label)] for item in side.items])
+            samples[modality] = Sample(vectors, labels, np.array(pairs[modality]))
+        layers = fitted(name, samples, bits=self.config.encoders.bits, seed=self.config.seed)
+        for modality, found in layers.items():
+            set_layers(self.twin.tower(modality).head, found, name)
 
     def configure_optimizers(self) -> Any:
         """Adam; its rate rises in a line, and then falls as a cosine or stays."""

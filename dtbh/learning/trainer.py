@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,10 @@ from dtbh.learning.folder import RunFolder, begin_run, close_run, left_to_do
 from dtbh.learning.module import Side, TwinTraining
 from dtbh.progress import say, shown
 from dtbh.runs import RESUME
+
+PLAIN: dict[str, Any] = {
+    "logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False,
+}  # fmt: skip
 
 
 def train(config: Config, data: str | Path, out: str | Path) -> Path:
@@ -79,10 +84,17 @@ def _train(config: Config, manifest: Manifest, split: Manifest, out: Path) -> No
             classes=split.labels,
             workers=_workers(config.training.workers),
         )
+        started = time.monotonic()
+        if config.learning.fit is not None:
+            module.fit_heads(config.learning.fit)
         begin_run(out, config, manifest)
         resume = out / RESUME
         try:
-            _trainer(config, out, folder, device).fit(module, ckpt_path=resume if resume.is_file() else None)
+            if config.learning.fit is not None:
+                values = pl.Trainer(accelerator=device.type, devices=1, **PLAIN).validate(module, verbose=False)[0]
+                folder.fitted(twin, {**values, "seconds": round(time.monotonic() - started, 1)})
+            else:
+                _trainer(config, out, folder, device).fit(module, ckpt_path=resume if resume.is_file() else None)
         except SystemExit:  # what Lightning makes of Ctrl-C
             raise KeyboardInterrupt from None
     close_run(out, manifest)

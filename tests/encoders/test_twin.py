@@ -12,7 +12,7 @@ from torch import nn
 from dtbh.config import Encoders, ImageTower, SoundTower, make_config
 from dtbh.encoders.audio import SoundBackbone
 from dtbh.encoders.frozen import backbone_fingerprint, reader_for
-from dtbh.encoders.heads import HashHead
+from dtbh.encoders.heads import DepthReader, HashHead
 from dtbh.encoders.image import image_backbone
 from dtbh.encoders.store import FLIPS_AND_TURNS, oriented, stored_outputs
 from dtbh.encoders.twin import TwinEncoder
@@ -97,6 +97,33 @@ def test_a_head_has_the_layers_of_its_settings() -> None:
     assert (y < 0).any()
     normalised = HashHead(30, Encoders(**settings))
     assert sum(isinstance(layer, nn.BatchNorm1d) for layer in normalised.modules()) == 1
+
+
+def test_depths_stand_before_the_output_and_are_pooled() -> None:
+    plain = twin().image.backbone.eval()
+    net = image_backbone(ImageTower(backbone="small_cnn", weights="none", size=16, depths=("2", "8"))).eval()
+    net.network.load_state_dict(plain.network.state_dict())
+    images = torch.randint(0, 256, (3, 3, 16, 16), dtype=torch.uint8)
+    x = images.float() / 127.5 - 1
+    wanted = [plain.network[: cut + 1](x).mean((2, 3)) for cut in (2, 8)]
+    assert net.widths == (32, 96, 256)
+    assert torch.allclose(net(images), torch.cat([*wanted, plain(images)], dim=1), atol=1e-5)
+
+
+def test_a_recurrent_network_reads_the_depths_in_order() -> None:
+    reader = DepthReader((3, 5), 8).eval()
+    x = torch.randn(4, 8)
+    steps = [bring(part) for bring, part in zip(reader.bring, (x[:, :3], x[:, 3:]), strict=True)]
+    hidden = (torch.zeros(1, 4, 8), torch.zeros(1, 4, 8))
+    for step in steps:
+        out, hidden = reader.recurrent(step[:, None], hidden)
+    assert torch.allclose(reader(x), out[:, 0], atol=1e-6)
+    net = twin(image={**SMALL["image"], "depths": ["2", "8"], "recurrent": 24})
+    images = torch.randint(0, 256, (4, 3, 16, 16), dtype=torch.uint8)
+    net.image(images).codes.sum().backward()
+    assert all(p.grad is not None for p in net.image.head.parameters())
+    with pytest.raises(ConfigError, match=r"no module 'nine'; known here: 0, 1"):
+        image_backbone(ImageTower(backbone="small_cnn", weights="none", depths=("nine",)))
 
 
 def test_deep_features_may_be_the_backbone_output() -> None:
