@@ -41,6 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"dtbh: {_line(error)}", file=sys.stderr)
         return MISTAKE
+    except ModuleNotFoundError as error:
+        if args.debug or (error.name or "dtbh").partition(".")[0] == "dtbh":
+            raise
+        print(f"dtbh: this needs {error.name}, which is not installed (dtbh doctor says more)", file=sys.stderr)
+        return MISTAKE
 
 
 def _line(error: BaseException) -> str:

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import importlib.metadata
 import importlib.util
 import json
-import re
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -32,6 +30,7 @@ from dtbh.errors import MissingExtraError, RunError
 from dtbh.exported import BATCH, ROUNDING, VERSION, Agreement, ExportedModel, open_exported
 from dtbh.files import fresh_folder, write_text
 from dtbh.model import EXPORTED
+from dtbh.packages import declared
 from dtbh.progress import track
 from dtbh.quantize import quantized
 from dtbh.runs import CONFIG, RUN, read_run
@@ -208,12 +207,7 @@ def _copy_run(model: Model, new: Path, out: Path) -> None:
 
 def requirements() -> list[str]:
     """The packages of a search node with dtbh's own bounds, as pip wants them; dtbh itself goes in by --no-deps."""
-    found: dict[str, str] = {}
-    for line in importlib.metadata.requires("dtbh") or ():
-        wanted, _, marker = line.partition(";")
-        name = re.split(r"[^A-Za-z0-9_-]", wanted)[0].lower()
-        if name in NODE and ("extra" not in marker or 'extra == "search"' in marker):
-            found[name] = wanted.strip()
+    found = {p.name: p.requirement for p in declared() if p.name in NODE and p.extra in (None, "search")}
     return [found[name] for name in NODE]
 
 

@@ -234,6 +234,15 @@ def test_doctor_names_extras_and_device(capsys: pytest.CaptureFixture[str]) -> N
     said = capsys.readouterr().out
     assert "device: " in said
     assert "extra speech: " in said
+    assert re.search(r"^  torch \d", said, re.MULTILINE)
+
+
+def test_doctor_knows_a_search_node(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dtbh.doctor.version", lambda name: None if name == "torch" else "1")
+    assert main(["doctor"]) == 0
+    said = capsys.readouterr().out
+    assert "no torch, so this is a search node" in said
+    assert "torch MISSING" in said
 
 
 def test_interruption_ends_with_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

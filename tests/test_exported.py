@@ -134,6 +134,13 @@ def test_a_run_without_torch_is_one_clear_line(tiny_run: Path, tiny_data: Path, 
     )
 
 
+def test_what_a_node_can_t_do_is_one_clear_line(tiny_data: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("seed: 1")
+    done = on_a_node("train", tmp_path / "a.yaml", "--data", tiny_data, "--out", tmp_path / "run")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith("dtbh: this needs lightning, which is not installed")
+
+
 def test_files_that_can_t_be_read_are_left_out_or_said(tiny_model: Path, tiny_data: Path, tmp_path: Path) -> None:
     good, bad = media(tiny_data, "image")[:2], tmp_path / "bad.png"
     bad.write_bytes(b"no picture")
