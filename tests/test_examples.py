@@ -41,3 +41,12 @@ def test_every_change_of_the_ablation_is_a_config() -> None:
     ablation = load("ablation")
     configs = [read_config(ablation.CONFIG, changes) for changes in ablation.CHANGES.values()]
     assert len(set(map(repr, configs))) == len(configs)
+
+
+def test_the_loop_of_the_field_gives_what_the_report_calls_its_order(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    benchmark = load("benchmark_evaluation")
+    monkeypatch.setattr("sys.argv", ["benchmark_evaluation.py", "--quick", "--runs", "1"])
+    assert benchmark.main() == 0
+    assert "the whole report: peak memory" in capsys.readouterr().out

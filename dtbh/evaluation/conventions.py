@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 
 from dtbh.evaluation.counts import Floats, Ints, stable_order
-from dtbh.evaluation.ranking import before, check_k, cut, harmonic_numbers, per_relevant, precision_sums
+from dtbh.evaluation.ranking import before, check_k, cut, harmonic_numbers, per_relevant, precision_sums, table_to
 
 __all__ = ["CONVENTIONS", "Convention", "all_relevant", "first_k_relevant", "hits_in_top_k", "min_r_k", "stable_order"]
 
@@ -40,13 +41,15 @@ def hits_in_top_k(relevant: Ints, total: Ints, k: int) -> Floats:
         float64 [q] in [0, 1]; NaN for a query without relevant items.
     """
     check_k(total, [k])
+    has = relevant.sum(axis=1) > 0
+    relevant, total = _front(relevant, total, reached=np.cumsum(total, axis=1) >= k)
     bucket, places = cut(total, [k])
     n, r, n_before, r_before = (
         np.take_along_axis(a, bucket, axis=1) for a in (total, relevant, before(total), before(relevant))
     )
     whole = precision_sums(relevant, total, np.where(before(total) + total < k, total, 0))[:, None]
     hits = np.arange(k + 1)[None, :]
-    log = log_factorials(int(total.sum(axis=1).max(initial=0)))
+    log = log_factorials(table_to(total.sum(axis=1).max(initial=0)))
     possible = (hits <= r) & (hits <= places) & (places - hits <= n - r)
     some = np.where(possible, hits, np.maximum(places - (n - r), 0))
     chance = np.where(possible, np.exp(log_choose(log, r, some) + log_choose(log, n - r, places - some)
@@ -56,7 +59,7 @@ def hits_in_top_k(relevant: Ints, total: Ints, k: int) -> Floats:
     stretch = harmonic[n_before + places] - harmonic[n_before]
     part = hits / np.maximum(places, 1) * ((r_before + 1 - slope * (n_before + 1)) * stretch + slope * places)
     values = (chance * (whole + part) / np.maximum(r_before + hits, 1)).sum(axis=1)
-    return np.where(relevant.sum(axis=1) > 0, np.minimum(values, 1.0), np.nan)
+    return np.where(has, np.minimum(values, 1.0), np.nan)
 
 
 def all_relevant(relevant: Ints, total: Ints, k: int) -> Floats:
@@ -91,6 +94,7 @@ def first_k_relevant(relevant: Ints, total: Ints, k: int) -> Floats:
     """
     check_k(total, [k])
     wanted = np.minimum(relevant.sum(axis=1), k)[:, None]
+    relevant, total = _front(relevant, total, reached=np.cumsum(relevant, axis=1) >= wanted)
     r_before = before(relevant)
     whole = r_before + relevant <= wanted
     sums = precision_sums(relevant, total, np.where(whole, total, 0))
@@ -104,7 +108,7 @@ def first_k_relevant(relevant: Ints, total: Ints, k: int) -> Floats:
 
 def _first_of_bucket(n: Ints, r: Ints, n_before: Ints, r_before: Ints, m: Ints) -> Floats:
     """What the first m < r relevant items of each bucket add, float64 [b]; all places of all buckets in one row."""
-    log = log_factorials(int(n.max()))
+    log = log_factorials(table_to(n.max()))
     start = np.cumsum(n) - n
     each = np.repeat(np.arange(len(n)), n)
     drawn = np.arange(n.sum()) - start[each]  # places before this one
@@ -157,7 +161,14 @@ CONVENTIONS = {
 def _sum_to(relevant: Ints, total: Ints, k: int) -> Floats:
     """The expected sum of precisions at the relevant items among the first k, float64 [q]."""
     check_k(total, [k])
+    relevant, total = _front(relevant, total, reached=np.cumsum(total, axis=1) >= k)
     return precision_sums(relevant, total, np.clip(k - before(total), 0, total))
+
+
+def _front(relevant: Ints, total: Ints, *, reached: npt.NDArray[np.bool_]) -> tuple[Ints, Ints]:
+    """The buckets up to the first that every query has reached: what stands behind it changes nothing."""
+    end = int(np.argmax(reached, axis=1).max(initial=0)) + 1
+    return relevant[:, :end], total[:, :end]
 
 
 @lru_cache(maxsize=4)

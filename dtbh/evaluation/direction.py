@@ -18,7 +18,7 @@ from dtbh.evaluation.counts import Block, Floats, Ints, each_block, group_number
 from dtbh.evaluation.intervals import clusters_of, interval, mean_interval
 from dtbh.evaluation.pairs import code_links, pair_figures
 from dtbh.evaluation.pairs import measured as pairs_measured
-from dtbh.evaluation.perquery import joined, measured, summary
+from dtbh.evaluation.perquery import Measured, concatenated, joined, measured, summary
 from dtbh.evaluation.ranking import Without
 from dtbh.evaluation.values import ClassFigures, Confusion, DirectionReport, QueryFigure
 
@@ -41,30 +41,34 @@ def direction_report(
     Raises:
         DataError: No query has a relevant item; or one has none and ``without`` is ``"error"``.
     """
-    queries, found = _labelled(all_queries), _labelled(all_gallery)
-    names, gallery_names = ([item.label or "" for item in codes.items] for codes in (queries, found))
+    queries, searched = _labelled(all_queries), _labelled(all_gallery)
+    names, gallery_names = ([item.label or "" for item in codes.items] for codes in (queries, searched))
     labels = sorted({*names, *gallery_names})
     numbers = group_numbers(names, gallery_names)
-    own = own_rows(queries.items, found.items)
-    length = len(found) - int((own >= 0).any())
-    paired = None if len(all_queries) > len(queries) or len(all_gallery) > len(found) else _Paired(queries, found, own)
+    own = own_rows(queries.items, searched.items)
+    length = len(searched) - int((own >= 0).any())
+    left_out = {"queries": len(all_queries) - len(queries), "gallery": len(all_gallery) - len(searched)}
+    paired = None if any(left_out.values()) else _Paired(queries, searched, own)
+    n_classes = len(labels) if len(labels) <= MOST_CLASSES else 0
 
-    def work(block: Block) -> tuple[dict[str, Floats], Ints, Floats]:
+    def work(block: Block) -> Measured:
         tables = block.relevant, block.total
-        figures = {**measured(*tables, length), "ap stable_order": block.stable, "classes": block.classes}
+        found = measured(*tables, length, without)
+        found.each["ap stable_order"] = block.stable
         if paired is not None:
-            figures |= paired.measured(block)
-        return figures, np.stack([side.sum(axis=0) for side in tables]), ranking.radius_sums(*tables, without=without)
+            found.each.update(paired.measured(block))
+        found.sums["distances"] = np.stack([side.sum(axis=0) for side in tables])
+        found.sums["radii"] = ranking.radius_sums(*tables, without=without)
+        found.sums["classes"] = _class_sums(numbers[0][block.rows], block.classes)
+        return found
 
-    parts = list(each_block(
-        work, queries.words, found.words, *numbers, queries.bits, own=own,
-        classes=len(labels) if len(labels) <= MOST_CLASSES else 0,
-    ))  # fmt: skip
-    each = joined([figures for figures, _, _ in parts])
+    blocks = each_block(work, queries.words, searched.words, *numbers, queries.bits, own=own, classes=n_classes)
+    result = joined(list(blocks), length)
+    each, sums = result.each, result.sums
     if paired is None:  # items without a label have no part in the above, but may be pairs
         paired = _Paired(all_queries, all_gallery, own_rows(all_queries.items, all_gallery.items))
         each |= paired.all_measured()
-    relevant, total = np.sum([counts for _, counts, _ in parts], axis=0)
+    relevant, total = sums["distances"].astype(np.int64)
     precision = each["average_precision"]
     figures = _query_figures(queries, precision, dict(zip(paired.ids, each["pair_rank"].tolist(), strict=True)))
     best, worst = _extremes(figures)
@@ -74,13 +78,13 @@ def direction_report(
         n_queries=len(queries),
         n_gallery=length,
         queries_without_relevant=int(np.isnan(precision).sum()),
-        unlabelled={"queries": len(all_queries) - len(queries), "gallery": len(all_gallery) - len(found)},
+        unlabelled=left_out,
         interval=mean_interval(precision, clusters, seed, without=without),
-        **summary(each, length, without),
-        within_radius=ranking.radius_points(np.sum([sums for _, _, sums in parts], axis=0)),
+        **summary(result, length, without),
+        within_radius=ranking.radius_points(sums["radii"]),
         pairs=pair_figures(each, paired.length),
         per_class=_per_class(names, each, clusters, seed),
-        confusion=_confusion(labels, numbers[0], each["classes"]),
+        confusion=_confusion(labels, numbers[0], sums["classes"]) if n_classes else None,
         distances={"relevant": tuple(relevant.tolist()), "irrelevant": tuple((total - relevant).tolist())},
         **_bits({"queries": all_queries, "gallery": all_gallery}),
         best=best,
@@ -108,7 +112,7 @@ class _Paired:
         queries, gallery = self._queries, self._gallery
         none = np.full(len(queries), -1), np.full(len(gallery), -1)
         blocks = each_block(self.measured, queries.words, gallery.words, *none, queries.bits, own=self._own)
-        return joined(list(blocks))
+        return concatenated(list(blocks))
 
 
 def _bits(sides: Mapping[str, HashCodes]) -> dict[str, Any]:
@@ -156,13 +160,17 @@ def _per_class(names: Sequence[str], each: Mapping[str, Floats], clusters: Ints,
     return figures
 
 
-def _confusion(labels: Sequence[str], query_labels: Ints, classes: Floats) -> Confusion | None:
+def _class_sums(query_labels: Ints, shares: Floats) -> Floats:
+    """The queries' shares of each class, float64 [b, c], added up by the class of the query: [c, c]."""
+    sums = np.zeros((shares.shape[1], shares.shape[1]))
+    for label in np.unique(query_labels) if shares.shape[1] else ():
+        sums[label] = shares[query_labels == label].sum(axis=0)
+    return sums
+
+
+def _confusion(labels: Sequence[str], query_labels: Ints, sums: Floats) -> Confusion:
     """The mean of the queries' shares, by their class."""
-    if not classes.shape[1]:
-        return None
-    rows = np.zeros((len(labels), len(labels)))
-    for label in np.unique(query_labels):
-        rows[label] = classes[query_labels == label].mean(axis=0)
+    rows = sums / np.maximum(np.bincount(query_labels, minlength=len(labels)), 1)[:, None]
     return Confusion(tuple(labels), tuple(map(tuple, rows.tolist())))
 
 

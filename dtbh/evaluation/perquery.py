@@ -6,6 +6,7 @@ Comes in: the tables of ``counts``, block by block. No torch in this room.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,56 +26,100 @@ MEASURES = {
 }
 
 
-def measured(relevant: Ints, total: Ints, length: int) -> dict[str, Floats]:
-    """The figures of each query of a block, by name: [b] or [b, k]; NaN for queries without relevant items.
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """The figures of some queries.
+
+    Attributes:
+        each: By name, those of each query, float64 [b] or [b, k]; NaN without relevant items.
+        sums: By name, what is added up over queries.
+    """
+
+    each: dict[str, Floats]
+    sums: dict[str, Floats]
+
+
+def measured(relevant: Ints, total: Ints, length: int, without: Without) -> Measured:
+    """The figures of a block of queries, but for chance.
 
     Args:
         relevant: Relevant items at each distance, int64 [b, d].
         total: All items at each distance, int64 [b, d].
         length: Of the shortest ranking of all queries.
+        without: What becomes of queries without relevant items.
     """
-    at, curve_at, k = _at(length), ranking.log_spaced(length), min(length, conventions.K)
-    chance = ranking.all_tied(relevant, total)
-    figures = {
-        "average_precision": ranking.average_precision(relevant, total),
-        "chance_average_precision": ranking.average_precision(*chance),
-        "nmrr": ranking.nmrr(relevant, total),
-        "chance_nmrr": ranking.nmrr(*chance),
-        "curve_precision": ranking.precision_at(relevant, total, curve_at),
-        "curve_recall": ranking.recall_at(relevant, total, curve_at),
+    curve_at, k = ranking.log_spaced(length), min(length, conventions.K)
+    hits, wanted = ranking.hits_at(relevant, total, curve_at), relevant.sum(axis=1)
+    counted = np.ones(len(wanted), dtype=np.bool_) if without == "zero" else wanted > 0
+    each = {
+        **_with_chance_level(relevant, total, length),
+        "n_relevant": wanted.astype(np.float64),
+        "n_ranked": total.sum(axis=1).astype(np.float64),
     }
-    for name, measure in MEASURES.items():
-        figures[name], figures[f"chance_{name}"] = measure(relevant, total, at), measure(*chance, at)
     for name, one in CONVENTIONS.items():
         if one.at_k is not None:
-            figures[f"ap {name}"] = one.at_k(relevant, total, k)
-    return figures
+            each[f"ap {name}"] = one.at_k(relevant, total, k)
+    sums = {
+        "counted": np.array(counted.sum(), dtype=np.float64),
+        "curve_precision": (hits * counted[:, None] / np.array(curve_at)).sum(axis=0),
+        "curve_recall": (hits / np.maximum(wanted, 1)[:, None]).sum(axis=0),
+    }
+    return Measured(each, sums)
 
 
-def joined(parts: Sequence[Mapping[str, Floats]]) -> dict[str, Floats]:
-    """The figures of all queries, from those of the blocks."""
+def _with_chance_level(relevant: Ints, total: Ints, length: int) -> dict[str, Floats]:
+    """The figures that a random ranking is expected to have something of, too."""
+    at = _at(length)
+    return {
+        "average_precision": ranking.average_precision(relevant, total),
+        "nmrr": ranking.nmrr(relevant, total),
+        **{name: measure(relevant, total, at) for name, measure in MEASURES.items()},
+    }
+
+
+def joined(parts: Sequence[Measured], length: int) -> Measured:
+    """The figures of all queries from those of the blocks, with what a random ranking is expected to have.
+
+    Chance depends on nothing but how many items are ranked and relevant, and there are few such pairs.
+    """
+    each = concatenated([part.each for part in parts])
+    sizes = np.stack([each["n_relevant"], each["n_ranked"]], axis=1).astype(np.int64)
+    kinds, inverse = np.unique(sizes, axis=0, return_inverse=True)
+    chance = _with_chance_level(kinds[:, :1], kinds[:, 1:], length)
+    each |= {f"chance_{name}": values[inverse.reshape(-1)] for name, values in chance.items()}
+    return Measured(each, {name: np.sum([part.sums[name] for part in parts], axis=0) for name in parts[0].sums})
+
+
+def concatenated(parts: Sequence[Mapping[str, Floats]]) -> dict[str, Floats]:
+    """Figures of each query by name, block after block."""
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def summary(each: Mapping[str, Floats], length: int, without: Without) -> dict[str, Any]:
+def summary(found: Measured, length: int, without: Without) -> dict[str, Any]:
     """Means over queries, by the names of ``DirectionReport``.
 
     Args:
-        each: What ``measured`` gave, of all queries.
-        length: As there.
-        without: What becomes of queries without relevant items.
+        found: Of all queries.
+        length: As in ``measured``.
+        without: Likewise.
 
     Raises:
         DataError: No query has a relevant item; or one has none and ``without`` is ``"error"``.
     """
-    at, curve_at = _at(length), ranking.log_spaced(length)
-    curves = (_means(curve_at, each[f"curve_{name}"], without) for name in ("precision", "recall"))
-    single = {"map": "average_precision", "anmrr": "nmrr"}
+    each, at, curve_at = found.each, _at(length), ranking.log_spaced(length)
+    means = {
+        name: ranking.mean(each[f"{chance}{key}"], without=without)
+        for chance in ("", "chance_")
+        for name, key in ((f"{chance}map", "average_precision"), (f"{chance}anmrr", "nmrr"))
+    }
+    precision, recall = (
+        np.minimum(found.sums[f"curve_{name}"] / found.sums["counted"], 1.0).tolist()
+        for name in ("precision", "recall")
+    )
     return {
-        **{name: ranking.mean(each[key], without=without) for name, key in single.items()},
-        **{f"chance_{name}": ranking.mean(each[f"chance_{key}"], without=without) for name, key in single.items()},
+        **means,
         **{name: _means(at, each[name], without) for measure in MEASURES for name in (measure, f"chance_{measure}")},
-        "precision_curve": tuple(CutPoint(k, p[k], r[k]) for p, r in [tuple(curves)] for k in curve_at),
+        "precision_curve": tuple(map(CutPoint, curve_at, precision, recall)),
         "conventions": {
             name: ranking.mean(each[f"ap {name}"], without=without) for name in CONVENTIONS if f"ap {name}" in each
         },

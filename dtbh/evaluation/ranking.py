@@ -56,9 +56,18 @@ def precision_sums(relevant: Ints, total: Ints, places: Ints) -> Floats:
     return np.asarray(added.sum(axis=1))
 
 
-@lru_cache(maxsize=4)
+def table_to(n: int) -> int:
+    """Where a table that is looked up at 0..n ends: at a power of two, so that one table serves many galleries."""
+    return 1 << int(n).bit_length()
+
+
 def harmonic_numbers(n: int) -> Floats:
-    """H[0], H[1], ..., H[n], less one constant: only differences are used."""
+    """H[0], H[1], ... to H[n] at least, less one constant: only differences are used."""
+    return _harmonic(table_to(n))
+
+
+@lru_cache(maxsize=4)
+def _harmonic(n: int) -> Floats:
     from scipy.special import digamma
 
     return np.asarray(digamma(np.arange(1, n + 2, dtype=np.float64)))
@@ -106,16 +115,29 @@ def mean_average_precision(relevant: Ints, total: Ints, *, without: Without = "d
     return mean(average_precision(relevant, total), without=without)
 
 
-def precision_at(relevant: Ints, total: Ints, k: Sequence[int]) -> Floats:
-    """Expected share of relevant items among the first k: float64 [q, len(k)] in [0, 1].
+def hits_at(relevant: Ints, total: Ints, k: Sequence[int]) -> Floats:
+    """Expected number of relevant items among the first k: float64 [q, len(k)].
 
-    Inside the bucket that k cuts, the expected number of relevant items grows linearly (the mean of the
-    hypergeometric distribution).
+    Inside the bucket that k cuts it grows linearly (the mean of the hypergeometric distribution), so over ranks
+    it goes straight from one bucket's end to the next one's. All queries are looked up behind each other.
 
     Raises:
         ConfigError: A k below 1, or beyond the ranking's length.
     """
-    found = _found_at(relevant, total, k) / np.asarray(k, dtype=np.float64)
+    check_k(total, k)
+    rows = np.arange(len(total))[:, None] * (total.sum(axis=1).max(initial=0) + 1)
+    ends, found = (np.pad(np.cumsum(counts, axis=1), ((0, 0), (1, 0))) for counts in (total, relevant))
+    ranks = rows + np.asarray(k, dtype=np.int64).reshape(1, -1)
+    return np.asarray(np.interp(ranks.ravel(), (rows + ends).ravel(), found.ravel()).reshape(ranks.shape))
+
+
+def precision_at(relevant: Ints, total: Ints, k: Sequence[int]) -> Floats:
+    """Expected share of relevant items among the first k: float64 [q, len(k)] in [0, 1].
+
+    Raises:
+        ConfigError: A k below 1, or beyond the ranking's length.
+    """
+    found = hits_at(relevant, total, k) / np.asarray(k, dtype=np.float64)
     return np.where(_has_relevant(relevant)[:, None], found, np.nan)
 
 
@@ -125,7 +147,7 @@ def recall_at(relevant: Ints, total: Ints, k: Sequence[int]) -> Floats:
     Raises:
         ConfigError: A k below 1, or beyond the ranking's length.
     """
-    return per_relevant(_found_at(relevant, total, k), relevant)
+    return per_relevant(hits_at(relevant, total, k), relevant)
 
 
 def f1_at(relevant: Ints, total: Ints, k: Sequence[int]) -> Floats:
@@ -138,7 +160,7 @@ def f1_at(relevant: Ints, total: Ints, k: Sequence[int]) -> Floats:
         ConfigError: A k below 1, or beyond the ranking's length.
     """
     all_relevant = relevant.sum(axis=1, keepdims=True)
-    found = 2 * _found_at(relevant, total, k) / (np.asarray(k, dtype=np.float64) + all_relevant)
+    found = 2 * hits_at(relevant, total, k) / (np.asarray(k, dtype=np.float64) + all_relevant)
     return np.where(all_relevant > 0, found, np.nan)
 
 
@@ -152,7 +174,7 @@ def ndcg_at(relevant: Ints, total: Ints, k: Sequence[int]) -> Floats:
         ConfigError: A k below 1, or beyond the ranking's length.
     """
     check_k(total, k)
-    discounts = _discounts(int(total.sum(axis=1).max(initial=0)))
+    discounts = _discounts(table_to(total.sum(axis=1).max(initial=0)))
     n_before, gain = before(total), relevant / np.maximum(total, 1)
     all_relevant = relevant.sum(axis=1)
     columns = []
@@ -331,15 +353,3 @@ def cut(total: Ints, k: Sequence[int]) -> tuple[Ints, Ints]:
     bucket = (reached[:, None, :] < ranks[:, None]).sum(axis=2)
     places = ranks - np.take_along_axis(before(total), bucket, axis=1)
     return bucket, places
-
-
-def _found_at(relevant: Ints, total: Ints, k: Sequence[int]) -> Floats:
-    """Expected number of relevant items among the first k: [q, len(k)].
-
-    Over ranks it goes straight from one bucket's end to the next one's; all queries stand behind each other.
-    """
-    check_k(total, k)
-    rows = np.arange(len(total))[:, None] * (total.sum(axis=1).max(initial=0) + 1)
-    ends, found = (np.pad(np.cumsum(counts, axis=1), ((0, 0), (1, 0))) for counts in (total, relevant))
-    ranks = rows + np.asarray(k, dtype=np.int64).reshape(1, -1)
-    return np.asarray(np.interp(ranks.ravel(), (rows + ends).ravel(), found.ravel()).reshape(ranks.shape))

@@ -116,7 +116,9 @@ class QueryFigure:
     pair_rank: float | None
 
     def __post_init__(self) -> None:
-        _check_shares(f"query {self.id}", {"average_precision": self.average_precision})
+        value = self.average_precision
+        if value is not None and not 0 <= value <= 1:  # there are a great many: words are made for the wrong one alone
+            _check_shares(f"query {self.id}", {"average_precision": value})
 
 
 @dataclass(frozen=True)
