@@ -1,4 +1,4 @@
-"""The commands that look after archives: info, remove, compact.
+"""The commands that look after archives: info, remove, compact, merge.
 
 Comes in: arguments, from ``dtbh.cli``. Heavy imports stand inside the commands.
 """
@@ -57,6 +57,15 @@ def compact(args: Arguments) -> int:
     return 0
 
 
+def merge(args: Arguments) -> int:
+    """Join archives, or codes, that were made in parts."""
+    from dtbh.indexing import merge as run
+
+    done = run(args.out, args.parts)
+    print(f"{done.path}: {done.count} items of {len(args.parts)} parts")
+    return 0
+
+
 def pairs(texts: Sequence[str]) -> dict[str, str]:
     """The filters of ``--where``, each as ``field=value``.
 
@@ -87,6 +96,10 @@ def add_commands(command: Command) -> None:
     add_where(sub)
 
     command("compact", compact).add_argument("archive", type=Path)
+
+    sub = command("merge", merge)
+    sub.add_argument("out", type=Path, metavar="OUT")
+    sub.add_argument("parts", type=Path, nargs="+", metavar="PART")
 
 
 def add_where(parser: argparse.ArgumentParser) -> None:

@@ -19,6 +19,7 @@ from dtbh.errors import ConfigError, DtbhError
 
 if TYPE_CHECKING:
     from dtbh.data.manifest import Manifest
+    from dtbh.shards import Shard
 
 Arguments = argparse.Namespace
 SKIPPED, MISTAKE, INTERRUPTED = 1, 2, 130
@@ -146,18 +147,30 @@ def export(args: Arguments) -> int:
 
 def encode(args: Arguments) -> int:
     """Write the codes of media as files."""
-    from dtbh.stages import encode as run
+    from dtbh.indexing import encode as run
 
-    done = run(args.run_folder, args.source, out=args.out, split=args.split, strict=args.strict)
+    done = run(args.run_folder, args.source, out=args.out, split=args.split, shard=_shard(args), strict=args.strict)
     return _left_out(f"{done.path}: {done.count} codes", done.failures)
 
 
 def index(args: Arguments) -> int:
-    """Make an archive of media."""
-    from dtbh.stages import index as run
+    """Make an archive of media, or add to one."""
+    from dtbh.indexing import grow
+    from dtbh.indexing import index as run
 
-    done = run(args.run_folder, args.source, out=args.out, split=args.split, strict=args.strict)
+    if args.add:
+        if args.shard:
+            raise ConfigError("--add and --shard do not go together; index the shards, and merge them")
+        done = grow(args.run_folder, args.source, out=args.out, split=args.split, strict=args.strict)
+        return _left_out(f"{done.path}: {done.new} items added, {done.count} in all", done.failures)
+    done = run(args.run_folder, args.source, out=args.out, split=args.split, shard=_shard(args), strict=args.strict)
     return _left_out(f"{done.path}: {done.count} items", done.failures)
+
+
+def _shard(args: Arguments) -> Shard | None:
+    from dtbh.shards import Shard
+
+    return Shard.parse(args.shard) if args.shard else None
 
 
 def _left_out(done: str, failures: Sequence[str]) -> int:
@@ -284,6 +297,9 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--out", type=Path, required=True)
         sub.add_argument("--split", default="all", choices=("train", "val", "test", "all"))
         sub.add_argument("--strict", action="store_true", help="stop at the first file that can't be read")
+        sub.add_argument("--shard", metavar="K/N", help="only the k-th of n parts; dtbh merge joins them")
+        if run is index:
+            sub.add_argument("--add", action="store_true", help="add to the archive what it does not have")
 
     sub = command("search", search)
     sub.add_argument("archive", type=Path)

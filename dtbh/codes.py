@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from dtbh.data.manifest import Item, Modality
 from dtbh.errors import CodesError, DataError
 from dtbh.files import fresh_folder
+from dtbh.shards import Shard
 
 VERSION = 1
 CODES, ITEMS, META = "codes.npy", "items.jsonl", "meta.json"
@@ -191,10 +192,11 @@ def check_same(codes: HashCodes, bits: int, encoder: str, *, of: str) -> None:
         raise CodesError(f"the codes have {codes.bits} bits, {of} {bits}; encode both with the same run")
 
 
-def write_codes(codes: HashCodes, folder: str | Path) -> Path:
+def write_codes(codes: HashCodes, folder: str | Path, *, shard: Shard | None = None) -> Path:
     """Write a folder of codes, beside and renamed; an older folder of codes there is replaced.
 
-    Item paths are written relative to the folder, so that it can move together with its media.
+    Item paths are written relative to the folder, so that it can move together with its media. ``shard`` says
+    which part of a source they are.
 
     Returns:
         The folder.
@@ -213,6 +215,8 @@ def write_codes(codes: HashCodes, folder: str | Path) -> Path:
     files = {CODES: buffer.getvalue(), ITEMS: "".join(lines).encode()}
     meta = {"version": VERSION, "bits": codes.bits, "modality": codes.modality, "encoder": codes.encoder,
             "count": len(codes), "sha256": {name: _sha256(data) for name, data in files.items()}}  # fmt: skip
+    if shard is not None:
+        meta["shard"] = shard.to_dict()
     files[META] = (json.dumps(meta, indent=2) + "\n").encode()
     with fresh_folder(folder) as new:
         for name, data in files.items():
@@ -249,6 +253,12 @@ def read_codes(folder: str | Path) -> HashCodes:
     if len(codes) != meta["count"]:
         raise CodesError(f"{folder}: {META} says {meta['count']} codes, found {len(codes)}; {AGAIN}")
     return codes
+
+
+def read_shard(folder: str | Path) -> Shard | None:
+    """Which part of a source a folder of codes is; None for a whole."""
+    path = Path(folder) / META
+    return Shard.read(read_meta(path, (VERSION,), (), AGAIN), path)
 
 
 def read_items(path: Path, text: str) -> Iterator[Item]:

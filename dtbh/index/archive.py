@@ -20,6 +20,7 @@ from dtbh.index import writing
 from dtbh.index.exact import ExactIndex
 from dtbh.index.info import ArchiveInfo, examine
 from dtbh.index.snapshot import META, Snapshot, open_snapshot
+from dtbh.shards import Shard
 
 
 class Archive(ExactIndex):
@@ -97,6 +98,16 @@ class Archive(ExactIndex):
         """
         self._now.verify()
 
+    @property
+    def shard(self) -> Shard | None:
+        """Which part of a source the archive is; None for a whole."""
+        return Shard.read(self._now.meta, self.path)
+
+    def places(self, ids: Iterable[str], /) -> list[int | None]:
+        """The rows of these items; None for an id that no item has."""
+        now = self._now
+        return [now.row(id) for id in ids]
+
     def info(self) -> ArchiveInfo:
         """What the archive holds and takes."""
         return examine(self._now)
@@ -114,7 +125,9 @@ def open_archive(path: str | Path) -> Archive:
     return Archive(Path(path))
 
 
-def create_archive(path: str | Path, codes: HashCodes, *, model: str | Path | None = None) -> Archive:
+def create_archive(
+    path: str | Path, codes: HashCodes, *, model: str | Path | None = None, shard: Shard | None = None
+) -> Archive:
     """Write an archive, beside and renamed, and open it; an older archive there is replaced.
 
     Paths of items and model are kept relative to the folder, so that it can move together with its media.
@@ -123,6 +136,7 @@ def create_archive(path: str | Path, codes: HashCodes, *, model: str | Path | No
         path: The archive's folder.
         codes: Codes and items, of one encoder; the ids must be unique.
         model: The run that made the codes.
+        shard: Which part of a source this is.
 
     Raises:
         CodesError: An id stands twice, text that is not UTF-8, or something else stands in the place.
@@ -134,6 +148,6 @@ def create_archive(path: str | Path, codes: HashCodes, *, model: str | Path | No
         path = path.resolve()  # a link is followed, as by those who read it
     root = path.parent.resolve() / path.name
     run = None if model is None else Path(os.path.relpath(Path(model).resolve(), root)).as_posix()
-    meta = {"bits": codes.bits, "encoder": codes.encoder, "model": run}
+    meta = {"bits": codes.bits, "encoder": codes.encoder, "model": run, **({"shard": shard.to_dict()} if shard else {})}
     writing.create(path, meta, writing.chunked(codes, path))
     return Archive(path)

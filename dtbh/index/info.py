@@ -11,6 +11,7 @@ from typing import Any
 
 from dtbh.data.manifest import MODALITIES
 from dtbh.index.snapshot import Snapshot
+from dtbh.shards import Shard
 
 SHOWN = 12  # labels that the lines name
 
@@ -33,6 +34,7 @@ class ArchiveInfo:
         segments: In how many parts it was written.
         code_bytes: Size of the codes.
         item_bytes: Size of the database.
+        shard: Which part of a source it is, as ``"3/16"``; None for a whole.
     """
 
     path: Path
@@ -48,6 +50,7 @@ class ArchiveInfo:
     segments: int
     code_bytes: int
     item_bytes: int
+    shard: str | None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -65,6 +68,8 @@ class ArchiveInfo:
             f"on disk   {_size(self.code_bytes)} of codes, {_size(self.item_bytes)} of items",
             f"format    {self.version}, written in {self.segments:,} part{'' if self.segments == 1 else 's'}",
         ]
+        if self.shard:
+            lines.append(f"shard     {self.shard} of a source; dtbh merge joins them")
         if self.removed:
             lines.append(f"removed   {self.removed:,} rows, whose place dtbh compact gives back")
         if self.fields:
@@ -92,6 +97,7 @@ def examine(now: Snapshot) -> ArchiveInfo:
         segments=len(now.segments),
         code_bytes=now.words.nbytes,
         item_bytes=now.item_bytes(),
+        shard=str(shard) if (shard := Shard.read(now.meta, now.path)) else None,
     )
 
 

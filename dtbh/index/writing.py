@@ -40,6 +40,15 @@ from dtbh.index.snapshot import (
     open_snapshot,
 )
 
+
+class TwiceError(CodesError):
+    """An id that stands more than once in what is to be an archive."""
+
+    def __init__(self, id: str) -> None:
+        self.id = id
+        super().__init__(f"the id {id!r} stands more than once; give each item its own")
+
+
 Chunk = tuple[NDArray[np.uint64], list[Row]]
 OWN = re.compile(r"codes(-\d+)?\.bin|items(-\d+)?\.sqlite(-journal)?|\.archive\.json\..+")
 DOING = "adding, removing or compacting"
@@ -177,6 +186,9 @@ def _generation(path: Path, number: int, chunks: Iterable[Chunk]) -> None:
     with codes.open("xb", buffering=0) as file, _as_oserror(), closing(_open(items)) as sqlite:
         sqlite.executescript(f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; {SCHEMA}")
         _append(file, sqlite, 0, chunks, between=sqlite.commit)
+        twice = sqlite.execute("SELECT id FROM items GROUP BY id HAVING COUNT(*) > 1 LIMIT 1").fetchone()
+        if twice:
+            raise TwiceError(twice[0])
     with items.open("r+b") as file:
         os.fsync(file.fileno())
 

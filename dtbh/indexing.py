@@ -1,0 +1,298 @@
+"""Items to codes and archives: whole or in shards, growing, merged; what was killed goes on where it was.
+
+Comes in: a run, and a source of items. Codes that stand in the place already are taken over where their media did
+not change since. Where there are many items, those that are done are kept beside the place, in a folder named
+``.<name>.partial``, until all are.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dtbh.codes import META as CODES_META
+from dtbh.codes import HashCodes, check_place, read_codes, read_shard, word_count, write_codes
+from dtbh.data.manifest import Item
+from dtbh.errors import CodesError, ConfigError, DataError, DtbhError
+from dtbh.files import alone
+from dtbh.gathering import items_of
+from dtbh.index.archive import Archive, create_archive, open_archive
+from dtbh.index.merging import merge_archives
+from dtbh.index.snapshot import META as ARCHIVE_META
+from dtbh.model import Encoder, load
+from dtbh.progress import say
+from dtbh.shards import Shard, in_order
+
+T = TypeVar("T")
+BATCH = 4096  # items that are kept together; a killed stage does at most so many again
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a stage left.
+
+    Attributes:
+        path: The folder it wrote.
+        count: Items in it.
+        failures: One line for each file that could not be read and was left out.
+        new: Items that were encoded by this call.
+    """
+
+    path: Path
+    count: int
+    failures: tuple[str, ...]
+    new: int = 0
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """Codes that were made before, and when; media that changed since are encoded again."""
+
+    codes: HashCodes
+    when: int
+    shard: Shard | None = None
+
+
+def encode(
+    run: str | Path,
+    source: str | Path,
+    *,
+    out: str | Path,
+    split: str = "all",
+    shard: Shard | None = None,
+    strict: bool = False,
+) -> Done:
+    """Encode a manifest, a folder of media or a single file, and write the codes.
+
+    Codes of the same items by the same encoder, newer than the media, are left as they are.
+
+    Args:
+        run: The run folder.
+        source: A prepared data folder, any folder with images or sounds, or a file.
+        out: The folder of codes.
+        split: Of a manifest, the split to take.
+        shard: The part of the items to take; `merge` joins the parts.
+        strict: Stop at the first file that can't be read, instead of leaving it out.
+    """
+    model, out = load(run), Path(out)
+    check_place(out, CODES_META, "codes")
+
+    def kept() -> _Kept | None:
+        if not (out / CODES_META).is_file():
+            return None
+        return _Kept(read_codes(out), (out / CODES_META).stat().st_mtime_ns, read_shard(out))
+
+    def write(codes: HashCodes, shard: Shard | None) -> None:
+        write_codes(codes, out, shard=shard)
+
+    return _make(model, source, out, split=split, shard=shard, strict=strict, kept=kept, write=write)
+
+
+def index(
+    run: str | Path,
+    source: str | Path,
+    *,
+    out: str | Path,
+    split: str = "all",
+    shard: Shard | None = None,
+    strict: bool = False,
+) -> Done:
+    """Encode as `encode` does, and make a searchable archive of it; one that is up to date is left as it is."""
+    model, out = load(run), Path(out)
+    check_place(out, ARCHIVE_META, "archive")
+
+    def kept() -> _Kept | None:
+        if not (out / ARCHIVE_META).is_file():
+            return None
+        old = open_archive(out)
+        return _Kept(old.at(old.rows()), (out / ARCHIVE_META).stat().st_mtime_ns, old.shard)
+
+    def write(codes: HashCodes, shard: Shard | None) -> None:
+        create_archive(out, codes, model=run, shard=shard)
+
+    return _make(model, source, out, split=split, shard=shard, strict=strict, kept=kept, write=write)
+
+
+def grow(run: str | Path, source: str | Path, *, out: str | Path, split: str = "all", strict: bool = False) -> Done:
+    """Add to an archive the items of a source that it does not have; those that it has are left as they are.
+
+    Each batch is committed on its own, so a killed call goes on where it was.
+
+    Raises:
+        CodesError: No archive, one of another encoder (both fingerprints are named), or ids that stand for other
+            files there; nothing is added then.
+    """
+    model, archive = load(run), open_archive(out)
+    if model.fingerprint != archive.encoder:
+        raise CodesError(
+            f"{archive.path}: made by encoder {archive.encoder}, {model.path} is {model.fingerprint}; add with "
+            f"{archive.model or 'the run that made it'}, or index again"
+        )
+    items = items_of(model, source, split)
+    places = archive.places(item.id for item in items)
+    there = [item for item, row in zip(items, places, strict=True) if row is not None]
+    stored = archive.items(row for row in places if row is not None)
+    if clash := [(new, old) for new, old in zip(there, stored, strict=True) if _media(new) != _media(old)]:
+        new, old = clash[0]
+        raise CodesError(
+            f"{archive.path}: {len(clash)} ids stand for other files there, the first is {new.id}: {old.path}, not "
+            f"{new.path}; remove them first, or give the new ones other ids"
+        )
+    failures: list[str] = []
+    missing = [item for item, row in zip(items, places, strict=True) if row is None]
+    added = 0
+    for batch in _batches(missing):
+        encoding = model.encode(batch, skip=not strict)
+        added += archive.add(encoding.codes)
+        failures += encoding.failures
+    return Done(archive.path, len(archive), tuple(failures), added)
+
+
+def merge(out: str | Path, parts: Sequence[str | Path]) -> Done:
+    """Join archives to an archive, or folders of codes to one; shards come in their order, others as given.
+
+    Raises:
+        CodesError: Neither archives nor codes, some of each, several encoders, an id in two parts, or shards that
+            are missing.
+    """
+    if len(parts) < 2:
+        raise ConfigError("merge wants two parts or more: dtbh merge OUT PART PART ...")
+    out, folders = Path(out), [Path(part) for part in parts]
+    places = [part.resolve() for part in folders]
+    for part in folders:
+        if places.count(part.resolve()) > 1:
+            raise CodesError(f"{part}: is given twice")
+    if out.resolve() in places:
+        raise CodesError(f"{out}: is one of the parts; choose another place for the whole")
+    if all((part / CODES_META).is_file() for part in folders):
+        return _merge_codes(out, folders)
+    if codes := [part for part in folders if (part / CODES_META).is_file()]:
+        raise CodesError(f"{codes[0]}: holds codes, but not all parts do; merge archives or codes")
+    archive = merge_archives(out, folders)
+    return Done(archive.path, len(archive), ())
+
+
+def _merge_codes(out: Path, parts: Sequence[Path]) -> Done:
+    ordered = in_order({part: read_shard(part) for part in parts})
+    codes = HashCodes.concatenate([read_codes(part) for part in ordered])
+    return Done(write_codes(codes, out), len(codes), ())
+
+
+def _make(
+    model: Encoder, source: str | Path, out: Path, *, split: str, shard: Shard | None, strict: bool,
+    kept: Callable[[], _Kept | None], write: Callable[[HashCodes, Shard | None], None],
+) -> Done:  # fmt: skip
+    """Have the codes of a source written, unless they are there."""
+    items: Sequence[Item] = items_of(model, source, split)
+    if shard is not None:
+        shard, items = shard.take(items)
+    old = kept()
+    with _going_on(model, out, len(items) > BATCH) as store:
+        codes, failures, new = _codes_of(model, items, [old, _stored(store)], store, strict=strict)
+        if items and not len(codes):
+            raise DataError(f"{source}: none of {len(items)} files could be read", failures[:20])
+        same = old is not None and old.codes.encoder == model.fingerprint and old.codes.items == codes.items
+        if new or not same or (old is not None and old.shard != shard):
+            write(codes, shard)
+    return Done(out, len(codes), failures, new)
+
+
+def _codes_of(
+    model: Encoder, items: Sequence[Item], kept: Sequence[_Kept | None], store: Archive | None, *, strict: bool
+) -> tuple[HashCodes, tuple[str, ...], int]:
+    """Codes of the items that can be read, why the others can't, and how many were encoded now."""
+    words = np.zeros((len(items), word_count(model.bits)), np.uint64)
+    have = np.zeros(len(items), np.bool_)
+    for part in kept:
+        if part is not None and part.codes.encoder == model.fingerprint:
+            _take_over(items, part, words, have)
+    missing = np.flatnonzero(~have)
+    if 0 < len(missing) < len(items):
+        say(f"{int(have.sum())} of {len(items)} items are encoded already")
+    failures: list[str] = []
+    for places in _batches(missing.tolist()):
+        encoding = model.encode([items[place] for place in places], skip=not strict)
+        failures += encoding.failures
+        codes, done = encoding.codes, 0
+        for place in places:
+            if done < len(codes) and codes.items[done] == items[place]:
+                words[place], have[place] = codes.words[done], True
+                done += 1
+        if store is not None:
+            store.remove(
+                [id for id, row in zip(_ids(codes), store.places(_ids(codes)), strict=True) if row is not None]
+            )
+            store.add(codes)
+    chosen = np.flatnonzero(have)
+    found = HashCodes(words[chosen], model.bits, model.fingerprint, tuple(items[place] for place in chosen.tolist()))
+    return found, tuple(failures), int(have[missing].sum())
+
+
+def _take_over(items: Sequence[Item], kept: _Kept, words: NDArray[np.uint64], have: NDArray[np.bool_]) -> None:
+    """Fill in the codes of media that did not change since."""
+    rows = {_media(item): row for row, item in enumerate(kept.codes.items)}
+    for place, item in enumerate(items):
+        row = rows.get(_media(item))
+        if row is not None and not have[place]:
+            file = Path(str(item.path))
+            if file.is_file() and file.stat().st_mtime_ns < kept.when:
+                words[place], have[place] = kept.codes.words[row], True
+
+
+@contextmanager
+def _going_on(model: Encoder, out: Path, many: bool) -> Iterator[Archive | None]:
+    """Where codes are kept until all are there, if they are many; it goes when the block ends well."""
+    folder = out.parent / f".{out.name}.partial"
+    if not many and not folder.is_dir():
+        yield None
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with alone(folder, "encoding"):
+        path = folder / "archive"
+        try:
+            store = open_archive(path)
+            whole = (store.encoder, store.bits) == (model.fingerprint, model.bits)
+        except DtbhError:
+            whole = False
+        if not whole:
+            shutil.rmtree(path, ignore_errors=True)
+            empty = np.empty((0, word_count(model.bits)), np.uint64)
+            store = create_archive(path, HashCodes(empty, model.bits, model.fingerprint, ()))
+        try:
+            yield store
+        except BaseException:
+            if not len(store):
+                shutil.rmtree(folder)
+            raise
+        shutil.rmtree(folder)
+
+
+def _stored(store: Archive | None) -> _Kept | None:
+    """What was kept by a call that was killed."""
+    if store is None or not len(store):
+        return None
+    return _Kept(store.at(store.rows()), (store.path / ARCHIVE_META).stat().st_mtime_ns)
+
+
+def _batches(things: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Pieces of a sequence, with a remark where there are several."""
+    for start in range(0, len(things), BATCH):
+        if len(things) > BATCH:
+            say(f"encoding {start + 1} to {min(start + BATCH, len(things))} of {len(things)}")
+        yield things[start : start + BATCH]
+
+
+def _media(item: Item) -> object:
+    """What an item's code depends on."""
+    return item.modality, item.path, item.window
+
+
+def _ids(codes: HashCodes) -> list[str]:
+    return [item.id for item in codes.items]
