@@ -2,7 +2,7 @@
 
 Comes in: uint64 words as `dtbh.codes.pack` makes them; the gallery may be memory-mapped. Results are ordered by
 distance, then by row (the order of insertion), so that ties have one order whatever the path and the number of
-threads. Long work runs compiled (numba, `dtbh.index.scan`), short work in NumPy (`dtbh.index.plain`): importing
+threads. Long work runs compiled (numba, `dtbh.index.adaptive`), short work in NumPy (`dtbh.index.plain`): importing
 the compiler takes longer than a small search. Where numba is missing, or can't write its cache, NumPy does all.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import os
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,9 @@ from numpy.typing import NDArray
 from dtbh.errors import CodesError, ConfigError
 from dtbh.index import plain
 from dtbh.index.rows import Found, Rows, Which, choose
+
+if TYPE_CHECKING:
+    from dtbh.index.adaptive import Learned
 
 LONGEST = 8  # words a code: longer codes are not compiled for
 WORTH = 1 << 26  # query words times code words in NumPy that take as long as importing the compiler
@@ -104,7 +108,10 @@ def within(
 class Searcher:
     """One code set, to be searched again and again; it may be used from several threads.
 
-    It keeps what a search learns about the codes. The codes must not change while it is in use.
+    It learns while it searches. Where many rows share a code it comes to group them and to look at the distinct codes
+    alone (4 bytes a row), and where radii are small and codes many it comes to look rows up in tables (about 13 bytes
+    a row of 64 bits, 25 of 128). Each is done once the time it takes has gone into searching, and only where a sample
+    shows that it pays. The codes must not change meanwhile.
 
     Args:
         gallery: uint64 [n, w]; it may be memory-mapped. Not copied where it is C-contiguous.
@@ -117,6 +124,7 @@ class Searcher:
     def __init__(self, gallery: NDArray[np.uint64], *, rows: Which | None = None) -> None:
         _check("gallery", gallery)
         self._rows = choose(gallery, rows)
+        self._learned: Learned | None = None
 
     def __len__(self) -> int:
         """How many rows count."""
@@ -130,11 +138,8 @@ class Searcher:
         threads, k = _threads(threads), min(int(k), len(self))
         if not len(queries) or not k:
             return np.empty((len(queries), k), np.int32), np.empty((len(queries), k), np.int64)
-        compiled = _compiled(queries, self._rows)
-        if compiled is None:
-            return plain.nearest(queries, self._rows, k)
-        found: Found = compiled.nearest(queries, self._rows, k, threads)
-        return found
+        learned = self._compiled(queries)
+        return plain.nearest(queries, self._rows, k) if learned is None else learned.nearest(queries, k, threads)
 
     def within(self, queries: NDArray[np.uint64], radius: int, *, threads: int | None = None) -> list[Found]:
         """As `dtbh.index.hamming.within`, of the rows that count."""
@@ -142,12 +147,21 @@ class Searcher:
         _check_same(queries, self._rows.words)
         if isinstance(radius, bool) or not isinstance(radius, (int, np.integer)) or radius < 0:
             raise ConfigError(f"radius must be a whole number from 0, found {radius!r}")
-        threads = _threads(threads)
-        compiled = _compiled(queries, self._rows)
-        if compiled is None:
-            return plain.within(queries, self._rows, int(radius))
-        found: list[Found] = compiled.within(queries, self._rows, int(radius), threads)
-        return found
+        threads, radius = _threads(threads), int(radius)
+        learned = self._compiled(queries)
+        if learned is None:
+            return plain.within(queries, self._rows, radius)
+        return learned.within(queries, radius, threads)
+
+    def _compiled(self, queries: NDArray[np.uint64]) -> Learned | None:
+        """What searches compiled, once there has been enough to do in this process, and if it is to be had."""
+        global _spent
+        work = queries.size * self._rows.span
+        if self._learned is None and work and queries.shape[1] <= LONGEST:
+            _spent += work
+            if _spent >= WORTH and (adaptive := _load(queries.shape[1])) is not None:
+                self._learned = adaptive.Learned(self._rows)
+        return self._learned
 
 
 def check_k(k: int) -> None:
@@ -164,28 +178,16 @@ def _threads(threads: int | None) -> int:
     return int(threads)
 
 
-def _compiled(queries: NDArray[np.uint64], rows: Rows) -> ModuleType | None:
-    """The compiled search, once there has been enough to do, and if it is to be had."""
-    global _spent
-    work = queries.size * rows.span
-    if not work or queries.shape[1] > LONGEST:
-        return None
-    if _spent + work < WORTH:
-        _spent += work
-        return None
-    return _load(queries.shape[1])
-
-
 @functools.cache
 def _load(words: int) -> ModuleType | None:
     try:
-        from dtbh.index import scan
+        from dtbh.index import adaptive, scan
 
         one = np.zeros((1, words), np.uint64)
         scan.nearest(one, Rows(one, 1), 1, 1)  # compiles, or loads what was compiled
     except (ImportError, OSError, RuntimeError):  # no numba, or no place for its cache
         return None
-    return scan
+    return adaptive
 
 
 def _check(name: str, words: NDArray[np.uint64]) -> None:

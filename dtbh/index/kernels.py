@@ -16,6 +16,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from dtbh.index.rows import Rows
 from dtbh.index.vectors import GROUP, least, lowest_bit, near
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -30,6 +31,21 @@ BLOCK = 2048  # words, 16 kB: a block of codes and the queries lie in the first 
 def compiled(function: F) -> F:
     """Compile without Python's lock, and keep what was compiled for other processes."""
     return cast(F, numba.njit(nogil=True, cache=True)(function))
+
+
+def arguments(rows: Rows) -> tuple[Words, int, Ints, NDArray[np.bool_]]:
+    """The rows that count as compiled code takes them: codes, kind, list, marks; the arrays are read-only.
+
+    So that the code compiled for arrays in memory serves memory-mapped ones too.
+    """
+    kind = WHOLE if rows.marked is None else MARKED
+    kind = kind if rows.listed is None else LISTED
+    listed = np.empty(0, np.int64) if rows.listed is None else rows.listed.view()
+    marked = np.empty(0, np.bool_) if rows.marked is None else rows.marked.view()
+    words = rows.words.view()
+    for array in (words, listed, marked):
+        array.flags.writeable = False
+    return words, kind, listed, marked
 
 
 @compiled

@@ -19,7 +19,6 @@ from dtbh.index import kernels
 from dtbh.index.rows import Found, Rows
 
 T = TypeVar("T")
-S = TypeVar("S", bound=np.generic)
 WIDEST = 8  # words a code; longer codes are not compiled for
 QUERIES = 128  # queries over a block of codes at once
 SHARED = 16  # with as many queries for each core, cores share the queries, not the codes
@@ -40,7 +39,7 @@ def nearest(queries: NDArray[np.uint64], rows: Rows, k: int, threads: int) -> Fo
 
     for _ in _each(fill, blocks, threads if len(parts) == 1 else 1):
         pass
-    return _split(keys, rows.first)
+    return split(keys, rows.first)
 
 
 def within(queries: NDArray[np.uint64], rows: Rows, radius: int, threads: int) -> list[Found]:
@@ -51,13 +50,13 @@ def within(queries: NDArray[np.uint64], rows: Rows, radius: int, threads: int) -
 
     def find(block: slice) -> list[Found]:
         pieces = [_pieces(*found) for found in _each(partial(_search, patterns[block], rows, k, radius), parts)]
-        return [_split(np.sort(np.concatenate(of_query)), rows.first) for of_query in zip(*pieces, strict=True)]
+        return [split(np.sort(np.concatenate(of_query)), rows.first) for of_query in zip(*pieces, strict=True)]
 
     found = _each(find, blocks, threads if len(parts) == 1 else 1)
     return [one for of_block in found for one in of_block]
 
 
-def _split(keys: NDArray[np.int64], first: int) -> Found:
+def split(keys: NDArray[np.int64], first: int) -> Found:
     """Keys as distances and rows, of which ``first`` is the first."""
     return (keys >> kernels.ROW_BITS).astype(np.int32), (keys & ((1 << kernels.ROW_BITS) - 1)) + first
 
@@ -65,16 +64,8 @@ def _split(keys: NDArray[np.int64], first: int) -> Found:
 def _search(
     patterns: NDArray[np.uint64], rows: Rows, k: int, radius: int, part: slice
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    kind = kernels.WHOLE
-    listed, marked = np.empty(0, np.int64), np.empty(0, np.bool_)
-    if rows.listed is not None:
-        kind, listed = kernels.LISTED, rows.listed
-    elif rows.marked is not None:
-        kind, marked = kernels.MARKED, rows.marked
     width = (0,) * _width(rows.words.shape[1])  # its length is known when compiling
-    return kernels.search(
-        patterns, _locked(rows.words), kind, _locked(listed), _locked(marked), part.start, part.stop, k, radius, width
-    )
+    return kernels.search(patterns, *kernels.arguments(rows), part.start, part.stop, k, radius, width)
 
 
 def _plan(queries: int, rows: Rows, size: int, threads: int) -> tuple[list[slice], list[slice]]:
@@ -110,14 +101,8 @@ def _patterns(queries: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def _width(words: int) -> int:
+    assert words <= WIDEST
     return 1 << (words - 1).bit_length()
-
-
-def _locked(array: NDArray[S]) -> NDArray[S]:
-    """A read-only view: compiled code is then the same for arrays in memory and memory-mapped ones."""
-    view = array.view()
-    view.flags.writeable = False
-    return view
 
 
 def _table(keys: NDArray[np.int64], counts: NDArray[np.int64], k: int) -> NDArray[np.int64]:

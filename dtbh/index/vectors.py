@@ -87,6 +87,16 @@ def lowest_bit(typing: Any, word: Any) -> Any:
     return types.uint64(types.uint64), generate
 
 
+@_inlined
+def ones(typing: Any, word: Any) -> Any:
+    """How many bits of a word are set."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.ctpop(args[0])
+
+    return types.uint64(types.uint64), generate
+
+
 def _distances(builder: Any, start: Any, part: int, words: int, pattern: Any) -> Any:
     """Distances of the 8 codes of this part, in order: neighbouring lanes are added until each is a code."""
     vectors = []

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from dtbh.codes import pack
-from dtbh.index import hamming, plain, scan
+from dtbh.index import grouping, hamming, multiindex, plain, scan
 from dtbh.index.hamming import distances, nearest, within
 from dtbh.index.rows import choose
 from tests.reference import hamming as reference
@@ -56,7 +56,7 @@ def compiled(monkeypatch):
 
 
 @given(code_sets(), st.data())
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_path_gives_the_same(compiled, sets, data):
     queries, gallery = (pack(bits) for bits in sets)
     if data.draw(st.booleans(), "many codes"):
@@ -77,6 +77,28 @@ def test_every_path_gives_the_same(compiled, sets, data):
     ):
         assert found[0].tolist() == wanted[0].tolist()
         assert found[1].tolist() == wanted[1].tolist()
+
+
+@given(code_sets(), st.integers(1, 60), st.integers(0, 40), st.integers(0, 2**32))
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_groups_and_tables_give_the_same(monkeypatch, sets, k, radius, seed):
+    monkeypatch.setattr(multiindex, "LEAST", 2)
+    monkeypatch.setattr(multiindex, "DEAR", 1e-6)
+    assume(sets[0].shape[1] <= 64 * hamming.LONGEST)
+    queries, gallery = pack(sets[0]), np.tile(pack(sets[1]), (6, 1))
+    rows = choose(gallery, np.random.default_rng(seed).random(len(gallery)) < 0.7)
+    k = min(k, rows.count)
+    near, inside = plain.nearest(queries, rows, max(k, 1)) if k else None, plain.within(queries, rows, radius)
+    groups = grouping.group(rows) if k else None
+    if groups is not None:
+        found = groups.nearest(scan.nearest(queries, groups.rows, min(k, groups.rows.count), 1), k)
+        assert [part.tolist() for part in found] == [part.tolist() for part in near]
+        for one, wanted in zip(scan.within(queries, groups.rows, radius, 1), inside, strict=True):
+            assert [part.tolist() for part in groups.within(one)] == [part.tolist() for part in wanted]
+    tables = multiindex.tables(rows, queries, radius) if queries.any() and gallery.any() else None
+    if tables is not None:
+        for one, wanted in zip(tables.within(queries, radius), inside, strict=True):
+            assert [part.tolist() for part in one] == [part.tolist() for part in wanted]
 
 
 @given(code_sets())

@@ -1,0 +1,76 @@
+"""Grouping by distinct code: the same answers as looking at every row, whatever rows count."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dtbh.index import grouping, plain, scan
+from dtbh.index.rows import choose
+
+MASK = np.random.default_rng(9).random(6000) < 0.7
+WHICH = {"all": None, "marked": MASK, "listed": np.flatnonzero(MASK)[::5], "a run": np.arange(500, 4500)}
+
+
+def codes(rng, n, w, distinct):
+    pool = rng.integers(0, 2**64, (distinct, w), np.uint64) & rng.integers(0, 2**64, (1, w), np.uint64)
+    return pool[rng.integers(0, distinct, n)]
+
+
+@pytest.mark.parametrize("which", WHICH.values(), ids=WHICH.keys())
+@pytest.mark.parametrize(("w", "distinct"), [(1, 1), (1, 60), (3, 150), (8, 9)])
+def test_groups_hold_the_same_rows(which, w, distinct):
+    rng = np.random.default_rng(distinct)
+    rows = choose(codes(rng, 6000, w, distinct), which)
+    groups = grouping.group(rows)
+    assert groups is not None
+    assert groups.rows.count == len(np.unique(groups.rows.words, axis=0)) <= distinct
+    assert (np.diff(groups.members[groups.starts[:-1]].astype(np.int64)) > 0).all()
+    queries = np.concatenate([rows.words[:2], codes(rng, 3, w, 3)])
+    for k in (1, 7, 400, rows.count):
+        found = groups.nearest(scan.nearest(queries, groups.rows, min(k, groups.rows.count), 1), k)
+        wanted = plain.nearest(queries, rows, k)
+        assert [part.dtype for part in found] == [np.int32, np.int64]
+        assert (found[0] == wanted[0]).all()
+        assert (found[1] == wanted[1]).all()
+    radius = int(np.median(plain.nearest(queries, rows, rows.count)[0]))
+    wanted = plain.within(queries, rows, radius)
+    for one, other in zip(scan.within(queries, groups.rows, radius, 1), wanted, strict=True):
+        distances, numbers = groups.within(one)
+        assert (distances == other[0]).all()
+        assert (numbers == other[1]).all()
+
+
+def test_a_table_that_grows():
+    rng = np.random.default_rng(1)
+    words = codes(rng, 50_000, 1, 9000)
+    groups = grouping.group(choose(words, None))
+    unique, first, counts = np.unique(words[:, 0], return_index=True, return_counts=True)
+    order = np.argsort(first)
+    assert len(unique) > 4096
+    assert (groups.rows.words[:, 0] == unique[order]).all()
+    assert (np.diff(groups.starts) == counts[order]).all()
+
+
+def test_rows_beyond_32_bits_are_kept_whole(monkeypatch):
+    monkeypatch.setattr(grouping, "SMALL", np.iinfo(np.uint8))
+    words = codes(np.random.default_rng(1), 600, 1, 20)
+    groups = grouping.group(choose(words, None))
+    assert groups.members.dtype == np.int64
+    assert sorted(groups.members.tolist()) == list(range(600))
+    found = groups.nearest(scan.nearest(words[:2], groups.rows, 5, 1), 5)
+    assert (found[1] == plain.nearest(words[:2], choose(words, None), 5)[1]).all()
+
+
+@pytest.mark.parametrize("which", WHICH.values(), ids=WHICH.keys())
+def test_too_many_distinct_codes(which):
+    words = np.random.default_rng(2).integers(0, 2**64, (6000, 1), np.uint64)
+    assert grouping.group(choose(words, which)) is None
+
+
+@pytest.mark.parametrize("distinct", [1, 50, 3000, 100_000])
+def test_the_guess_is_of_the_right_size(distinct):
+    rng = np.random.default_rng(3)
+    rows = choose(codes(rng, 400_000, 1, distinct), None)
+    assert 0.5 * distinct <= grouping.guess(rows) <= 2 * distinct
+    assert grouping.guess(choose(rng.integers(0, 2**64, (100_000, 1), np.uint64), None)) > 50_000
