@@ -135,7 +135,7 @@ def _add_search(app: FastAPI, shelf: Shelf, desk: Desk, limits: Service) -> None
     @app.post("/v1/search/sound", tags=["search"])
     async def search_sound(
         request: Request,
-        file: Annotated[list[UploadFile], File(description="sounds: WAV, FLAC, Ogg, Opus, MP3, AIFF")],
+        file: Annotated[list[UploadFile], File(min_length=1, description="sounds: WAV, FLAC, Ogg, Opus, MP3, AIFF")],
         asked: Annotated[Asked, Depends()],
     ) -> shapes.SearchReply:
         """Search with sound files; each is a query."""
@@ -144,7 +144,9 @@ def _add_search(app: FastAPI, shelf: Shelf, desk: Desk, limits: Service) -> None
     @app.post("/v1/search/image", tags=["search"])
     async def search_image(
         request: Request,
-        file: Annotated[list[UploadFile], File(description="images: JPEG, PNG, TIFF, WebP, BMP, GIF, JPEG 2000")],
+        file: Annotated[
+            list[UploadFile], File(min_length=1, description="images: JPEG, PNG, TIFF, WebP, BMP, GIF, JP2")
+        ],
         asked: Annotated[Asked, Depends()],
     ) -> shapes.SearchReply:
         """Search with image files; each is a query."""

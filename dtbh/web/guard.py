@@ -50,7 +50,7 @@ class Guard:
     ) -> None:  # fmt: skip
         self._app, self._limits, self._hosts, self._metrics = app, limits, hosts, metrics
         self._searches = 0
-        self._token = None if token is None else _digest(token)
+        self._token = None if token is None else _digest(token.encode())
         self._headers = [
             (b"x-content-type-options", b"nosniff"),
             (b"referrer-policy", b"no-referrer"),
@@ -116,7 +116,7 @@ class Guard:
     def _unknown(self, scope: Scope, headers: dict[bytes, str]) -> Response | None:
         """The answer to a client that does not know the token; None to one that does."""
         kind, _, bearer = headers.get(b"authorization", "").partition(" ")
-        given = _digest(bearer) if kind.lower() == "bearer" else ""
+        given = _digest(bearer.encode("latin-1")) if kind.lower() == "bearer" else ""
         try:
             cookie = SimpleCookie(headers.get(b"cookie", "")).get(COOKIE)
         except CookieError:
@@ -126,7 +126,7 @@ class Guard:
         if scope["path"] != "/":
             return _problem(401, "wants a token: Authorization: Bearer TOKEN", {"www-authenticate": "Bearer"})
         query = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
-        if not secrets.compare_digest(_digest(query), str(self._token)):
+        if not secrets.compare_digest(_digest(query.encode("utf-8", "replace")), str(self._token)):
             return HTMLResponse(ASK, 401)
         answer = RedirectResponse("/", 303)
         answer.set_cookie(COOKIE, str(self._token), httponly=True, samesite="strict", max_age=30 * 86400)
@@ -159,8 +159,8 @@ def _problem(status: int, detail: str, headers: dict[str, str] | None = None) ->
     return JSONResponse({"detail": detail}, status, {"connection": "close", **(headers or {})})
 
 
-def _digest(token: str) -> str:
-    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
+def _digest(token: bytes) -> str:
+    return hashlib.sha256(token).hexdigest()
 
 
 def _name(host: str) -> str:

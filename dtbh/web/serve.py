@@ -6,6 +6,7 @@ Comes in: archives and where to listen. Ctrl-C or SIGTERM closes the door, finis
 from __future__ import annotations
 
 import ipaddress
+import signal
 import socket
 import threading
 from collections.abc import Sequence
@@ -68,6 +69,8 @@ def serve(
         app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE, server_header=False,
         limit_concurrency=4 * limits.waiting, timeout_keep_alive=20,
     )  # fmt: skip
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it once more when all is finished
     uvicorn.Server(config).run(sockets=[listening])
 
 
@@ -79,16 +82,21 @@ def _loopback(host: str) -> bool:
 
 
 def _listen(host: str, port: int) -> socket.socket:
+    if not 0 <= port <= 65535:
+        raise ConfigError(f"--port {port}: a port is a number from 0 to 65535")
     try:
         family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         listening = socket.socket(family, socket.SOCK_STREAM)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(place)
-        listening.listen(512)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(place)
+            listening.listen(512)
+        except OSError:
+            listening.close()
+            raise
         return listening
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise DtbhError(f"{host}:{port}: can't listen there ({reason}); give another --port") from None
+    except OSError as error:
+        raise DtbhError(f"{host}:{port}: can't listen there ({error.strerror}); give another --port") from None
 
 
 def _show(address: str) -> None:

@@ -1,0 +1,43 @@
+"""The service against its own OpenAPI schema: whatever fits it, and much that does not, gets a reply that it names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from tests.web.conftest import Making, Serving
+
+schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not installed: pip install 'dtbh[dev]'")
+
+from schemathesis import GenerationMode  # noqa: E402
+from schemathesis.specs.openapi.checks import positive_data_acceptance  # noqa: E402
+
+OPERATIONS = [
+    "POST /v1/search/sound", "POST /v1/search/image", "POST /v1/search/code", "GET /v1/items/{id}/media",
+    "GET /v1/items/{id}", "GET /v1/items", "GET /v1/archives", "GET /healthz", "GET /metrics",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def schema(make: Making, serving: Serving) -> Iterator[Any]:
+    with serving(make()) as address:
+        yield schemathesis.openapi.from_url(f"{address}/openapi.json")
+
+
+def test_every_operation_is_tried(schema: Any) -> None:
+    assert sorted(operation.ok().label for operation in schema.get_all_operations()) == sorted(OPERATIONS)
+
+
+@pytest.mark.parametrize("label", OPERATIONS)
+def test_replies_fit_the_schema(schema: Any, label: str) -> None:
+    operation = next(found.ok() for found in schema.get_all_operations() if found.ok().label == label)
+
+    @given(case=operation.as_strategy() | operation.as_strategy(generation_mode=GenerationMode.NEGATIVE))
+    @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    def tried(case: Any) -> None:
+        case.call_and_validate(excluded_checks=[positive_data_acceptance])
+
+    tried()
