@@ -141,7 +141,7 @@ def export(args: Arguments) -> int:
     print(f"{args.out}: {size / 1e6:.1f} MB, encoder {model.fingerprint}")
     for modality, agreement in model.self_test().items():
         print(f"  {modality}s: {agreement.describe()}")
-    print(f"without torch: pip install --no-deps dtbh && pip install -r {args.out / 'requirements.txt'}")
+    print(f"without torch: pip install -r {args.out / 'requirements.txt'} && pip install --no-deps dtbh")
     return 0
 
 

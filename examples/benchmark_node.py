@@ -3,7 +3,7 @@
     dtbh export runs/ucm --out models/ucm
     python examples/benchmark_node.py runs/ucm models/ucm --sound query.wav
 
-A fresh virtual environment gets dtbh without its dependencies and the model's requirements.txt. Both
+A fresh virtual environment gets the model's requirements.txt, and dtbh without its dependencies. Both
 environments then search one archive of random codes, in turns, each time in a new process. Exits with 1 where
 their answers differ.
 """
@@ -38,7 +38,7 @@ def install(folder: Path, model: Path) -> Path:
     for name in SOURCES:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, sources / name)
-    for what in (["--no-deps", str(sources)], ["-r", str(model / "requirements.txt")]):
+    for what in (["-r", str(model / "requirements.txt")], ["--no-deps", str(sources)]):
         subprocess.run([python, "-m", "pip", "install", "--quiet", *what], check=True)
     return python
 
