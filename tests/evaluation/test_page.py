@@ -8,6 +8,7 @@ import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from dtbh.evaluation.page.axes import Plot, Scale, powers, whole
 from dtbh.evaluation.page.classes import matrix
 from dtbh.evaluation.page.html import percent
 from dtbh.evaluation.page.media import clip, thumbnail
+from dtbh.evaluation.page.style import CSS
 from dtbh.evaluation.protocol import evaluate
 from dtbh.evaluation.ranking import RadiusPoint
 from dtbh.evaluation.report import write_report
@@ -293,6 +295,34 @@ def test_it_fits_a_phone_and_its_words_stand_out(visit, folder, dark):
     weak = seen.page.evaluate(CONTRASTS)
     assert len(json.loads(weak)["seen"]) >= 4
     assert json.loads(weak)["weak"] == []
+
+
+# Machado, Oliveira and Fernandes, A Physiologically-based Model for Simulation of Color Vision Deficiency, 2009:
+# severity 1, linear RGB.
+SIGHT = {
+    "all cones": np.eye(3),
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]],
+    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.3039]],
+}
+
+
+def lab_of(colour, sight):
+    """CIE L*a*b* of a colour as someone sees it; 2.3 is a difference just noticed."""
+    shares = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    linear = np.where(shares <= 0.04045, shares / 12.92, ((shares + 0.055) / 1.055) ** 2.4)
+    to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+    seen = np.clip(np.array(sight) @ linear, 0, 1)
+    x, y, z = np.cbrt(to_xyz @ seen / [0.9505, 1.0, 1.089])
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("sight", SIGHT)
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+def test_directions_are_told_apart_by_any_eye(sight, theme):
+    colours = [re.findall(rf"--{name}: (#\w{{6}})", CSS)[theme] for name in ("one", "two", "three", "four")]
+    seen = [lab_of(colour, SIGHT[sight]) for colour in colours]
+    assert min(np.linalg.norm(a - b) for a, b in combinations(seen, 2)) > 16
 
 
 CONTRASTS = """() => {

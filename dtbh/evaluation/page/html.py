@@ -45,7 +45,8 @@ def table(
     )
     shown = f"<caption>{escape(caption)}</caption>" if caption else ""
     made = f"<table{_kind(kind)}>{shown}<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
-    return f'<div class="scroll" tabindex="0">{made}</div>' if wide else made
+    named = escape(caption or "table")
+    return f'<div class="scroll" tabindex="0" role="group" aria-label="{named}">{made}</div>' if wide else made
 
 
 def over(value: str, under: str) -> str:

@@ -1,6 +1,6 @@
 """The look of the report page: one sheet of styles, for light and dark, for screens from 360 pixels and for paper.
 
-Comes in: nothing. One colour a direction, told apart with any colour vision (blue, vermilion, teal, purple); all
+Comes in: nothing. One colour a direction, told apart with any colour vision (a test simulates three); all
 else is ink, so that right and wrong, precision and recall differ by mark and dash, never by hue alone.
 """
 
@@ -11,13 +11,13 @@ CSS = """
   color-scheme: light dark;
   --page: #fcfcfa; --card: #ffffff; --ink: #15191e; --soft: #59626b; --faint: #868f98; --line: #d9dddf;
   --grid: #e9ecec; --other: #c3c9ce; --note: #fbf3df; --edge: #d9a93a; --dim: 0;
-  --one: #0b62a4; --two: #b94700; --three: #007a68; --four: #8b3d94;
+  --one: #0a4c8c; --two: #b94700; --three: #0c8171; --four: #b52bb5;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --page: #101316; --card: #171b1f; --ink: #e8ebee; --soft: #a4adb6; --faint: #7c8690; --line: #2d343b;
     --grid: #22282e; --other: #4d5761; --note: #231f14; --edge: #9b7726; --dim: 1;
-    --one: #67b4f3; --two: #ff9d5c; --three: #4fcab1; --four: #dc9ae2;
+    --one: #5aa2ea; --two: #ff9d5c; --three: #7be8c9; --four: #ec6aa8;
   }
 }
 *, *::before { box-sizing: border-box; }
