@@ -66,6 +66,7 @@ class Block:
             float64 [b, c]; rows of 0 where nothing is relevant.
         stable: Average precision with tied items in the gallery's order, float64 [b]; NaN where nothing is
             relevant. Only for comparison, see ``conventions``.
+        at: In which column some gallery items stand: from rows of the block and of the gallery, int64 [m] both.
     """
 
     rows: slice
@@ -73,6 +74,7 @@ class Block:
     total: Ints
     classes: Floats
     stable: Floats
+    at: Callable[[Ints, Ints], Ints]
 
 
 def each_block(
@@ -110,6 +112,17 @@ def each_block(
         DataError: As many labels as codes were wanted, or the gallery is empty.
     """
     n_queries, n_gallery = len(query_words), len(gallery_words)
+    check_labels(n_queries, n_gallery, query_labels, gallery_labels)
+    own = np.full(n_queries, -1) if own is None else own
+    task = _Task(query_words, gallery_words, query_labels, gallery_labels, bits, own, classes)
+    compiled = n_queries * n_gallery >= MANY and find_spec("numba") is not None
+    count = _compiled(task) if compiled else partial(_by_numpy, task)
+    step = QUERIES if compiled else min(QUERIES, max(1, BLOCK // n_gallery))
+    return in_threads(lambda rows: work(count(rows)), n_queries, step, "comparing codes")
+
+
+def check_labels(n_queries: int, n_gallery: int, query_labels: Ints, gallery_labels: Ints) -> None:
+    """Raise `DataError` unless there is a label for each query and each item of a gallery that has some."""
     if len(query_labels) != n_queries or len(gallery_labels) != n_gallery:
         raise DataError(
             f"labels: found {len(query_labels)} for {n_queries} queries and {len(gallery_labels)} for a "
@@ -117,15 +130,14 @@ def each_block(
         )
     if n_gallery == 0:
         raise DataError("the gallery is empty: there is nothing to rank; choose a split that has items")
-    own = np.full(n_queries, -1) if own is None else own
-    task = _Task(query_words, gallery_words, query_labels, gallery_labels, bits, own, classes)
-    compiled = n_queries * n_gallery >= MANY and find_spec("numba") is not None
-    count = _compiled(task) if compiled else partial(_by_numpy, task)
-    step = QUERIES if compiled else min(QUERIES, max(1, BLOCK // n_gallery))
-    blocks = [slice(start, min(start + step, n_queries)) for start in range(0, n_queries, step)]
-    with ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0)) if len(blocks) > 1 else 1) as threads:
-        done = threads.map(lambda rows: work(count(rows)), blocks)
-        yield from track(done, "comparing codes", total=len(blocks))
+
+
+def in_threads(work: Callable[[slice], T], n: int, step: int, label: str) -> Iterator[T]:
+    """What ``work`` gives of the rows 0..n, ``step`` at a time and in order, worked on by all cores."""
+    blocks = [slice(start, min(start + step, n)) for start in range(0, n, step)]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with ThreadPoolExecutor(max_workers=min(cores, len(blocks)) or 1) as threads:
+        yield from track(threads.map(work, blocks), label, total=len(blocks))
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,6 +151,11 @@ class _Task:
     bits: int
     own: Ints
     classes: int
+
+    def at(self, rows: slice) -> Callable[[Ints, Ints], Ints]:
+        """``Block.at`` of these queries: the Hamming distances of single items."""
+        words = self.query_words[rows]
+        return lambda queries, found: np.bitwise_count(words[queries] ^ self.gallery_words[found]).sum(1, np.int64)
 
 
 def _compiled(task: _Task) -> Callable[[slice], Block]:
@@ -154,7 +171,7 @@ def _compiled(task: _Task) -> Callable[[slice], Block]:
         shares, stable = np.zeros((n, task.classes)), np.zeros(n)
         kernel.count(task.query_words[rows], gallery, query_labels[rows], gallery_labels, task.own[rows],
                      relevant, total, shares, stable)  # fmt: skip
-        return Block(rows, relevant, total, shares, stable)
+        return Block(rows, relevant, total, shares, stable, task.at(rows))
 
     return count
 
@@ -177,7 +194,7 @@ def _by_numpy(task: _Task, rows: slice) -> Block:
         for query, row in enumerate(block):
             found = np.bincount(labels + 1, weights[query, row], minlength=task.classes + 1)[1:]
             shares[query] = found / max(relevant[query].sum(), 1)
-    return Block(rows, relevant, total, shares, stable_order(block.astype(np.int16), good))
+    return Block(rows, relevant, total, shares, stable_order(block.astype(np.int16), good), task.at(rows))
 
 
 def stable_order(distances: npt.ArrayLike, relevant: npt.ArrayLike) -> Floats:

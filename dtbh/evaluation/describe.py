@@ -41,9 +41,8 @@ def _wrapped(text: str) -> list[str]:
 
 def _direction(name: str, direction: DirectionReport) -> list[str]:
     """One direction's figures and counts."""
-    interval = "" if direction.interval is None else " [{:.3f}, {:.3f}]".format(*direction.interval)
     lines = [
-        f"{name:<15}mAP {direction.map:.3f}{interval} ({direction.chance_map:.3f})   "
+        f"{name:<15}mAP {_with(direction.map, direction.interval)} ({direction.chance_map:.3f})   "
         f"ANMRR {direction.anmrr:.3f} ({direction.chance_anmrr:.3f})",
         f"{'k':<10}" + "".join(f"{k:>14}" for k in direction.precision_at),
     ]
@@ -59,8 +58,17 @@ def _direction(name: str, direction: DirectionReport) -> list[str]:
     lines.append("mAP by other conventions:")
     for key, value in direction.conventions.items():
         lines.append(f"  {value:.3f} {CONVENTIONS[key].meaning} ({CONVENTIONS[key].used_by})")
+    for metric, values in direction.embeddings.items():
+        text = f"before the signs, {metric} distances: mAP {_with(values.map, values.interval)}"
+        cost = "" if values.cost is None else f"; hashing cost {_with(values.cost, values.cost_interval)}"
+        lines += _wrapped(text + cost)
     lines += _wrapped(_counts(direction))
     return lines
+
+
+def _with(value: float, interval: tuple[float, float] | None) -> str:
+    """A figure and its interval."""
+    return f"{value:.3f}" + ("" if interval is None else " [{:.3f}, {:.3f}]".format(*interval))
 
 
 def _row(name: str, values: Mapping[int, float], chance: Mapping[int, float]) -> str:

@@ -1,7 +1,7 @@
 """One direction's figures, each beside its chance level, from the codes of queries and gallery.
 
-Comes in: codes of one encoder whose items carry labels and pairs. Queries go through in blocks; of each only
-its own few figures are kept. No torch in this room.
+Comes in: codes of one encoder whose items carry labels and pairs, and the embeddings they were made of, where those
+are known. No torch in this room.
 """
 
 from __future__ import annotations
@@ -13,106 +13,130 @@ from typing import Any
 import numpy as np
 
 from dtbh.codes import HashCodes, unpack
-from dtbh.evaluation import ranking
-from dtbh.evaluation.counts import Block, Floats, Ints, each_block, group_numbers, own_rows
+from dtbh.data.manifest import Item
+from dtbh.evaluation import counts, embeddings, ranking
+from dtbh.evaluation.counts import Block, Floats, Ints
+from dtbh.evaluation.embeddings import METRICS, Embeddings
 from dtbh.evaluation.intervals import clusters_of, interval, mean_interval
-from dtbh.evaluation.pairs import code_links, pair_figures
-from dtbh.evaluation.pairs import measured as pairs_measured
-from dtbh.evaluation.perquery import Measured, concatenated, joined, measured, summary
+from dtbh.evaluation.pairs import pair_figures
+from dtbh.evaluation.perquery import Measured, Ranked, rank, summary
 from dtbh.evaluation.ranking import Without
-from dtbh.evaluation.values import ClassFigures, Confusion, DirectionReport, QueryFigure
+from dtbh.evaluation.values import ClassFigures, Confusion, DirectionReport, EmbeddingFigures, QueryFigure
 
 KEPT = 12  # best and worst queries named in a report, at most
 MOST_CLASSES = 100  # in a confusion
 
 
 def direction_report(
-    all_queries: HashCodes, all_gallery: HashCodes, *, gallery: str, without: Without, seed: int
+    queries: HashCodes,
+    gallery: HashCodes,
+    *,
+    gallery_name: str,
+    without: Without,
+    seed: int,
+    values: Embeddings | None = None,
 ) -> DirectionReport:
     """The figures of one direction.
 
     Args:
-        all_queries: Codes, labelled or not; one labelled at least.
-        all_gallery: Codes, likewise. A query that stands here under its own id is left out of its own ranking.
-        gallery: Which split the gallery is.
+        queries: Codes, labelled or not; one labelled at least.
+        gallery: Codes, likewise. A query that stands here under its own id is left out of its own ranking.
+        gallery_name: Which split the gallery is.
         without: What becomes of queries without relevant items.
         seed: Of the bootstrap.
+        values: Embeddings of all these items, to be ranked beside the codes.
 
     Raises:
-        DataError: No query has a relevant item; or one has none and ``without`` is ``"error"``.
+        DataError: No query has a relevant item; or one has none and ``without`` is ``"error"``; or an item has no
+            embedding.
     """
-    queries, searched = _labelled(all_queries), _labelled(all_gallery)
-    names, gallery_names = ([item.label or "" for item in codes.items] for codes in (queries, searched))
-    labels = sorted({*names, *gallery_names})
-    numbers = group_numbers(names, gallery_names)
-    own = own_rows(queries.items, searched.items)
-    length = len(searched) - int((own >= 0).any())
-    left_out = {"queries": len(all_queries) - len(queries), "gallery": len(all_gallery) - len(searched)}
-    paired = None if any(left_out.values()) else _Paired(queries, searched, own)
-    n_classes = len(labels) if len(labels) <= MOST_CLASSES else 0
 
-    def work(block: Block) -> Measured:
-        tables = block.relevant, block.total
-        found = measured(*tables, length, without)
+    def more(found: Measured, block: Block, labels: Ints) -> None:
         found.each["ap stable_order"] = block.stable
-        if paired is not None:
-            found.each.update(paired.measured(block))
-        found.sums["distances"] = np.stack([side.sum(axis=0) for side in tables])
-        found.sums["radii"] = ranking.radius_sums(*tables, without=without)
-        found.sums["classes"] = _class_sums(numbers[0][block.rows], block.classes)
-        return found
+        found.sums["distances"] = np.stack([side.sum(axis=0) for side in (block.relevant, block.total)])
+        found.sums["radii"] = ranking.radius_sums(block.relevant, block.total, without=without)
+        found.sums["classes"] = _class_sums(labels, block.classes)
 
-    blocks = each_block(work, queries.words, searched.words, *numbers, queries.bits, own=own, classes=n_classes)
-    result = joined(list(blocks), length)
-    each, sums = result.each, result.sums
-    if paired is None:  # items without a label have no part in the above, but may be pairs
-        paired = _Paired(all_queries, all_gallery, own_rows(all_queries.items, all_gallery.items))
-        each |= paired.all_measured()
+    def count(work: Any, q: Ints, g: Ints, labels: tuple[Ints, Ints], own: Ints, classes: int) -> Any:
+        words = queries.words[q], gallery.words[g]
+        return counts.each_block(work, *words, *labels, queries.bits, own=own, classes=classes)
+
+    ranked = rank(count, queries.items, gallery.items, without, most_classes=MOST_CLASSES, more=more)
+    each, sums = ranked.measured.each, ranked.measured.sums
     relevant, total = sums["distances"].astype(np.int64)
-    precision = each["average_precision"]
-    figures = _query_figures(queries, precision, dict(zip(paired.ids, each["pair_rank"].tolist(), strict=True)))
+    figures = _query_figures(ranked)
     best, worst = _extremes(figures)
-    clusters = clusters_of(queries.items)
+    clusters = clusters_of(ranked.queries)
+    beside = {} if values is None else {
+        metric: embedding_figures(values, queries.items, gallery.items, metric, without=without, seed=seed,
+                                  codes=each["average_precision"])
+        for metric in METRICS
+    }  # fmt: skip
     return DirectionReport(
-        gallery=gallery,
-        n_queries=len(queries),
-        n_gallery=length,
-        queries_without_relevant=int(np.isnan(precision).sum()),
-        unlabelled=left_out,
-        interval=mean_interval(precision, clusters, seed, without=without),
-        **summary(result, length, without),
+        gallery=gallery_name,
+        n_queries=len(ranked.queries),
+        n_gallery=ranked.length,
+        queries_without_relevant=int(np.isnan(each["average_precision"]).sum()),
+        unlabelled=ranked.left_out,
+        interval=mean_interval(each["average_precision"], clusters, seed, without=without),
+        **summary(ranked.measured, ranked.length, without),
         within_radius=ranking.radius_points(sums["radii"]),
-        pairs=pair_figures(each, paired.length),
-        per_class=_per_class(names, each, clusters, seed),
-        confusion=_confusion(labels, numbers[0], sums["classes"]) if n_classes else None,
+        pairs=pair_figures(ranked.pairs, ranked.pairs_length),
+        per_class=_per_class(ranked, clusters, seed),
+        confusion=_confusion(ranked, sums["classes"]) if sums["classes"].size else None,
         distances={"relevant": tuple(relevant.tolist()), "irrelevant": tuple((total - relevant).tolist())},
-        **_bits({"queries": all_queries, "gallery": all_gallery}),
+        **_bits({"queries": queries, "gallery": gallery}),
         best=best,
         worst=worst,
         query_figures=figures,
+        embeddings=beside,
     )
 
 
-class _Paired:
-    """The true pairs between codes."""
+def embedding_figures(
+    values: Embeddings,
+    queries: Sequence[Item],
+    gallery: Sequence[Item],
+    metric: str,
+    *,
+    without: Without,
+    seed: int,
+    codes: Floats | None = None,
+) -> EmbeddingFigures:
+    """The figures of real values, ranked by their exact distances.
 
-    def __init__(self, queries: HashCodes, gallery: HashCodes, own: Ints) -> None:
-        self._queries, self._gallery, self._own = queries, gallery, own
-        self._links, self._apart = code_links(queries, gallery, own)
-        self.length = len(gallery) - int((own >= 0).any())
-        self.ids = [item.id for item in queries.items]
+    Args:
+        values: Embeddings of all these items.
+        queries: Labelled or not; one labelled at least.
+        gallery: Likewise. A query that stands here under its own id is left out of its own ranking.
+        metric: Of `embeddings.METRICS`.
+        without: What becomes of queries without relevant items.
+        seed: Of the bootstrap.
+        codes: Average precision of the same labelled queries by codes, float64 [q], to say what hashing cost.
 
-    def measured(self, block: Block) -> dict[str, Floats]:
-        """The figures of each query of a block of all."""
-        relevant = self._links.relevant(block.rows, self._apart, block.total.shape[1])
-        return pairs_measured(relevant, block.total, self.length)
+    Raises:
+        DataError: As ``direction_report``; or a vector of zeros, for cosines.
+    """
+    both = values.of(queries), values.of(gallery)
 
-    def all_measured(self) -> dict[str, Floats]:
-        """The figures of each query, where its distances were not counted for another reason."""
-        queries, gallery = self._queries, self._gallery
-        none = np.full(len(queries), -1), np.full(len(gallery), -1)
-        blocks = each_block(self.measured, queries.words, gallery.words, *none, queries.bits, own=self._own)
-        return concatenated(list(blocks))
+    def count(work: Any, q: Ints, g: Ints, labels: tuple[Ints, Ints], own: Ints, classes: int) -> Any:
+        return embeddings.each_block(work, both[0][q], both[1][g], metric, *labels, own=own)
+
+    ranked = rank(count, queries, gallery, without)
+    precision, clusters = ranked.measured.each["average_precision"], clusters_of(ranked.queries)
+    lost = None if codes is None else precision - codes
+    means = summary(ranked.measured, ranked.length, without)
+    return EmbeddingFigures(
+        dimensions=values.values.shape[1],
+        interval=mean_interval(precision, clusters, seed, without=without),
+        pairs=pair_figures(ranked.pairs, ranked.pairs_length),
+        cost=None if lost is None else ranking.mean(lost, without=without),
+        cost_interval=None if lost is None else mean_interval(lost, clusters, seed, without=without),
+        **{
+            name: means[name]
+            for name in ("map", "chance_map", "anmrr", "precision_at", "recall_at", "f1_at", "ndcg_at")
+        },
+    )
 
 
 def _bits(sides: Mapping[str, HashCodes]) -> dict[str, Any]:
@@ -139,19 +163,14 @@ def bit_correlation(bits: np.ndarray) -> float | None:
     return min(float(between.mean()), 1.0)
 
 
-def _labelled(codes: HashCodes) -> HashCodes:
-    return codes.select(np.array([item.label is not None for item in codes.items]))
-
-
-def _per_class(names: Sequence[str], each: Mapping[str, Floats], clusters: Ints, seed: int) -> dict[str, ClassFigures]:
+def _per_class(ranked: Ranked, clusters: Ints, seed: int) -> dict[str, ClassFigures]:
     """Figures for each class of the queries, by name."""
-    labels = np.array(names)
-    figures = {}
-    for name in sorted(set(names)):
-        mine = labels == name
+    each, figures = ranked.measured.each, {}
+    for label in np.unique(ranked.labels):
+        mine = ranked.labels == label
         precision, chance = (each[f"{which}average_precision"][mine] for which in ("", "chance_"))
         has = ~np.isnan(precision)
-        figures[name] = ClassFigures(
+        figures[ranked.names[label]] = ClassFigures(
             n_queries=int(mine.sum()),
             map=float(precision[has].mean()) if has.any() else None,
             chance_map=float(chance[has].mean()) if has.any() else None,
@@ -160,24 +179,26 @@ def _per_class(names: Sequence[str], each: Mapping[str, Floats], clusters: Ints,
     return figures
 
 
-def _class_sums(query_labels: Ints, shares: Floats) -> Floats:
+def _class_sums(labels: Ints, shares: Floats) -> Floats:
     """The queries' shares of each class, float64 [b, c], added up by the class of the query: [c, c]."""
     sums = np.zeros((shares.shape[1], shares.shape[1]))
-    for label in np.unique(query_labels) if shares.shape[1] else ():
-        sums[label] = shares[query_labels == label].sum(axis=0)
+    for label in np.unique(labels) if shares.shape[1] else ():
+        sums[label] = shares[labels == label].sum(axis=0)
     return sums
 
 
-def _confusion(labels: Sequence[str], query_labels: Ints, sums: Floats) -> Confusion:
+def _confusion(ranked: Ranked, sums: Floats) -> Confusion:
     """The mean of the queries' shares, by their class."""
-    rows = sums / np.maximum(np.bincount(query_labels, minlength=len(labels)), 1)[:, None]
-    return Confusion(tuple(labels), tuple(map(tuple, rows.tolist())))
+    rows = sums / np.maximum(np.bincount(ranked.labels, minlength=len(ranked.names)), 1)[:, None]
+    return Confusion(tuple(ranked.names), tuple(map(tuple, rows.tolist())))
 
 
-def _query_figures(queries: HashCodes, precision: Floats, pair_ranks: Mapping[str, float]) -> tuple[QueryFigure, ...]:
+def _query_figures(ranked: Ranked) -> tuple[QueryFigure, ...]:
+    precision = ranked.measured.each["average_precision"].tolist()
+    ranks = ranked.pairs["pair_rank"][ranked.rows].tolist()
     return tuple(
-        QueryFigure(item.id, item.label or "", _known(value), _known(pair_ranks[item.id]))
-        for item, value in zip(queries.items, precision.tolist(), strict=True)
+        QueryFigure(item.id, item.label or "", _known(value), _known(rank))
+        for item, value, rank in zip(ranked.queries, precision, ranks, strict=True)
     )
 
 

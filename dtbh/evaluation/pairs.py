@@ -1,19 +1,19 @@
 """Retrieval of the true pair: which gallery items are a query's own, and at which rank the first of them stands.
 
-Comes in: codes whose items carry pairs, and how many gallery items stand at each distance. A query has few
+Comes in: items that carry pairs, and how many gallery items stand at each distance. A query has few
 items of its own, so they are looked up instead of searched for. No torch in this room.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from dtbh.codes import HashCodes
+from dtbh.data.manifest import Item
 from dtbh.evaluation import ranking
-from dtbh.evaluation.counts import Floats, Ints, group_numbers
+from dtbh.evaluation.counts import Block, Floats, Ints, group_numbers
 from dtbh.evaluation.values import PairFigures
 
 AT = (1, 5, 10)
@@ -34,11 +34,12 @@ class Links:
     def __len__(self) -> int:
         return len(self.queries)
 
-    def relevant(self, rows: slice, distances: Ints, width: int) -> Ints:
-        """How many of each query's own items stand at each distance, int64 [b, width]; ``distances`` one a link."""
-        first, last = np.searchsorted(self.queries, [rows.start, rows.stop])
-        n = rows.stop - rows.start
-        cells = (self.queries[first:last] - rows.start) * width + distances[first:last]
+    def relevant(self, block: Block) -> Ints:
+        """How many of each query's own items stand at each distance, int64 [b, d]; the block is over all items."""
+        first, last = np.searchsorted(self.queries, [block.rows.start, block.rows.stop])
+        queries = self.queries[first:last] - block.rows.start
+        n, width = block.total.shape
+        cells = queries * width + block.at(queries, self.gallery[first:last])
         return np.bincount(cells, minlength=n * width).reshape(n, width)
 
 
@@ -55,12 +56,9 @@ def links(query_pairs: Ints, gallery_pairs: Ints, own: Ints) -> Links:
     return Links(queries[others], gallery[others])
 
 
-def code_links(queries: HashCodes, gallery: HashCodes, own: Ints) -> tuple[Links, Ints]:
-    """The links of coded items, and the Hamming distance of each."""
-    numbers = group_numbers([item.pair for item in queries.items], [item.pair for item in gallery.items])
-    found = links(*numbers, own)
-    apart = queries.words[found.queries] ^ gallery.words[found.gallery]
-    return found, np.bitwise_count(apart).sum(axis=1, dtype=np.int64)
+def links_of(queries: Sequence[Item], gallery: Sequence[Item], own: Ints) -> Links:
+    """The links of items."""
+    return links(*group_numbers([item.pair for item in queries], [item.pair for item in gallery]), own)
 
 
 def measured(relevant: Ints, total: Ints, length: int) -> dict[str, Floats]:

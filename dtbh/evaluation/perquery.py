@@ -5,18 +5,20 @@ Comes in: the tables of ``counts``, block by block. No torch in this room.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from dtbh.evaluation import conventions, ranking
+from dtbh.data.manifest import Item
+from dtbh.evaluation import conventions, pairs, ranking
 from dtbh.evaluation.conventions import CONVENTIONS
-from dtbh.evaluation.counts import Floats, Ints
+from dtbh.evaluation.counts import Block, Floats, Ints, group_numbers, own_rows
 from dtbh.evaluation.ranking import Without
 from dtbh.evaluation.values import CutPoint
 
+Count = Callable[[Callable[[Block], Any], Ints, Ints, tuple[Ints, Ints], Ints, int], Iterator[Any]]
 AT = (1, 5, 10, 20, 50)
 MEASURES = {
     "precision_at": ranking.precision_at,
@@ -33,10 +35,12 @@ class Measured:
     Attributes:
         each: By name, those of each query, float64 [b] or [b, k]; NaN without relevant items.
         sums: By name, what is added up over queries.
+        pairs: By name, what ``pairs.measured`` gave of each query; empty where that is left for later.
     """
 
     each: dict[str, Floats]
     sums: dict[str, Floats]
+    pairs: dict[str, Floats] = field(default_factory=dict)
 
 
 def measured(relevant: Ints, total: Ints, length: int, without: Without) -> Measured:
@@ -88,6 +92,95 @@ def joined(parts: Sequence[Measured], length: int) -> Measured:
     chance = _with_chance_level(kinds[:, :1], kinds[:, 1:], length)
     each |= {f"chance_{name}": values[inverse.reshape(-1)] for name, values in chance.items()}
     return Measured(each, {name: np.sum([part.sums[name] for part in parts], axis=0) for name in parts[0].sums})
+
+
+@dataclass(frozen=True, eq=False)
+class Ranked:
+    """All queries of a direction, measured.
+
+    Attributes:
+        queries: The labelled ones.
+        rows: Their rows among all queries, int64 [q].
+        names: The classes of queries and gallery, sorted.
+        labels: The number of each labelled query's class among them, int64 [q].
+        length: Of the shortest ranking: labelled gallery items, less the query itself where it is one.
+        measured: The figures of the labelled queries over labelled items.
+        pairs: What ``pairs.measured`` gave of all queries, labelled or not, over all items.
+        pairs_length: Of the shortest ranking of all items.
+        left_out: How many ``queries`` and ``gallery`` items have no label.
+    """
+
+    queries: tuple[Item, ...]
+    rows: Ints
+    names: list[str]
+    labels: Ints
+    length: int
+    measured: Measured
+    pairs: dict[str, Floats]
+    pairs_length: int
+    left_out: dict[str, int]
+
+
+def rank(
+    count: Count,
+    queries: Sequence[Item],
+    gallery: Sequence[Item],
+    without: Without,
+    *,
+    most_classes: int = 0,
+    more: Callable[[Measured, Block, Ints], None] | None = None,
+) -> Ranked:
+    """Rank the gallery for each query, and measure.
+
+    Args:
+        count: Counts block by block: given what is done with a block, the rows of queries and of gallery items
+            that take part, their labels, where queries stand in the gallery, and of how many classes the shares
+            are wanted.
+        queries: Labelled or not.
+        gallery: Likewise.
+        without: What becomes of queries without relevant items.
+        most_classes: With more than these, no shares of classes are counted.
+        more: Adds to what is kept of a block; takes the labels of its queries.
+    """
+    sides = {"queries": queries, "gallery": gallery}
+    rows = {side: np.flatnonzero([item.label is not None for item in items]) for side, items in sides.items()}
+    kept = {side: [items[i] for i in rows[side].tolist()] for side, items in sides.items()}
+    labels = group_numbers(*([item.label for item in items] for items in kept.values()))
+    names = sorted({item.label or "" for items in kept.values() for item in items})
+    left_out = {side: len(items) - len(kept[side]) for side, items in sides.items()}
+    own, all_own = own_rows(*kept.values()), own_rows(queries, gallery)
+    length, all_length = len(kept["gallery"]) - int((own >= 0).any()), len(gallery) - int((all_own >= 0).any())
+    links = pairs.links_of(queries, gallery, all_own)
+
+    def of_pairs(block: Block) -> dict[str, Floats]:
+        return pairs.measured(links.relevant(block), block.total, all_length)
+
+    def work(block: Block) -> Measured:
+        found = measured(block.relevant, block.total, length, without)
+        if not any(left_out.values()):
+            found.pairs.update(of_pairs(block))
+        if more is not None:
+            more(found, block, labels[0][block.rows])
+        return found
+
+    classes = len(names) if len(names) <= most_classes else 0
+    parts = list(count(work, rows["queries"], rows["gallery"], labels, own, classes))
+    if any(left_out.values()):  # items without a label have no part in the above, but may be pairs
+        none = np.full(len(queries), -1), np.full(len(gallery), -1)
+        pair_parts = list(count(of_pairs, np.arange(len(queries)), np.arange(len(gallery)), none, all_own, 0))
+    else:
+        pair_parts = [part.pairs for part in parts]
+    return Ranked(
+        queries=tuple(kept["queries"]),
+        rows=rows["queries"],
+        names=names,
+        labels=labels[0],
+        length=length,
+        measured=joined(parts, length),
+        pairs=concatenated(pair_parts),
+        pairs_length=all_length,
+        left_out=left_out,
+    )
 
 
 def concatenated(parts: Sequence[Mapping[str, Floats]]) -> dict[str, Floats]:

@@ -13,6 +13,7 @@ from typing import Any
 from dtbh.codes import HashCodes, check_same
 from dtbh.errors import ConfigError, DataError
 from dtbh.evaluation.direction import direction_report
+from dtbh.evaluation.embeddings import Embeddings
 from dtbh.evaluation.ranking import Without
 from dtbh.evaluation.values import CROSS, DIRECTIONS, RetrievalReport
 
@@ -28,6 +29,7 @@ def evaluate(
     directions: Sequence[str] | None = None,
     gallery: str = "test",
     searched: HashCodes | None = None,
+    embeddings: Embeddings | None = None,
     without: Without = "drop",
     seed: int = 0,
 ) -> RetrievalReport:
@@ -46,6 +48,8 @@ def evaluate(
         directions: Of `DIRECTIONS`; None: both from one modality to the other, or within the only one.
         gallery: Which split is searched, as the report says it: ``"test"``, ``"train"`` or ``"all"``.
         searched: The gallery's codes of both modalities together; None: those of the queries.
+        embeddings: The real values that the codes were made of, of all these items: ranked beside them, to say what
+            hashing cost.
         without: What becomes of queries with nothing relevant in the gallery: ``"drop"`` leaves them out,
             ``"zero"`` counts them as 0, ``"error"`` refuses.
         seed: Of the bootstrap; the same seed gives the same report.
@@ -92,7 +96,7 @@ def evaluate(
         directions={
             direction: direction_report(
                 *(sides[side][name] for side, name in zip(sides, direction.split("->"), strict=True)),
-                gallery=gallery, without=without, seed=seed,
+                gallery_name=gallery, without=without, seed=seed, values=embeddings,
             )
             for direction in directions
         },

@@ -11,7 +11,26 @@ from typing import Any
 
 from dtbh.data.splits import Leakage
 from dtbh.errors import DataError
+from dtbh.evaluation.figures import (
+    MEASURES,
+    ClassFigures,
+    Confusion,
+    CutPoint,
+    EmbeddingFigures,
+    PairFigures,
+    QueryFigure,
+    check_count,
+    check_interval,
+    check_shares,
+    int_keys,
+    pair_of,
+)
 from dtbh.evaluation.ranking import RadiusPoint
+
+__all__ = [
+    "CROSS", "DIRECTIONS", "GALLERIES", "VERSION", "WITHIN", "ClassFigures", "Confusion", "CutPoint", "DirectionReport",
+    "EmbeddingFigures", "PairFigures", "QueryFigure", "RetrievalReport",
+]  # fmt: skip
 
 VERSION = 2
 CROSS = ("sound->image", "image->sound")
@@ -21,104 +40,7 @@ GALLERIES = ("test", "train", "all")
 TIES = "averaged over all orders"
 RELEVANCE = "same class; beside it the true pair, where pairs are known"
 SIDES = {"queries", "gallery"}
-AT_K = tuple(chance + name + "_at" for name in ("precision", "recall", "f1", "ndcg") for chance in ("", "chance_"))
-
-
-@dataclass(frozen=True)
-class ClassFigures:
-    """One class of queries.
-
-    Attributes:
-        n_queries: How many.
-        map: Their mAP; None where the gallery has none of the class.
-        chance_map: That of a random ranking; None likewise.
-        interval: 95 % bootstrap interval of ``map``, as in ``DirectionReport``.
-    """
-
-    n_queries: int
-    map: float | None
-    chance_map: float | None
-    interval: tuple[float, float] | None
-
-    def __post_init__(self) -> None:
-        _check_count("n_queries", self.n_queries, low=1)
-        _check_shares("a class", {"map": self.map, "chance_map": self.chance_map})
-        _check_interval(self.interval)
-
-
-@dataclass(frozen=True)
-class PairFigures:
-    """Retrieval of the true pair, tie-aware, beside what a random ranking would give.
-
-    Attributes:
-        n_queries: Queries whose pair stands in the gallery; the figures are over these.
-        n_gallery: Gallery items, with or without a pair.
-        queries_without_pair: Queries left out.
-        hit_at: For each k, the probability that an item of the pair is among the first k (R@k), mean over
-            queries.
-        chance_hit_at: The same of a random ranking.
-        median_rank: Median over queries of the expected rank of the first item of the pair, from 1.
-        chance_median_rank: The same of a random ranking.
-    """
-
-    n_queries: int
-    n_gallery: int
-    queries_without_pair: int
-    hit_at: Mapping[int, float]
-    chance_hit_at: Mapping[int, float]
-    median_rank: float
-    chance_median_rank: float
-
-    def __post_init__(self) -> None:
-        _check_count("n_queries", self.n_queries, low=1)
-        _check_count("n_gallery", self.n_gallery, low=1)
-        _check_count("queries_without_pair", self.queries_without_pair)
-        _check_shares("pairs", {**self.hit_at, **{f"chance {k}": v for k, v in self.chance_hit_at.items()}})
-        if not 1 <= self.median_rank <= self.n_gallery:
-            raise DataError(f"median_rank must be from 1 to {self.n_gallery}, found {self.median_rank}")
-
-
-@dataclass(frozen=True)
-class CutPoint:
-    """Precision and recall of the first k, mean over queries, exact over orders of tied items."""
-
-    k: int
-    precision: float
-    recall: float
-
-
-@dataclass(frozen=True)
-class Confusion:
-    """Which classes stand in front.
-
-    Attributes:
-        labels: The classes of queries and gallery, sorted.
-        rows: For queries of class i, the mean share of class j among the first R items, R being the number of
-            relevant ones; exact over orders of tied items. A row of zeros where there is no such query, or
-            nothing relevant to it.
-    """
-
-    labels: tuple[str, ...]
-    rows: tuple[tuple[float, ...], ...]
-
-    def __post_init__(self) -> None:
-        if {len(self.labels)} != {len(self.rows), *map(len, self.rows)}:
-            raise DataError(f"confusion of {len(self.labels)} classes must be square, found {len(self.rows)} rows")
-
-
-@dataclass(frozen=True)
-class QueryFigure:
-    """One query: its class, its average precision, and the expected rank of its pair; None where there is none."""
-
-    id: str
-    label: str
-    average_precision: float | None
-    pair_rank: float | None
-
-    def __post_init__(self) -> None:
-        value = self.average_precision
-        if value is not None and not 0 <= value <= 1:  # there are a great many: words are made for the wrong one alone
-            _check_shares(f"query {self.id}", {"average_precision": value})
+AT_K = (*MEASURES, *(f"chance_{name}" for name in MEASURES))
 
 
 @dataclass(frozen=True)
@@ -162,6 +84,8 @@ class DirectionReport:
             where fewer than two bits change.
         best: The best query of each class, best first.
         worst: The worst query of each class, worst first.
+        embeddings: What the real values rank that the codes were made of, by the metric of their distances; empty
+            where they were not given.
         query_figures: Every labelled query, in order; kept in ``queries.csv``, not in the JSON, and not compared.
     """
 
@@ -196,19 +120,20 @@ class DirectionReport:
     bit_correlation: Mapping[str, float | None]
     best: tuple[QueryFigure, ...]
     worst: tuple[QueryFigure, ...]
+    embeddings: Mapping[str, EmbeddingFigures]
     query_figures: tuple[QueryFigure, ...] = field(default=(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.gallery not in GALLERIES:
             raise DataError(f"gallery must be one of {', '.join(GALLERIES)}, found {self.gallery!r}")
         shares = ("map", "chance_map", "anmrr", "chance_anmrr")
-        _check_shares("a direction", {name: getattr(self, name) for name in shares})
+        check_shares("a direction", {name: getattr(self, name) for name in shares})
         for name in (*AT_K, "conventions"):
-            _check_shares(name, getattr(self, name))
-        _check_interval(self.interval)
-        _check_count("n_queries", self.n_queries, low=1)
-        _check_count("n_gallery", self.n_gallery, low=1)
-        _check_count("queries_without_relevant", self.queries_without_relevant, high=self.n_queries - 1)
+            check_shares(name, getattr(self, name))
+        check_interval(self.interval)
+        check_count("n_queries", self.n_queries, low=1)
+        check_count("n_gallery", self.n_gallery, low=1)
+        check_count("queries_without_relevant", self.queries_without_relevant, high=self.n_queries - 1)
         for name in ("unlabelled", "distinct_codes", "bits_constant", "bit_balance", "bit_correlation"):
             if set(getattr(self, name)) != SIDES:
                 raise DataError(f"{name} must name queries and gallery, found {sorted(getattr(self, name))}")
@@ -220,22 +145,21 @@ class DirectionReport:
         """The direction that ``to_dict`` wrote, also after JSON made its whole-number keys strings."""
         values = dict(entry)
         for name in AT_K:
-            values[name] = _int_keys(entry[name])
+            values[name] = int_keys(entry[name])
         for name in ("distances", "bits_constant", "bit_balance"):
             values[name] = {key: tuple(numbers) for key, numbers in entry[name].items()}
-        values["interval"] = _pair(entry["interval"])
-        if entry["pairs"] is not None:
-            at = {name: _int_keys(entry["pairs"][name]) for name in ("hit_at", "chance_hit_at")}
-            values["pairs"] = PairFigures(**{**entry["pairs"], **at})
+        values["interval"] = pair_of(entry["interval"])
+        values["pairs"] = PairFigures.from_dict(entry["pairs"])
         values["precision_curve"] = tuple(CutPoint(**point) for point in entry["precision_curve"])
         values["within_radius"] = tuple(RadiusPoint(**point) for point in entry["within_radius"])
         values["per_class"] = {
-            name: ClassFigures(**{**figures, "interval": _pair(figures["interval"])})
+            name: ClassFigures(**{**figures, "interval": pair_of(figures["interval"])})
             for name, figures in entry["per_class"].items()
         }
         if entry["confusion"] is not None:
             labels, rows = entry["confusion"]["labels"], entry["confusion"]["rows"]
             values["confusion"] = Confusion(tuple(labels), tuple(map(tuple, rows)))
+        values["embeddings"] = {name: EmbeddingFigures.from_dict(one) for name, one in entry["embeddings"].items()}
         for name in ("best", "worst"):
             values[name] = tuple(QueryFigure(**figure) for figure in entry[name])
         return cls(**values)
@@ -278,7 +202,7 @@ class RetrievalReport:
     def __post_init__(self) -> None:
         if self.version != VERSION:
             raise DataError(f"report version {self.version}, this dtbh reads {VERSION}; evaluate again")
-        _check_count("bits", self.bits, low=1)
+        check_count("bits", self.bits, low=1)
         try:
             self.leaks  # noqa: B018
         except TypeError as error:
@@ -329,30 +253,3 @@ class RetrievalReport:
             return cls(**{**entry, "directions": directions})
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DataError(f"not a report ({type(error).__name__}: {error}); run dtbh evaluate again") from None
-
-
-def _pair(entry: Any) -> tuple[float, float] | None:
-    return None if entry is None else (entry[0], entry[1])
-
-
-def _int_keys(entry: Mapping[Any, float]) -> dict[int, float]:
-    return {int(key): value for key, value in entry.items()}
-
-
-def _check_shares(of: str, shares: Mapping[Any, float | None]) -> None:
-    """Raise unless every share lies in [0, 1]; NaN does not, None is let through."""
-    for name, share in shares.items():
-        if share is not None and not 0 <= share <= 1:
-            raise DataError(f"{of}: {name} must be from 0 to 1, found {share}")
-
-
-def _check_interval(interval: tuple[float, float] | None) -> None:
-    if interval is not None:
-        _check_shares("interval", dict(zip(("low", "high"), interval, strict=True)))
-        if interval[0] > interval[1]:
-            raise DataError(f"interval must be (low, high), found {interval}")
-
-
-def _check_count(name: str, count: int, *, low: int = 0, high: int | None = None) -> None:
-    if count < low or (high is not None and count > high):
-        raise DataError(f"{name} must be at least {low}{'' if high is None else f', at most {high}'}, found {count}")
