@@ -234,6 +234,7 @@ class Learning(Settings):
         description="a name of dtbh.learning.fitting.FITS: the heads of frozen backbones are then fitted at once, "
         "and of learning and training nothing else counts but the device",
     )
+    labels: bool = Field(True, description="false: pairs alone, each a class of its own; classes are never looked at")
     selection: Literal["all", "semi_hard", "hard", "active"] = Field(
         "active", description="'active' is DTBH's: the triplets that still teach"
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from dtbh.learning.terms import NotNegative, Outputs, Positive, Sides, over_ways
 
@@ -40,6 +40,25 @@ def pair_in_class(sides: Sides, *, temperature: Positive, within: NotNegative) -
         return _softmax(rows.codes, columns.codes, rows.pairs[:, None] == columns.pairs[None], candidates, temperature)
 
     return over_ways(sides, loss, within=within)
+
+
+class LearnedCentres(nn.Module):
+    """Cross-entropy of which class's centre a hash-like code lies at: softmax of ``scale`` times cosines.
+
+    The centres are shared by both modalities and learned with them, in the space of codes (NormFace: Wang, Xiang,
+    Cheng and Yuille, ACM MM 2017). Where codes are short, contrast alone leaves classes too near to each other.
+    """
+
+    def __init__(self, *, bits: int, classes: int, scale: Positive) -> None:
+        super().__init__()
+        self.scale = scale
+        self.centres = nn.Parameter(torch.randn(classes, bits) / bits**0.5)
+
+    def forward(self, sides: Sides) -> Tensor:
+        """Mean over items, then over modalities."""
+        centres = F.normalize(self.centres)
+        costs = [F.cross_entropy(self.scale * F.normalize(side.codes) @ centres.T, side.labels) for side in sides]
+        return torch.stack(costs).mean()
 
 
 def decorrelation(sides: Sides) -> Tensor:

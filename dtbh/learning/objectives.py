@@ -27,6 +27,7 @@ TERMS: dict[str, Callable[..., Any]] = {
     "pair_in_class": contrast.pair_in_class,
     "feature_contrast": contrast.feature_contrast,
     "code_contrast": contrast.code_contrast,
+    "learned_centres": contrast.LearnedCentres,
     "central_similarity": pairwise.central_similarity,
     "orthogonal_centres": pairwise.orthogonal_centres,
     "classification": pairwise.Classification,

@@ -9,6 +9,7 @@ import logging
 import os
 import time
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,15 +74,16 @@ def _train(config: Config, manifest: Manifest, split: Manifest, out: Path) -> No
     device = resolve_device(config.training.device)
     pl.seed_everything(config.seed, verbose=False)
     twin = TwinEncoder(config.encoders)
-    folder = RunFolder(out, len(split.labels))
+    known = split if config.learning.labels else _by_pairs(split)
+    folder = RunFolder(out, len(known.labels) if config.learning.labels else 2)
     with warnings.catch_warnings():
         _hush()
         module = TwinTraining(
             twin,
             config,
-            train=_sides(split, "train", twin, device),
-            val=_sides(split, "val", twin, device),
-            classes=split.labels,
+            train=_sides(known, "train", twin, device),
+            val=_sides(known, "val", twin, device),
+            classes=known.labels,
             workers=_workers(config.training.workers),
         )
         started = time.monotonic()
@@ -99,6 +101,11 @@ def _train(config: Config, manifest: Manifest, split: Manifest, out: Path) -> No
             raise KeyboardInterrupt from None
     close_run(out, manifest)
     write_card(out, split)
+
+
+def _by_pairs(manifest: Manifest) -> Manifest:
+    """The manifest with each pair as a class of its own; what has no pair has no label."""
+    return manifest.replaced(replace(item, label=item.pair) for item in manifest)
 
 
 def _sides(manifest: Manifest, split: str, twin: TwinEncoder, device: torch.device) -> dict[Modality, Side]:

@@ -11,6 +11,7 @@ import torchaudio.pipelines
 from torch import nn
 
 import dtbh
+from dtbh import stages
 from dtbh.config import Config, SoundTower, TemporalHead, make_config
 from dtbh.encoders.frozen import backbone_fingerprint, reader_for, sound_views
 from dtbh.encoders.sounds import EDGE, RATE, SequenceBackbone, sound_backbone
@@ -186,6 +187,9 @@ def test_a_run_with_stored_sequences_learns_and_encodes(
     files = sorted((tiny_data / "sounds").rglob("*.flac"))[:3]
     assert len(model.encode_sounds(files)) == 3
     assert len(model.encode_images(sorted((tiny_data / "images").glob("*.png"))[:3])) == 3
+    pytest.importorskip("onnxscript", reason="the extra export is not installed")
+    exported = stages.export(run, out=tmp_path / "model")
+    assert exported.self_test()["sound"].beyond_rounding == 0
 
 
 def test_unknown_sound_backbones_name_the_nearest() -> None:

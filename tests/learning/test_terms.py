@@ -27,6 +27,7 @@ GIVEN: dict[str, dict[str, object]] = {
     "pair_in_class": {"temperature": 0.4, "within": 0.5},
     "feature_contrast": {"temperature": 0.3, "within": 0.5},
     "code_contrast": {"temperature": 0.3, "within": 0.5},
+    "learned_centres": {"scale": 5.0},
     "central_similarity": {},
     "orthogonal_centres": {"scale": 4.0, "margin": 0.2},
     "classification": {},
@@ -69,6 +70,9 @@ def loop(name: str, sides: Sides, **changes: object) -> float:
         torch.manual_seed(0)
         linear = TERMS[name](bits=BITS, classes=CLASSES).linear
         more = {"weight": linear.weight.tolist(), "bias": linear.bias.tolist()}
+    if name == "learned_centres":
+        torch.manual_seed(0)
+        more = {"centres": TERMS[name](bits=BITS, classes=CLASSES, scale=1.0).centres.tolist()}
     found: float = getattr(reference, name)(plain(sides), **{**GIVEN[name], **changes, **more})
     return found
 

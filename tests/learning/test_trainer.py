@@ -7,13 +7,15 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
 
 import dtbh
-from dtbh.config import Config, read_config, write_config
+from dtbh.config import Config, make_config, read_config, write_config
+from dtbh.data.manifest import Manifest, read_manifest, write_manifest
 from dtbh.errors import DataError, DtbhError, RunError
 from dtbh.files import alone
 from dtbh.learning.trainer import train
@@ -131,6 +133,22 @@ def test_a_config_that_cannot_be_built_leaves_no_folder(tiny_config: Config, tin
     with pytest.raises(DtbhError, match="no backbone 'nonet'"):
         train(changed(tiny_config, encoders={"image": image}), tiny_data, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_without_labels_the_classes_are_never_looked_at(tiny_config: Config, tiny_data: Path, tmp_path: Path) -> None:
+    manifest = read_manifest(tiny_data)
+    blind = Manifest(tuple(replace(i, label=None, path=str(manifest.file(i))) for i in manifest), tmp_path, "tiny")
+    write_manifest(blind)
+    config = make_config(
+        tiny_config.model_dump(mode="json")
+        | {
+            "learning": {"labels": False, "within": 0, "terms": {"pair_contrast": {"weight": 1, "temperature": 0.2}}},
+            "training": tiny_config.training.model_dump() | {"classes": 12, "per_class": 1, "epochs": 3},
+        }
+    )
+    run = train(config, tmp_path, tmp_path / "run")
+    losses = [float(row["train/loss"]) for row in metrics(run)]
+    assert losses[-1] < losses[0]
 
 
 def test_mixed_precision_learns_too(tiny_config: Config, tiny_data: Path, tmp_path: Path) -> None:

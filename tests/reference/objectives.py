@@ -159,6 +159,16 @@ def pair_in_class(sides, temperature, within):
     return over_ways(sides, loss, within)
 
 
+def learned_centres(sides, scale, centres):
+    def one(side):
+        costs = []
+        for code, label in zip(side["codes"], side["labels"], strict=True):
+            costs.append(cross_entropy([scale * dot(unit(code), unit(centre)) for centre in centres], label))
+        return sum(costs) / len(costs)
+
+    return mean_over(sides, one)
+
+
 def decorrelation(sides):
     def one(side):
         codes = side["codes"]
