@@ -219,7 +219,7 @@ def serve(args: Arguments) -> int:
 
 
 def report(args: Arguments) -> int:
-    """Make the page of an earlier report again."""
+    """Make the page of a report again, or one across all reports below a folder."""
     from dtbh.evaluation.report import rewrite_page
 
     print(f"report: {rewrite_page(args.folder)}")
@@ -286,7 +286,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--data", type=Path, help="a prepared data folder to test on (default: the run's own)")
     sub.add_argument("--int8", action="store_true", help="8-bit integers: a quarter of the size, other codes")
 
-    command("report", report).add_argument("folder", type=Path, help="the folder with report.json")
+    command("report", report).add_argument("folder", type=Path, help="with report.json, or with several below")
 
     for name, run in (("encode", encode), ("index", index)):
         sub = command(name, run)

@@ -18,10 +18,11 @@ from dtbh.errors import DataError
 from dtbh.evaluation import examples as chosen_queries
 from dtbh.evaluation.examples import Examples
 from dtbh.evaluation.page import render
+from dtbh.evaluation.page.overview import Run, overview
 from dtbh.evaluation.values import QueryFigure, RetrievalReport
 from dtbh.files import write_text
 
-NAME, PAGE, QUERIES = "report.json", "index.html", "queries.csv"
+NAME, PAGE, QUERIES, OVERVIEW = "report.json", "index.html", "queries.csv", "reports.html"
 COLUMNS = ("direction", "id", "label", "average_precision", "pair_rank")
 
 
@@ -84,22 +85,37 @@ def read_report(path: Path) -> RetrievalReport:
 
 
 def rewrite_page(path: Path) -> Path:
-    """Make ``index.html`` again from the ``report.json`` beside it.
+    """Make the page again from the ``report.json`` beside it; or the page across the reports below a folder.
 
     Pictures and sounds are taken from where they lie; those that are gone leave a word in their place.
 
     Args:
-        path: ``report.json``, or the folder that holds it.
+        path: ``report.json``, the folder that holds it, or a folder of runs that were evaluated. Runs in one folder
+            are one series of the page across them.
 
     Returns:
-        The page's path.
+        The page's path: ``index.html``, or ``reports.html`` across several.
 
     Raises:
-        DataError: No such file, or it is not a report of this version.
+        DataError: No report here or below, or one that is not of this version.
         DtbhError: The folder can't be written.
     """
+    if path.is_dir() and not (path / NAME).exists():
+        return _write_overview(path)
     path = _file(path)
     return write_text(path.with_name(PAGE), render(*_read(path)))
+
+
+def _write_overview(folder: Path) -> Path:
+    runs = []
+    for path in sorted(folder.rglob(NAME)):
+        place = path.parent.relative_to(folder)
+        name = place.parent if place.name == "report" else place
+        series = name.parent.as_posix().removeprefix(".")
+        runs.append(Run(series, name.as_posix(), (place / PAGE).as_posix(), _read(path)[0]))
+    if not runs:
+        raise DataError(f"{folder}: no report here or below; make one with: dtbh evaluate")
+    return write_text(folder / OVERVIEW, overview(runs))
 
 
 def _file(path: Path) -> Path:

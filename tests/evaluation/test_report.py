@@ -95,7 +95,7 @@ def test_the_page_is_made_again_from_what_was_written(folder, tmp_path):
     assert "data:audio" not in text
     assert "<h3>Worst queries" in text
     with pytest.raises(DataError, match="no report here"):
-        rewrite_page(tmp_path)
+        rewrite_page(tmp_path / "nowhere")
 
 
 def test_paths_in_the_json_start_from_its_folder(media, folder):
@@ -160,4 +160,4 @@ def test_the_command_line_makes_the_page_again_and_writes_the_schema(folder, tmp
     assert main(["schema", "--report", str(tmp_path / "report.schema.json")]) == 0
     assert json.loads((tmp_path / "report.schema.json").read_text()) == report_schema()
     assert main(["report", str(tmp_path)]) == 2
-    assert "no report here; make one with: dtbh evaluate" in capsys.readouterr().err
+    assert "no report here or below; make one with: dtbh evaluate" in capsys.readouterr().err

@@ -12,9 +12,8 @@ from dtbh import __version__
 from dtbh.data.splits import Leakage
 from dtbh.evaluation.examples import Examples
 from dtbh.evaluation.page.direction import headline, panel
-from dtbh.evaluation.page.html import WAYS, percent, table, terms
+from dtbh.evaluation.page.html import WAYS, document, percent, table, terms
 from dtbh.evaluation.page.script import SCRIPT
-from dtbh.evaluation.page.style import CSS
 from dtbh.evaluation.values import RetrievalReport
 
 
@@ -34,12 +33,7 @@ def render(report: RetrievalReport, examples: Examples) -> str:
         f"{''.join(panel(name, one, examples.get(name, {})) for name, one in directions.items())}"
         f"{_definitions(report)}<footer>dtbh {__version__} · report version {report.version}</footer>"
     )
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Retrieval report, {report.bits} bits, {escape(report.protocol)}</title>"
-        f"<style>{CSS}</style></head><body><main>{body}</main><script>{SCRIPT}</script></body></html>\n"
-    )
+    return document(f"Retrieval report, {report.bits} bits, {report.protocol}", body, SCRIPT)
 
 
 def _masthead(report: RetrievalReport) -> str:

@@ -79,7 +79,7 @@ def matrix(found: Confusion) -> str:
                     _cell(left + j * cell, top + i * cell, cell, value, f"{found.labels[i]} → {found.labels[j]}")
                 )
                 if len(names) <= PRINTED and value >= 0.05:
-                    kind = "onto" if value > 0.35 else "label ink"
+                    kind = "onto" if value > 0.55 else "label ink"
                     x, y = left + j * cell + cell / 2, top + i * cell + cell / 2 + 4
                     said = f"{value * 100:.0f}"
                     parts.append(f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="middle" class="{kind}">{said}</text>')

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
+from dtbh.evaluation.page.style import CSS
+
 # Of each direction: its colour's name, its place in addresses, its title.
 WAYS = {
     "sound->image": ("one", "sound-to-image", "sound → image"),
@@ -73,6 +75,16 @@ def terms(entries: Mapping[str, str], kind: str = "") -> str:
     """Terms and what they mean, as plain text."""
     rows = "".join(f"<div><dt>{escape(term)}</dt><dd>{escape(text)}</dd></div>" for term, text in entries.items())
     return f"<dl{_kind(kind)}>{rows}</dl>"
+
+
+def document(title: str, body: str, script: str = "") -> str:
+    """A whole page in the style of all pages; ``title`` is plain text."""
+    run = f"<script>{script}</script>" if script else ""
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{CSS}</style></head><body><main>{body}</main>{run}</body></html>\n"
+    )
 
 
 def _kind(kind: str) -> str:

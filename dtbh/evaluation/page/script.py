@@ -16,6 +16,8 @@ const choose = (index, focus) => {
     tab.setAttribute("aria-selected", i === index);
     tab.tabIndex = i === index ? 0 : -1;
   });
+  const bar = tabs[index].parentElement, over = tabs[index].offsetLeft - bar.offsetLeft;
+  bar.scrollLeft = over - (bar.clientWidth - tabs[index].offsetWidth) / 2;
   if (focus) tabs[index].focus();
 };
 document.querySelector("nav").setAttribute("role", "tablist");

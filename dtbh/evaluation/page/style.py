@@ -104,6 +104,11 @@ td small { display: block; line-height: 1.25; }
 .codes { margin-top: 8px; }
 .codes th, .codes td { white-space: nowrap; }
 figure + .scroll, figure + table { margin-top: 30px; }
+.plain { --own: var(--faint); }
+.means + .means { margin-top: 28px; }
+.runs th { white-space: nowrap; }
+.runs td:nth-child(n + 4) { min-width: 150px; padding-left: 24px; }
+.runs .bar { height: 5px; margin-top: 4px; }
 .classes td:last-child { width: 42%; padding-left: 18px; vertical-align: middle; }
 .classes th, .classes td { padding-top: 4px; padding-bottom: 4px; }
 .classes tbody td:nth-child(2) { color: var(--soft); }
@@ -120,7 +125,9 @@ th[aria-sort] button { color: var(--ink); }
 figure + h4 { margin-top: 22px; }
 
 svg { display: block; width: 100%; height: auto; overflow: visible; }
-svg text { font-size: 12.5px; fill: var(--soft); }
+svg text { font-size: 12.5px; fill: var(--soft); paint-order: stroke; stroke: var(--page); stroke-width: 3px;
+  stroke-linejoin: round; }
+.scroll svg text { stroke: none; }
 svg .label { font-weight: 600; }
 svg .label.ink { fill: var(--ink); }
 svg .label.own { fill: var(--own); }
@@ -208,6 +215,10 @@ footer { margin-top: 40px; font-size: 13px; color: var(--soft); }
   nav { margin: 32px -16px 0; padding: 0 10px; flex-wrap: nowrap; overflow-x: auto; }
   nav a { padding: 12px 10px 10px; white-space: nowrap; }
   th, td { padding-left: 8px; }
+  .sortable thead th { white-space: nowrap; font-size: 13px; }
+  .classes td:last-child { width: 32%; padding-left: 12px; }
+  .codes thead th { white-space: normal; line-height: 1.2; }
+  h3 small { display: block; margin: 0; }
   table { font-size: 14px; }
   td small { font-size: 12px; }
   .query { grid-template-columns: minmax(0, 1fr); gap: 14px; }

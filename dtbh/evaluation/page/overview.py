@@ -1,0 +1,142 @@
+"""One page across the reports of several runs: mAP against code length, the table that papers print, and the runs.
+
+Comes in: the reports below one folder, each with the name of its series and a link to its own page. Runs of one
+series and one code length are the seeds that a mean is taken over.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+
+from dtbh.evaluation.page.axes import Plot, Scale
+from dtbh.evaluation.page.html import WAYS, bar, count, document, figure, table
+from dtbh.evaluation.values import RetrievalReport
+
+COLOURS = ("one", "two", "three", "four")
+STEP = 0.05  # of mAP, between two ticks at least
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of the page.
+
+    Attributes:
+        series: What its line is called; runs of a sweep share it. May be empty where there is one series.
+        name: Its own.
+        link: To its own page, from this one.
+        report: Its figures.
+    """
+
+    series: str
+    name: str
+    link: str
+    report: RetrievalReport
+
+
+def overview(runs: Sequence[Run]) -> str:
+    """The whole page as one string of HTML.
+
+    Args:
+        runs: One or more.
+    """
+    ways = [way for way in WAYS if any(way in run.report.directions for run in runs)]
+    galleries = {one.gallery for run in runs for one in run.report.directions.values()}
+    protocols = {run.report.protocol for run in runs}
+    apart = ""
+    for what, found in (("protocols", protocols), ("galleries", galleries)):
+        if len(found) > 1:
+            apart += f"The {what} differ ({escape(', '.join(sorted(found)))}): such figures do not compare. "
+    head = f"<header><h1>{count(len(runs), 'run')} <span>side by side</span></h1></header>"
+    warned = f'<section class="leaks"><p>{apart}</p></section>' if apart else ""
+    colours = {way: WAYS[way][0] if len(_series(runs)) == 1 else "" for way in ways}  # else colours tell the series
+    drawn = "".join(
+        f'<div class="{colours[way]}">{figure(_title(way), across_bits(runs, way), CAPTION)}</div>' for way in ways
+    )
+    tables = "".join(f'<div class="means {colours[way]}">{_means(runs, way)}</div>' for way in ways)
+    body = f'{head}{warned}<h3>mAP against bits</h3><div class="pairs">{drawn}</div><h3>Mean and spread</h3>'
+    return document(f"{count(len(runs), 'run')} side by side", f"{body}{tables}<h3>Runs</h3>{_runs(runs, colours)}")
+
+
+CAPTION = "One dot a run, the line through the means of the seeds. The axis begins where the figures do, not at 0."
+
+
+def _title(way: str) -> str:
+    return f'<span class="way">{WAYS[way][2]}</span>'
+
+
+def across_bits(runs: Sequence[Run], way: str) -> str:
+    """The mAP of one direction over code lengths on a logarithmic scale, one line a series, as SVG."""
+    cells = {series: _by_bits(runs, series, way) for series in _series(runs)}
+    values = [value for line in cells.values() for found in line.values() for value in found]
+    lengths = sorted({bits for line in cells.values() for bits in line})
+    low = max(math.floor((min(values) - 0.01) / STEP) * STEP, 0.0)
+    high = min(math.ceil((max(values) + 0.01) / STEP) * STEP, 1.0)
+    every = max(1, round((high - low) / STEP / 5))
+    marks = [round(low + STEP * n, 2) for n in range(0, round((high - low) / STEP) + 1, every)]
+    x = Scale(lengths[0] / 1.15, lengths[-1] * 1.15, tuple((bits, str(bits)) for bits in lengths), log=True)
+    said = "; ".join(
+        f"{series or 'mean'} " + ", ".join(f"{statistics.mean(found):.3f} at {bits}" for bits, found in line.items())
+        for series, line in cells.items()
+    )
+    plot = Plot(f"mAP against bits: {said}.", x, Scale(low, high, tuple((mark, f"{mark:g}") for mark in marks)),
+                x_label="bits of a code (logarithmic)", y_label="mAP", right=110 if len(cells) > 1 else 14)  # fmt: skip
+    for number, (series, line) in enumerate(cells.items()):
+        if not line:
+            continue
+        kind = "own" if len(cells) == 1 else f"{COLOURS[number % 4]} own" + " dashed" * (number >= 4)
+        plot.line([(bits, statistics.mean(found)) for bits, found in line.items()], kind=kind, label=series)
+        for bits, found in line.items():
+            for value in found:
+                plot.dot(bits, value, kind=f"{kind} hollow", note=f"{series} {bits} bits: {value:.3f}".strip())
+    return plot.svg()
+
+
+def _series(runs: Sequence[Run]) -> list[str]:
+    return list(dict.fromkeys(run.series for run in runs))
+
+
+def _by_bits(runs: Sequence[Run], series: str, way: str) -> dict[int, list[float]]:
+    """The mAP of each run of a series, by code length, shortest first."""
+    found: dict[int, list[float]] = {}
+    for run in sorted(runs, key=lambda run: run.report.bits):
+        if run.series == series and way in run.report.directions:
+            found.setdefault(run.report.bits, []).append(run.report.directions[way].map)
+    return found
+
+
+def _means(runs: Sequence[Run], way: str) -> str:
+    """The table that papers print: rows series, columns bits."""
+    lengths = sorted({run.report.bits for run in runs if way in run.report.directions})
+    rows = []
+    for series in _series(runs):
+        line = _by_bits(runs, series, way)
+        rows.append([escape(series or "mAP"), *(_spread(line.get(bits, [])) for bits in lengths)])
+    return f"<h4>{_title(way)}</h4>{table(['bits', *map(str, lengths)], rows, wide=True)}"
+
+
+def _spread(values: Sequence[float]) -> str:
+    """Mean and standard deviation over seeds."""
+    if not values:
+        return "–"
+    spread = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.3f}{spread}<small>{count(len(values), 'run')}</small>"
+
+
+def _runs(runs: Sequence[Run], colours: Mapping[str, str]) -> str:
+    """Every run with its figures, leading to its own page."""
+    rows = []
+    for run in runs:
+        cells = [
+            f'<span class="{colour or "plain"}">{one.map:.3f}{bar(one.map, one.chance_map, one.interval)}</span>'
+            if (one := run.report.directions.get(way)) else "–"
+            for way, colour in colours.items()
+        ]  # fmt: skip
+        name = f'<a href="{escape(run.link)}">{escape(run.name)}</a>'
+        rows.append([name, str(run.report.bits), escape(run.report.protocol), *cells])
+    titles = (f'<span class="{colour}">{_title(way)}</span>' for way, colour in colours.items())
+    head = ["run", "bits", "protocol", *titles]
+    return table(head, rows, kind="runs", wide=True)
