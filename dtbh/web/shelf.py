@@ -139,16 +139,16 @@ class Shelf:
     def sample(self, name: str, modality: str, count: int) -> list[tuple[Item, str]]:
         """Up to ``count`` items of a modality and their codes, from all over the archive, many labels first."""
         archive = self.archive(name)
-        every = archive.rows()
-        rows = every[np.unique(np.linspace(0, len(every) - 1, min(len(every), 40 * count)).astype(int))].tolist()
-        items = [(row, item) for row, item in zip(rows, archive.items(rows), strict=True) if item.modality == modality]
+        rows = archive.rows({"modality": modality})
+        places = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), 40 * count)).astype(int))
+        codes = archive.at(rows[places].tolist())
         seen: dict[str | None, int] = defaultdict(int)
-        order: list[tuple[int, int, int, Item]] = []
-        for row, item in items:
-            order.append((seen[item.label], len(order), row, item))
+        order: list[tuple[int, int]] = []  # how often the label came before, and the place
+        for place, item in enumerate(codes.items):
+            order.append((seen[item.label], place))
             seen[item.label] += 1
-        chosen = sorted(sorted(order, key=lambda entry: entry[:2])[:count], key=lambda entry: entry[1])
-        return [(item, to_hex(archive.words[row], archive.bits)) for _, _, row, item in chosen]
+        chosen = sorted(place for _, place in sorted(order)[:count])
+        return [(codes.items[place], to_hex(codes.words[place], codes.bits)) for place in chosen]
 
     def _together(self, codes: HashCodes, question: Question) -> list[list[Found] | Exception]:
         hits: list[list[Found]] = [[] for _ in range(len(codes))]
