@@ -155,15 +155,20 @@ def encode(args: Arguments) -> int:
 
 def index(args: Arguments) -> int:
     """Make an archive of media, or add to one."""
-    from dtbh.indexing import grow
+    from dtbh.indexing import grow, index_on_milvus
     from dtbh.indexing import index as run
 
-    if args.add:
-        if args.shard:
-            raise ConfigError("--add and --shard do not go together; index the shards, and merge them")
-        done = grow(args.run_folder, args.source, out=args.out, split=args.split, strict=args.strict)
+    milvus = archives.on_milvus(args)
+    if args.shard and (args.add or milvus):
+        raise ConfigError("--shard and --add or --engine do not go together; index the shards, and merge them")
+    if milvus:
+        done = index_on_milvus(args.run_folder, args.source, **milvus, index_type=args.index_type, split=args.split,
+                               strict=args.strict)  # fmt: skip
         return _left_out(f"{done.path}: {done.new} items added, {done.count} in all", done.failures)
-    done = run(args.run_folder, args.source, out=args.out, split=args.split, shard=_shard(args), strict=args.strict)
+    if args.add:
+        done = grow(args.run_folder, args.source, out=args.archive, split=args.split, strict=args.strict)
+        return _left_out(f"{done.path}: {done.new} items added, {done.count} in all", done.failures)
+    done = run(args.run_folder, args.source, out=args.archive, split=args.split, shard=_shard(args), strict=args.strict)
     return _left_out(f"{done.path}: {done.count} items", done.failures)
 
 
@@ -182,18 +187,16 @@ def _left_out(done: str, failures: Sequence[str]) -> int:
 
 def search(args: Arguments) -> int:
     """Search an archive with a sound or an image."""
-    from dtbh.index.archive import open_archive
     from dtbh.search import encode_query, query_file, render_table
 
-    archive = open_archive(args.archive)
-    where = archives.pairs(args.where)
-    run = args.model or archive.model
+    index, where = archives.opened(args), archives.pairs(args.where)
+    run = args.model or index.model
     if run is None:
-        raise ConfigError(f"{args.archive}: does not say which run made it; give --model RUN")
+        raise ConfigError(f"{args.archive or index.name}: does not say which run made it; give --model RUN")
     from dtbh.model import load
 
     model, files = load(run), {"sound": args.sound, "image": args.image}
-    result = query_file(archive, model, **files, k=args.k, find=args.find, where=where)
+    result = query_file(index, model, **files, k=args.k, find=args.find, where=where)
     print(json.dumps(result.to_dict(), indent=2, ensure_ascii=False) if args.json else render_table(result))
     if args.open:
         import tempfile
@@ -202,7 +205,8 @@ def search(args: Arguments) -> int:
         from dtbh.sheet import write_sheet
 
         page = Path(tempfile.mkdtemp(prefix="dtbh-")) / "results.html"
-        write_sheet(result, encode_query(model, **files), page, hit_words=archive.words[result.rows])
+        hit_words = index.at(result.rows.ravel()).words.reshape(*result.rows.shape, -1)
+        write_sheet(result, encode_query(model, **files), page, hit_words=hit_words)
         progress.say(f"page: {page}")
         webbrowser.open(page.as_uri())
     return 0
@@ -294,15 +298,19 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument(
             "source", type=Path, metavar="SOURCE", help="a prepared data folder, a folder of media, or a file"
         )
-        sub.add_argument("--out", type=Path, required=True)
+        sub.add_argument("--out", dest="out" if run is encode else "archive", type=Path, required=run is encode)
         sub.add_argument("--split", default="all", choices=("train", "val", "test", "all"))
         sub.add_argument("--strict", action="store_true", help="stop at the first file that can't be read")
         sub.add_argument("--shard", metavar="K/N", help="only the k-th of n parts; dtbh merge joins them")
         if run is index:
             sub.add_argument("--add", action="store_true", help="add to the archive what it does not have")
+            archives.add_engine(sub)
+            sub.add_argument("--index-type", choices=("BIN_FLAT", "BIN_IVF_FLAT"), default="BIN_FLAT",
+                             help="of Milvus: BIN_FLAT is exact, BIN_IVF_FLAT quicker and may miss items")  # fmt: skip
 
     sub = command("search", search)
-    sub.add_argument("archive", type=Path)
+    sub.add_argument("archive", type=Path, nargs="?")
+    archives.add_engine(sub)
     query = sub.add_mutually_exclusive_group(required=True)
     query.add_argument("--sound", type=Path)
     query.add_argument("--image", type=Path)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,7 +23,9 @@ from dtbh.data.manifest import Item
 from dtbh.errors import CodesError, ConfigError, DataError, DtbhError
 from dtbh.files import alone
 from dtbh.gathering import items_of
+from dtbh.index import milvus
 from dtbh.index.archive import Archive, create_archive, open_archive
+from dtbh.index.engine import Index
 from dtbh.index.merging import merge_archives
 from dtbh.index.snapshot import META as ARCHIVE_META
 from dtbh.model import Encoder, load
@@ -39,13 +41,13 @@ class Done:
     """What a stage left.
 
     Attributes:
-        path: The folder it wrote.
+        path: The folder it wrote, or the name of an index that is no folder.
         count: Items in it.
         failures: One line for each file that could not be read and was left out.
         new: Items that were encoded by this call.
     """
 
-    path: Path
+    path: Path | str
     count: int
     failures: tuple[str, ...]
     new: int = 0
@@ -121,28 +123,54 @@ def index(
 
 
 def grow(run: str | Path, source: str | Path, *, out: str | Path, split: str = "all", strict: bool = False) -> Done:
-    """Add to an archive the items of a source that it does not have; those that it has are left as they are.
+    """Add to an archive the items of a source that it does not have.
 
-    Each batch is committed on its own, so a killed call goes on where it was.
+    Those that it has are left as they are. Each batch is committed on its own, so a killed call goes on where it was.
 
     Raises:
         CodesError: No archive, one of another encoder (both fingerprints are named), or ids that stand for other
             files there; nothing is added then.
     """
-    model, archive = load(run), open_archive(out)
-    if model.fingerprint != archive.encoder:
+    return replace(_grow(load(run), source, open_archive(out), split=split, strict=strict), path=Path(out))
+
+
+def index_on_milvus(
+    run: str | Path,
+    source: str | Path,
+    *,
+    uri: str,
+    collection: str = milvus.NAME,
+    index_type: milvus.IndexType = "BIN_FLAT",
+    token: str | None = None,
+    split: str = "all",
+    strict: bool = False,
+) -> Done:
+    """Make an index on Milvus, or add to the one that is there, as `grow` does; `create_milvus` has the arguments."""
+    model = load(run)
+    if not milvus.is_there(uri, collection=collection, token=token):
+        index = milvus.create_milvus(
+            uri, _no_codes(model), collection=collection, model=run, index_type=index_type, token=token
+        )
+    else:
+        index = milvus.open_milvus(uri, collection=collection, token=token)
+    return _grow(model, source, index, split=split, strict=strict)
+
+
+def _grow(model: Encoder, source: str | Path, index: Index, *, split: str, strict: bool) -> Done:
+    """Add to an index the items of a source that it does not have."""
+    if model.fingerprint != index.encoder:
         raise CodesError(
-            f"{archive.path}: made by encoder {archive.encoder}, {model.path} is {model.fingerprint}; add with "
-            f"{archive.model or 'the run that made it'}, or index again"
+            f"{index.name}: made by encoder {index.encoder}, {model.path} is {model.fingerprint}; add with "
+            f"{index.model or 'the run that made it'}, or index again"
         )
     items = items_of(model, source, split)
-    places = archive.places(item.id for item in items)
+    places = index.places(item.id for item in items)
     there = [item for item, row in zip(items, places, strict=True) if row is not None]
-    stored = archive.items(row for row in places if row is not None)
+    stored = index.items(row for row in places if row is not None)
     if clash := [(new, old) for new, old in zip(there, stored, strict=True) if _media(new) != _media(old)]:
         new, old = clash[0]
         raise CodesError(
-            f"{archive.path}: {len(clash)} ids stand for other files there, the first is {new.id}: {old.path}, not "
+            f"{index.name}: {len(clash)} ids stand for other files there, the first is {new.id}: {old.path}, not "
             f"{new.path}; remove them first, or give the new ones other ids"
         )
     failures: list[str] = []
@@ -150,9 +178,9 @@ def grow(run: str | Path, source: str | Path, *, out: str | Path, split: str = "
     added = 0
     for batch in _batches(missing):
         encoding = model.encode(batch, skip=not strict)
-        added += archive.add(encoding.codes)
+        added += index.add(encoding.codes)
         failures += encoding.failures
-    return Done(archive.path, len(archive), tuple(failures), added)
+    return Done(index.name, len(index), tuple(failures), added)
 
 
 def merge(out: str | Path, parts: Sequence[str | Path]) -> Done:
@@ -263,8 +291,7 @@ def _going_on(model: Encoder, out: Path, many: bool) -> Iterator[Archive | None]
             whole = False
         if not whole:
             shutil.rmtree(path, ignore_errors=True)
-            empty = np.empty((0, word_count(model.bits)), np.uint64)
-            store = create_archive(path, HashCodes(empty, model.bits, model.fingerprint, ()))
+            store = create_archive(path, _no_codes(model))
         try:
             yield store
         except BaseException:
@@ -272,6 +299,10 @@ def _going_on(model: Encoder, out: Path, many: bool) -> Iterator[Archive | None]
                 shutil.rmtree(folder)
             raise
         shutil.rmtree(folder)
+
+
+def _no_codes(model: Encoder) -> HashCodes:
+    return HashCodes(np.empty((0, word_count(model.bits)), np.uint64), model.bits, model.fingerprint, ())
 
 
 def _stored(store: Archive | None) -> _Kept | None:

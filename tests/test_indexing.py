@@ -339,6 +339,18 @@ def test_a_wrong_shard(text):
         Shard.parse(text)
 
 
+def test_an_index_on_milvus_is_made_and_grows(model, media, tmp_path, capsys):
+    place = ["--engine", "milvus", "--uri", str(tmp_path / "m.db")]
+    assert main(["index", "x", str(media), *place]) == 0
+    (media / "more.png").write_bytes(b"more")
+    assert main(["index", "x", str(media), *place]) == 0
+    said = capsys.readouterr().out
+    assert "23 items added, 23 in all" in said
+    assert "1 items added, 24 in all" in said
+    assert main(["index", "x", str(media), "--out", str(tmp_path / "out"), *place]) == 2
+    assert "the engine milvus takes --uri alone" in capsys.readouterr().err
+
+
 def test_by_the_command_line(model, media, tmp_path, capsys):
     out = str(tmp_path / "out")
     assert main(["index", "x", str(media), "--out", out, "--shard", "1/2"]) == 0
@@ -355,7 +367,7 @@ def test_by_the_command_line(model, media, tmp_path, capsys):
     assert main(["index", "x", str(media), "--out", f"{out}-all", "--add"]) == 0
     assert capsys.readouterr().out == f"{out}-all: 1 items added, 24 in all\n"
     assert main(["index", "x", str(media), "--out", f"{out}-all", "--add", "--shard", "1/2"]) == 2
-    assert "do not go together" in capsys.readouterr().err
+    assert "do not go together; index the shards" in capsys.readouterr().err
 
 
 def test_a_whole_is_no_shard(tmp_path):

@@ -103,11 +103,6 @@ class Archive(ExactIndex):
         """Which part of a source the archive is; None for a whole."""
         return Shard.read(self._now.meta, self.path)
 
-    def places(self, ids: Iterable[str], /) -> list[int | None]:
-        """The rows of these items; None for an id that no item has."""
-        now = self._now
-        return [now.row(id) for id in ids]
-
     def info(self) -> ArchiveInfo:
         """What the archive holds and takes."""
         return examine(self._now)

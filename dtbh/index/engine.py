@@ -67,6 +67,9 @@ class Index(Protocol):
             ConfigError: As in `search`.
         """
 
+    def places(self, ids: Iterable[str], /) -> list[int | None]:
+        """The rows of these items; None for an id that no item has."""
+
     def items(self, rows: Iterable[int], /) -> tuple[Item, ...]:
         """The items at these rows, in this order, with absolute paths.
 

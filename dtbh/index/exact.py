@@ -187,6 +187,11 @@ class ExactIndex(ABC):
         rows = view.passing(checked(where, view.names))
         return np.arange(len(view.words)) if rows is None else rows.copy()
 
+    def places(self, ids: Iterable[str], /) -> list[int | None]:
+        """As `Index.places`."""
+        view = self._view()
+        return [view.row(id) for id in ids]
+
     def items(self, rows: Iterable[int], /) -> tuple[Item, ...]:
         """As `Index.items`."""
         return self._view().items(rows)

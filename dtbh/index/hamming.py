@@ -145,8 +145,7 @@ class Searcher:
         """As `dtbh.index.hamming.within`, of the rows that count."""
         _check("queries", queries)
         _check_same(queries, self._rows.words)
-        if isinstance(radius, bool) or not isinstance(radius, (int, np.integer)) or radius < 0:
-            raise ConfigError(f"radius must be a whole number from 0, found {radius!r}")
+        check_radius(radius)
         threads, radius = _threads(threads), int(radius)
         learned = self._compiled(queries)
         if learned is None:
@@ -168,6 +167,12 @@ def check_k(k: int) -> None:
     """Raise `ConfigError` unless ``k`` is a whole number from 1."""
     if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
         raise ConfigError(f"k, the number of hits, must be a whole number from 1, found {k!r}")
+
+
+def check_radius(radius: int) -> None:
+    """Raise `ConfigError` unless ``radius`` is a whole number from 0."""
+    if isinstance(radius, bool) or not isinstance(radius, (int, np.integer)) or radius < 0:
+        raise ConfigError(f"radius must be a whole number from 0, found {radius!r}")
 
 
 def _threads(threads: int | None) -> int:

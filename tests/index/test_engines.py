@@ -5,10 +5,12 @@ An engine more is a function more in ENGINES: from codes to an index that holds 
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -21,12 +23,15 @@ from dtbh.errors import CodesError, ConfigError
 from dtbh.index.archive import create_archive
 from dtbh.index.engine import FIELDS, Index
 from dtbh.index.memory import MemoryIndex
+from dtbh.index.milvus import create_milvus
 from tests.index.made import make_codes
 from tests.reference import hamming as reference
 
+MILVUS = Path(tempfile.mkdtemp(prefix="dtbh-")) / "milvus.db"
 ENGINES: dict[str, Callable[[HashCodes, Path], Index]] = {
     "memory": lambda codes, _: MemoryIndex(codes),
     "archive": lambda codes, path: create_archive(path / "archive", codes),
+    "milvus": lambda codes, _: create_milvus(str(MILVUS), codes, collection=f"c{uuid4().hex}"),
 }
 
 

@@ -1,0 +1,137 @@
+"""What Milvus alone could get wrong; what every engine does stands in test_engines."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from uuid import uuid4
+
+import numpy as np
+import pytest
+
+from dtbh.cli import main
+from dtbh.codes import HashCodes
+from dtbh.errors import CodesError
+from dtbh.index import collection as rooms
+from dtbh.index.collection import Collection, term
+from dtbh.index.memory import MemoryIndex
+from dtbh.index.milvus import create_milvus, is_there, open_milvus
+from tests.index.made import make_codes
+from tests.index.test_engines import MILVUS, found
+
+URI = str(MILVUS)
+
+
+@pytest.fixture
+def name() -> str:
+    return f"c{uuid4().hex}"
+
+
+@pytest.mark.parametrize("k", [1, 7, 30, 200])
+def test_ties_beyond_one_answer_are_in_order(monkeypatch, name, k) -> None:
+    # 200 items of five codes: far more ties at each distance than the 16 hits an answer may hold here.
+    monkeypatch.setattr(rooms, "MOST", 16)
+    codes, queries = make_codes(200), make_codes(4, seed=9, prefix="q")
+    index, right = create_milvus(URI, codes, collection=name), MemoryIndex(codes)
+    for where in ({}, {"label": "beach"}):
+        np.testing.assert_array_equal(
+            index.search(queries, k, find="any", where=where).rows,
+            right.search(queries, k, find="any", where=where).rows,
+        )
+    for mine, other in zip(index.within(queries, 9, find="any"), right.within(queries, 9, find="any"), strict=True):
+        np.testing.assert_array_equal(mine.rows, other.rows)
+        np.testing.assert_array_equal(mine.distances, other.distances)
+
+
+def test_it_is_there_when_opened_again(name) -> None:
+    codes = make_codes()
+    create_milvus(URI, codes.select(range(40)), collection=name, model="some/run").add(codes.select(range(40, 60)))
+    index = open_milvus(URI, collection=name)
+    assert index.items(index.rows()) == codes.items
+    assert index.model is not None
+    assert index.model.is_absolute()
+    assert index.model.parts[-2:] == ("some", "run")
+
+
+def test_what_a_killed_addition_left_does_not_count(name) -> None:
+    codes = make_codes(70)
+    index = create_milvus(URI, codes.select(range(50)), collection=name)
+    left = codes.select(range(50, 60))
+    Collection(URI, name).write(50, left.words, left.items, left.bits)  # and no commit
+    again = open_milvus(URI, collection=name)
+    assert (len(again), again.counts()) == (50, {"image": 25, "sound": 25})
+    assert found(again.search(left, 60, find="any")) == found(
+        MemoryIndex(codes.select(range(50))).search(left, 60, find="any")
+    )
+    with pytest.raises(CodesError, match="no item has the id 'i55'"):
+        again.item("i55")
+    again.add(codes.select(range(60, 70)))
+    assert index.items(index.rows()) == codes.select([*range(50), *range(60, 70)]).items
+
+
+def test_what_a_killed_creation_left_is_made_anew(name) -> None:
+    place = Collection(URI, name)
+    place.create(20, "BIN_FLAT")
+    assert not is_there(URI, collection=name)
+    with pytest.raises(CodesError, match="no index here; make one"):
+        open_milvus(URI, collection=name)
+    assert len(create_milvus(URI, make_codes(), collection=name)) == 60
+
+
+def test_a_second_creation_is_refused(name) -> None:
+    create_milvus(URI, make_codes(), collection=name)
+    with pytest.raises(CodesError, match=f"there is an index in collection {name} already"):
+        create_milvus(URI, make_codes(), collection=name)
+
+
+def test_no_value_is_read_as_an_expression(name) -> None:
+    nasty = ['" or row >= 0 or id == "', "a\\", "a\nb", "%", "a=b", "😀", ""]
+    codes = make_codes(len(nasty))
+    names = [text.replace("=", "") or "x" for text in nasty]
+    items = tuple(
+        replace(item, label=text, fields={field: text})
+        for item, text, field in zip(codes.items, nasty, names, strict=True)
+    )
+    index = create_milvus(URI, HashCodes(codes.words, 20, "e1", items), collection=name)
+    for row, (text, field) in enumerate(zip(nasty, names, strict=True)):
+        assert index.rows({"label": text}).tolist() == [row]
+        assert index.rows({field: text}).tolist() == [row]
+    assert len({term(field, value) for field in ("a", "a=b", "a%3D") for value in ("b=c", "c", "%3D")}) == 9
+
+
+def test_an_item_too_long_is_named(name) -> None:
+    codes = make_codes(1)
+    long = HashCodes(codes.words, 20, "e1", (replace(codes.items[0], transcript="x" * 70_000),))
+    with pytest.raises(CodesError, match=r"item i0: .* bytes as JSON, Milvus holds 65535"):
+        create_milvus(URI, long, collection=name)
+
+
+def test_nothing_answers(capsys) -> None:
+    assert main(["search", "--engine", "milvus", "--uri", "http://127.0.0.1:9", "--sound", "x.wav"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("dtbh: http://127.0.0.1:9: collection dtbh: ")
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--engine", "milvus"], "--engine milvus wants --uri"),
+        (["--uri", "x.db"], "--uri x.db: goes with --engine milvus"),
+        ([], "say which archive"),
+        (["there", "--engine", "milvus", "--uri", "x.db"], "there: the engine milvus takes --uri alone"),
+    ],
+)
+def test_one_place_is_named(capsys, arguments, message) -> None:
+    assert main(["search", *arguments, "--sound", "x.wav"]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_removing_from_the_shell(capsys, name) -> None:
+    create_milvus(URI, make_codes(), collection=name)
+    place = ["--engine", "milvus", "--uri", URI, "--collection", name]
+    assert main(["remove", *place, "i3", "i4"]) == 0
+    assert main(["remove", *place, "--where", "label=beach"]) == 0
+    left = [item for item in make_codes().items if item.label != "beach" and item.id not in ("i3", "i4")]
+    index = open_milvus(URI, collection=name)
+    assert list(index.items(index.rows())) == left
+    assert f"{len(left)} left" in capsys.readouterr().out
