@@ -238,6 +238,11 @@ class Learning(Settings):
     selection: Literal["all", "semi_hard", "hard", "active"] = Field(
         "active", description="'active' is DTBH's: the triplets that still teach"
     )
+    ranked_by: Literal["codes", "features"] = Field(
+        "codes",
+        description="what validation and evaluation rank by: codes and their Hamming distance, or, for methods that "
+        "make none, deep features of length one and their Euclidean distance",
+    )
     warmup_epochs: int = Field(0, ge=0, description="epochs over all triplets before the selection sets in")
     margin: float = Field(0.25, gt=0, le=2, description="on distances in [0, 1]; our choice")
     sharpness: Range = Field(

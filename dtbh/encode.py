@@ -6,12 +6,13 @@ Comes in: a run folder, and files or items. Goes out: ``HashCodes``.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor
@@ -27,6 +28,7 @@ from dtbh.encoders.reading import Reader, Rows
 from dtbh.encoders.twin import TwinEncoder
 from dtbh.encoders.weights import state_fingerprint
 from dtbh.errors import DtbhError, RunError
+from dtbh.evaluation.embeddings import Embeddings
 from dtbh.model import CodeBatch, FileEncoder
 from dtbh.progress import track
 from dtbh.runs import CONFIG, MODEL, read_run
@@ -47,8 +49,50 @@ class Model(FileEncoder):
         self._device = resolve_device()  # not the one it was trained on
         self.twin = twin.eval().to(self._device)
 
+    def embed(self, items: Sequence[Item], *, stored: bool = False) -> Embeddings:
+        """The deep features of images and sounds, brought to length one: what methods without codes rank by.
+
+        Args:
+            items: With absolute paths.
+            stored: As in `Encoder.encode`.
+
+        Returns:
+            float32 [n, d] with the items, in their order.
+
+        Raises:
+            DtbhError: No items, or a file that can't be read.
+        """
+        if not items:
+            raise DtbhError("nothing to embed: no items given")
+        values: dict[int, NDArray[np.float32]] = {}
+        for modality in self.twin.modalities:
+            rows = [row for row, item in enumerate(items) if item.modality == modality]
+            done = 0
+            for reasons, encoded in self._encoded(modality, [items[row] for row in rows], stored):
+                wrong = next((reason for reason in reasons if reason is not None), None)
+                if wrong is not None:
+                    raise wrong
+                assert encoded is not None
+                vectors = F.normalize(encoded.features.float()).cpu().numpy()
+                values |= zip(rows[done : done + len(reasons)], vectors, strict=True)
+                done += len(reasons)
+        return Embeddings(np.stack([values[row] for row in range(len(items))]), tuple(items))
+
     def _batches(self, modality: Modality, items: Sequence[Item], stored: bool) -> Iterator[CodeBatch]:
         """The codes of one modality's items, a batch at a time."""
+        for reasons, encoded in self._encoded(modality, items, stored):
+            if encoded is None:
+                yield CodeBatch(reasons, np.zeros((0, word_count(self.bits)), dtype=np.uint64))
+            else:
+                yield CodeBatch(reasons, pack(signs(encoded.codes.float().cpu().numpy())))
+
+    @torch.inference_mode()
+    def _encoded(
+        self, modality: Modality, items: Sequence[Item], stored: bool
+    ) -> Iterator[tuple[list[DtbhError | None], Encoded | None]]:
+        """Why items can't be read, and what the tower says of those that can; None where that is none of them."""
+        if not items:
+            return
         paths = [Path(str(item.path)) for item in items]
         tower = self.twin.tower(modality)
         use_store = stored and tower.frozen
@@ -56,7 +100,7 @@ class Model(FileEncoder):
         network = tower.finish if use_store else tower
         for rows, media in self._read(reader or media_reader(self.twin, modality, paths), modality):
             reasons = [row if isinstance(row, DtbhError) else None for row in rows]
-            yield CodeBatch(reasons, self._words(network, media))
+            yield reasons, network(*(x.to(self._device) for x in media)) if media else None
 
     def _read(self, reader: Reader, modality: str) -> Iterator[tuple[list[Any], tuple[Tensor, ...]]]:
         """Rows as read (or why not), and those that could be read as a tower's arguments."""
@@ -68,14 +112,6 @@ class Model(FileEncoder):
 
         loader = DataLoader(data, batch_size=BATCH, collate_fn=collate)
         yield from track(loader, f"encoding {modality}s", total=len(loader)) if len(data) > BATCH else loader
-
-    @torch.inference_mode()
-    def _words(self, network: Callable[..., Encoded], media: tuple[Tensor, ...]) -> NDArray[np.uint64]:
-        """Packed codes, uint64 [n, words]; none for no media."""
-        if not media:
-            return np.zeros((0, word_count(self.bits)), dtype=np.uint64)
-        codes = network(*(x.to(self._device) for x in media)).codes
-        return pack(signs(codes.float().cpu().numpy()))
 
 
 def load(path: str | Path) -> Model:

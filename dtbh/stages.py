@@ -17,6 +17,7 @@ from dtbh.codes import HashCodes
 from dtbh.data.manifest import MODALITIES, SPLITS, Item, Manifest, read_manifest
 from dtbh.data.splits import leakage, split_for
 from dtbh.errors import RunError
+from dtbh.evaluation.embeddings import Embeddings
 from dtbh.evaluation.protocol import evaluate as evaluate_codes
 from dtbh.evaluation.report import write_report
 from dtbh.evaluation.values import RetrievalReport
@@ -76,6 +77,7 @@ def evaluate(
         names.append(f"noise{noise_db:g}")
     items = [absolute(manifest, item) for item in of_split(manifest, split)]
     codes = _heard(model, items, noise_db)
+    embeddings = _embedded(model, items) if noise_db is None else None
     towers = model.config.encoders
     images = None if towers.image is None else codes.of("image")
     sounds = None if towers.sound is None else codes.of("sound")
@@ -87,12 +89,22 @@ def evaluate(
         splits=counts,
         leakage=leakage(manifest).to_dict(),
         checkpoint_rule=RULE,
+        embeddings=embeddings,
     )
     out = Path(out) if out is not None else model.path / "-".join(names)
     write_report(report, out, images=images, sounds=sounds)
     own = read_manifest(model.path / read_run(model.path)["data"])
     write_card(model.path, split_for(own, model.config))
     return report, out
+
+
+def _embedded(model: Encoder, items: list[Item]) -> Embeddings | None:
+    """The deep features of a run whose method ranks by them; None where it ranks by codes, or was exported."""
+    if model.config.learning.ranked_by == "codes":
+        return None
+    from dtbh.encode import Model
+
+    return model.embed(items, stored=True) if isinstance(model, Model) else None
 
 
 def _heard(model: Encoder, items: list[Item], noise_db: float | None) -> HashCodes:

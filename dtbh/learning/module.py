@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import lightning.pytorch as pl
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -23,8 +24,9 @@ from dtbh.encoders.heads import Encoded
 from dtbh.encoders.reading import Reader, Rows, StoredReader
 from dtbh.encoders.twin import TwinEncoder
 from dtbh.errors import ConfigError, DtbhError
+from dtbh.evaluation import embeddings
 from dtbh.evaluation.counts import distance_counts
-from dtbh.evaluation.ranking import mean_average_precision
+from dtbh.evaluation.ranking import average_precision, mean, mean_average_precision
 from dtbh.learning.batches import Batch, PairDataset, PairSampler, pair_numbers
 from dtbh.learning.fitting import Sample, fitted, set_layers
 from dtbh.learning.objectives import Loss, Objective
@@ -71,7 +73,7 @@ class TwinTraining(pl.LightningModule):
         self._train, self._val = train, val
         self._number = {name: number for number, name in enumerate(classes)}
         self._workers = workers
-        self._codes: dict[Modality, list[Tensor]] = {name: [] for name in train}
+        self._found: dict[Modality, list[Encoded]] = {name: [] for name in train}
         self._stored = {name: isinstance(side.reader, StoredReader) for name, side in train.items()}
 
     def train_dataloader(self) -> DataLoader[Any]:
@@ -126,35 +128,43 @@ class TwinTraining(pl.LightningModule):
         return loss.total
 
     def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Collect the codes of one batch of one modality."""
+        """Collect what the tower says of one batch of one modality."""
         if isinstance(batch, DtbhError):
             raise batch
         modality = list(self._val)[dataloader_idx]
-        self._codes[modality].append(self._encode(modality, batch).codes.cpu())
+        self._found[modality].append(Encoded(*(x.cpu() for x in self._encode(modality, batch))))
 
     def on_validation_epoch_end(self) -> None:
         """Log each direction's mAP, their mean, and what would show a collapse."""
-        bits = {name: signs(torch.cat(codes).numpy()) for name, codes in self._codes.items()}
-        for codes in self._codes.values():
-            codes.clear()
+        found = {name: Encoded(*map(torch.cat, zip(*parts, strict=True))) for name, parts in self._found.items()}
+        for parts in self._found.values():
+            parts.clear()
+        bits = {name: signs(encoded.codes.numpy()) for name, encoded in found.items()}
         words = {name: pack(b) for name, b in bits.items()}
+        features = {name: F.normalize(encoded.features).numpy() for name, encoded in found.items()}
+        ranked = words if self.config.learning.ranked_by == "codes" else features
         ways = list(permutations(reversed(bits), 2)) or [(name, name) for name in bits]
-        values = {f"val/map_{query}_to_{gallery}": self._map(words, query, gallery) for query, gallery in ways}
+        values = {f"val/map_{query}_to_{gallery}": self._map(ranked, query, gallery) for query, gallery in ways}
         values = {"val/map": sum(values.values()) / len(values), **values}
         for name, own in bits.items():
             values[f"val/distinct_{name}_codes"] = float(len(np.unique(words[name], axis=0)))
             values[f"val/constant_{name}_bits"] = float((own.all(axis=0) | ~own.any(axis=0)).sum())
         self.log_dict(values, batch_size=1)
 
-    def _map(self, words: Mapping[Modality, np.ndarray], query: Modality, gallery: Modality) -> float:
-        """One direction's mAP over the validation split."""
+    def _map(self, ranked: Mapping[Modality, np.ndarray], query: Modality, gallery: Modality) -> float:
+        """One direction's mAP over the validation split, by packed codes or by features."""
         labels = {name: np.array([self._number[str(i.label)] for i in side.items]) for name, side in self._val.items()}
-        bits = self.config.encoders.bits
-        counts = distance_counts(words[query], words[gallery], labels[query], labels[gallery], bits)
-        if query == gallery:  # each query stands in the gallery once, at distance 0
-            for count in counts:
-                count[:, 0] -= 1
-        return mean_average_precision(*counts)
+        both, own = (labels[query], labels[gallery]), np.full(len(labels[query]), -1)
+        if query == gallery:
+            own = np.arange(len(own))  # no query stands in its own gallery
+        if self.config.learning.ranked_by == "codes":
+            counts = distance_counts(ranked[query], ranked[gallery], *both, self.config.encoders.bits, own=own)
+            return mean_average_precision(*counts)
+        precision = embeddings.each_block(
+            lambda block: average_precision(block.relevant, block.total),
+            ranked[query], ranked[gallery], "euclidean", *both, own=own,
+        )  # fmt: skip
+        return mean(np.concatenate(list(precision)))
 
     @torch.inference_mode()
     def fit_heads(self, name: str) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import dtbh
 from dtbh.config import Config, make_config, read_config, write_config
-from dtbh.data.manifest import read_manifest, write_manifest
+from dtbh.data.manifest import Item, read_manifest, write_manifest
 from dtbh.errors import DtbhError
 from dtbh.learning.trainer import train
 from dtbh.stages import encode, evaluate, index
@@ -88,3 +89,28 @@ def test_both_towers_want_both_modalities(images_alone: Path, tiny_config: Confi
     with pytest.raises(DtbhError, match=r"no labelled sound in the train split; .*encoders\.sound=null"):
         train(tiny_config, images_alone, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_real_values_are_validated_and_evaluated_by_their_distances(
+    images_alone: Path, tiny_config: Config, tmp_path: Path
+) -> None:
+    content = without(tiny_config, "sound").model_dump(mode="json")
+    content["encoders"] |= {"activation": "linear"}
+    content["learning"] |= {"ranked_by": "features", "selection": "hard", "terms": {"embedding_triplets": {}}}
+    run = train(make_config(content), images_alone, tmp_path / "run")
+    best = json.loads((run / "run.json").read_text())["best_val_map"]
+    report, _ = evaluate(run, split="val", out=tmp_path / "val")
+    figures = report.directions["image->image"].embeddings["euclidean"]
+    assert figures.map == pytest.approx(best, abs=1e-6)
+    assert figures.map > 0.8
+    assert figures.dimensions == 32
+    items = absolute_images(images_alone)[:5]
+    found = dtbh.load(run).embed(items)
+    assert found.items == tuple(items)
+    assert (found.values**2).sum(axis=1) == pytest.approx([1] * 5, rel=1e-5)
+    with pytest.raises(DtbhError, match="no such file"):
+        dtbh.load(run).embed([replace(items[0], path="/nothing.png")])
+
+
+def absolute_images(folder: Path) -> list[Item]:
+    return [replace(item, path=str(folder / str(item.path))) for item in read_manifest(folder).images]
