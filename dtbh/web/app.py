@@ -5,7 +5,6 @@ Comes in: archives to serve. Every reply and every refusal is JSON of `dtbh.web.
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from fastapi import Depends, FastAPI, File, HTTPException, Query, Request, Response, UploadFile
+from fastapi import FastAPI, File, HTTPException, Query, Request, Response, UploadFile
 from fastapi.responses import FileResponse, HTMLResponse, PlainTextResponse
 from starlette.concurrency import run_in_threadpool
 
@@ -43,22 +42,6 @@ FILES = {
     "icon.svg": "image/svg+xml",
 }
 Named = Annotated[shapes.Text | None, Query(description="the archive; the first, if none is named")]
-
-
-class Asked:
-    """How to search, from the address: the parameters that both kinds of file share."""
-
-    def __init__(
-        self,
-        archive: Annotated[list[shapes.Text], Query(description="those to search; all, if none is named")] = [],  # noqa: B006
-        k: Annotated[int, Query(ge=1, description="number of hits")] = 10,
-        find: Annotated[shapes.Find | None, Query(description="default: the other modality")] = None,
-        where: Annotated[list[shapes.Text], Query(description="filters as field=value")] = [],  # noqa: B006
-        distance: Annotated[int | None, Query(ge=0, description="only hits at most so far away")] = None,
-        preview: Annotated[bool, Query(description="whether to send pictures of the queries back")] = False,
-    ) -> None:
-        self.archive, self.k, self.find, self.where = archive, k, find, where
-        self.distance, self.preview = distance, preview
 
 
 def create_app(
@@ -114,7 +97,7 @@ def create_app(
 def _add_search(app: FastAPI, shelf: Shelf, desk: Desk, limits: Service) -> None:
     """The three ways to search."""
 
-    def question(asked: Asked | shapes.CodeQuery) -> Question:
+    def question(asked: shapes.Asked | shapes.CodeQuery) -> Question:
         for name in asked.archive:
             _existing(shelf, name)
         if asked.k > limits.hits:
@@ -125,7 +108,9 @@ def _add_search(app: FastAPI, shelf: Shelf, desk: Desk, limits: Service) -> None
         where = tuple((field, value) for field, _, value in pairs)
         return Question(shelf.together(asked.archive), asked.k, asked.find, where, asked.distance)
 
-    async def answer(request: Request, files: list[UploadFile], modality: Modality, asked: Asked) -> shapes.SearchReply:
+    async def answer(
+        request: Request, files: list[UploadFile], modality: Modality, asked: shapes.Asked
+    ) -> shapes.SearchReply:
         asks = question(asked)
         _few(len(files), limits)
         async with _stored(files, modality) as uploads:
@@ -136,7 +121,7 @@ def _add_search(app: FastAPI, shelf: Shelf, desk: Desk, limits: Service) -> None
     async def search_sound(
         request: Request,
         file: Annotated[list[UploadFile], File(min_length=1, description="sounds: WAV, FLAC, Ogg, Opus, MP3, AIFF")],
-        asked: Annotated[Asked, Depends()],
+        asked: Annotated[shapes.Asked, Query()],
     ) -> shapes.SearchReply:
         """Search with sound files; each is a query."""
         return await answer(request, file, "sound", asked)
@@ -147,7 +132,7 @@ def _add_search(app: FastAPI, shelf: Shelf, desk: Desk, limits: Service) -> None
         file: Annotated[
             list[UploadFile], File(min_length=1, description="images: JPEG, PNG, TIFF, WebP, BMP, GIF, JP2")
         ],
-        asked: Annotated[Asked, Depends()],
+        asked: Annotated[shapes.Asked, Query()],
     ) -> shapes.SearchReply:
         """Search with image files; each is a query."""
         return await answer(request, file, "image", asked)
@@ -273,11 +258,12 @@ async def _stored(files: Sequence[UploadFile], modality: Modality) -> AsyncItera
             uploads.append(Upload(name, Item(name, modality, str(path))))
         return uploads
 
-    folder = await run_in_threadpool(tempfile.mkdtemp, prefix="dtbh-query-")
+    small = sum(file.size or 0 for file in files) < 1 << 20  # then writing takes less than another thread's turn
+    folder = tempfile.mkdtemp(prefix="dtbh-query-")
     try:
-        yield await run_in_threadpool(store, folder)
+        yield store(folder) if small else await run_in_threadpool(store, folder)
     finally:
-        await asyncio.shield(run_in_threadpool(shutil.rmtree, folder, ignore_errors=True))
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _reply(shelf: Shelf, asks: Question, answers: list[shapes.Answer]) -> shapes.SearchReply:

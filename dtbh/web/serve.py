@@ -58,7 +58,7 @@ def serve(
     hosts = None if token else ("127.0.0.1", "localhost", "[::1]")
     limits = limits or Service()
     app = create_app(archives, model=model, limits=limits, token=token or None, hosts=hosts)
-    listening = _listen(host, port)
+    listening = listen(host, port)
     where = listening.getsockname()[1]
     name = "127.0.0.1" if host in ("0.0.0.0", "::", "") else f"[{host}]" if ":" in host else host
     address = f"http://{name}:{where}"
@@ -81,12 +81,15 @@ def _loopback(host: str) -> bool:
         return False
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens there; raises ConfigError or DtbhError."""
     if not 0 <= port <= 65535:
         raise ConfigError(f"--port {port}: a port is a number from 0 to 65535")
     try:
-        family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        listening = socket.socket(family, socket.SOCK_STREAM)
+        family, kind, protocol, _, place = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listening = socket.socket(family, kind, protocol)  # asyncio sets TCP_NODELAY where the protocol says TCP
         try:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.bind(place)

@@ -77,6 +77,17 @@ class SearchReply(Shape):
     queries: list[Answer]
 
 
+class Asked(Shape):
+    """How to search with files."""
+
+    archive: list[Text] = Field(default_factory=list, description="those to search; all, if none is named")
+    k: Annotated[int, Field(ge=1, description="number of hits")] = 10
+    find: Find | None = Field(None, description="default: the other modality")
+    where: list[Text] = Field(default_factory=list, description="filters as field=value")
+    distance: Annotated[int, Field(ge=0)] | None = Field(None, description="only hits at most so far away")
+    preview: bool = Field(False, description="whether to send pictures of the queries back")
+
+
 class CodeQuery(Shape):
     """A search with codes that are known already."""
 
