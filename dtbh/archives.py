@@ -1,4 +1,4 @@
-"""The commands that look after archives: info, remove, compact, merge; and where an index is.
+"""The commands that make archives and look after them: encode, index, merge, info, remove, compact.
 
 Comes in: arguments, from ``dtbh.cli``. Heavy imports stand inside the commands.
 """
@@ -8,17 +8,44 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from dtbh.errors import ConfigError
 
 if TYPE_CHECKING:
     from dtbh.index.engine import Index
+    from dtbh.indexing import Done
 
 Arguments = argparse.Namespace
+SKIPPED = 1  # the exit code where files were left out
 Command = Callable[[str, Callable[[Arguments], int]], argparse.ArgumentParser]
+
+
+def encode(args: Arguments) -> int:
+    """Write the codes of media as files."""
+    done = _made("encode", args, args.out)
+    return _left_out(f"{done.path}: {done.count} codes", done.failures)
+
+
+def index(args: Arguments) -> int:
+    """Make an archive of media, or add to one."""
+    milvus = on_milvus(args)
+    if not (args.add or milvus):
+        done = _made("index", args, args.archive)
+        return _left_out(f"{done.path}: {done.count} items", done.failures)
+    if args.shard or args.ray:
+        raise ConfigError("--shard and --ray go with neither --add nor --engine; index the shards, and merge them")
+    from dtbh.indexing import grow, index_on_milvus
+
+    what: dict[str, Any] = {"split": args.split, "strict": args.strict}
+    if milvus:
+        done = index_on_milvus(args.run_folder, args.source, **milvus, index_type=args.index_type, **what)
+    else:
+        done = grow(args.run_folder, args.source, out=args.archive, **what)
+    return _left_out(f"{done.path}: {done.new} items added, {done.count} in all", done.failures)
 
 
 def info(args: Arguments) -> int:
@@ -71,6 +98,30 @@ def merge(args: Arguments) -> int:
     return 0
 
 
+def _made(stage: Literal["encode", "index"], args: Arguments, out: Path) -> Done:
+    """Encode or index here, or over a cluster."""
+    from dtbh import indexing
+    from dtbh.shards import Shard
+
+    if args.shard and args.ray:
+        raise ConfigError("--ray makes the shards itself; leave --shard away")
+    what: dict[str, Any] = {"out": out, "split": args.split, "strict": args.strict}
+    if args.ray:
+        from dtbh.distributed import over_cluster
+
+        return over_cluster(stage, args.run_folder, args.source, shards=args.ray, **what)
+    shard = Shard.parse(args.shard) if args.shard else None
+    make = indexing.encode if stage == "encode" else indexing.index
+    return make(args.run_folder, args.source, shard=shard, **what)
+
+
+def _left_out(done: str, failures: Sequence[str]) -> int:
+    print(done)
+    for failure in failures:
+        print(f"left out: {failure}", file=sys.stderr)
+    return SKIPPED if failures else 0
+
+
 def opened(args: Arguments) -> Index:
     """The index that the arguments of `add_engine` name.
 
@@ -121,6 +172,27 @@ def pairs(texts: Sequence[str]) -> dict[str, str]:
             raise ConfigError(f"--where {text}: {name} was given already, as {where[name]}; an item has one value")
         where[name] = value
     return where
+
+
+def add_makers(command: Command) -> None:
+    """The parsers of ``encode`` and ``index``."""
+    for name, run in (("encode", encode), ("index", index)):
+        sub = command(name, run)
+        sub.add_argument("run_folder", type=Path, metavar="RUN")
+        sub.add_argument(
+            "source", type=Path, metavar="SOURCE", help="a prepared data folder, a folder of media, or a file"
+        )
+        sub.add_argument("--out", dest="out" if run is encode else "archive", type=Path, required=run is encode)
+        sub.add_argument("--split", default="all", choices=("train", "val", "test", "all"))
+        sub.add_argument("--strict", action="store_true", help="stop at the first file that can't be read")
+        sub.add_argument("--shard", metavar="K/N", help="only the k-th of n parts; dtbh merge joins them")
+        sub.add_argument(
+            "--ray", type=int, metavar="N", help="as n shards on the cluster of RAY_ADDRESS, or on this machine"
+        )
+    sub.add_argument("--add", action="store_true", help="add to the archive what it does not have")
+    add_engine(sub)
+    sub.add_argument("--index-type", choices=("BIN_FLAT", "BIN_IVF_FLAT"), default="BIN_FLAT",
+                     help="of Milvus: BIN_FLAT is exact, BIN_IVF_FLAT quicker and may miss items")  # fmt: skip
 
 
 def add_commands(command: Command) -> None:

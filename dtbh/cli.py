@@ -19,10 +19,9 @@ from dtbh.errors import ConfigError, DtbhError
 
 if TYPE_CHECKING:
     from dtbh.data.manifest import Manifest
-    from dtbh.shards import Shard
 
 Arguments = argparse.Namespace
-SKIPPED, MISTAKE, INTERRUPTED = 1, 2, 130
+MISTAKE, INTERRUPTED = 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -145,46 +144,6 @@ def export(args: Arguments) -> int:
     return 0
 
 
-def encode(args: Arguments) -> int:
-    """Write the codes of media as files."""
-    from dtbh.indexing import encode as run
-
-    done = run(args.run_folder, args.source, out=args.out, split=args.split, shard=_shard(args), strict=args.strict)
-    return _left_out(f"{done.path}: {done.count} codes", done.failures)
-
-
-def index(args: Arguments) -> int:
-    """Make an archive of media, or add to one."""
-    from dtbh.indexing import grow, index_on_milvus
-    from dtbh.indexing import index as run
-
-    milvus = archives.on_milvus(args)
-    if args.shard and (args.add or milvus):
-        raise ConfigError("--shard and --add or --engine do not go together; index the shards, and merge them")
-    if milvus:
-        done = index_on_milvus(args.run_folder, args.source, **milvus, index_type=args.index_type, split=args.split,
-                               strict=args.strict)  # fmt: skip
-        return _left_out(f"{done.path}: {done.new} items added, {done.count} in all", done.failures)
-    if args.add:
-        done = grow(args.run_folder, args.source, out=args.archive, split=args.split, strict=args.strict)
-        return _left_out(f"{done.path}: {done.new} items added, {done.count} in all", done.failures)
-    done = run(args.run_folder, args.source, out=args.archive, split=args.split, shard=_shard(args), strict=args.strict)
-    return _left_out(f"{done.path}: {done.count} items", done.failures)
-
-
-def _shard(args: Arguments) -> Shard | None:
-    from dtbh.shards import Shard
-
-    return Shard.parse(args.shard) if args.shard else None
-
-
-def _left_out(done: str, failures: Sequence[str]) -> int:
-    print(done)
-    for failure in failures:
-        print(f"left out: {failure}", file=sys.stderr)
-    return SKIPPED if failures else 0
-
-
 def search(args: Arguments) -> int:
     """Search an archive with a sound or an image."""
     from dtbh.search import encode_query, query_file, render_table
@@ -292,21 +251,7 @@ def _parser() -> argparse.ArgumentParser:
 
     command("report", report).add_argument("folder", type=Path, help="with report.json, or with several below")
 
-    for name, run in (("encode", encode), ("index", index)):
-        sub = command(name, run)
-        sub.add_argument("run_folder", type=Path, metavar="RUN")
-        sub.add_argument(
-            "source", type=Path, metavar="SOURCE", help="a prepared data folder, a folder of media, or a file"
-        )
-        sub.add_argument("--out", dest="out" if run is encode else "archive", type=Path, required=run is encode)
-        sub.add_argument("--split", default="all", choices=("train", "val", "test", "all"))
-        sub.add_argument("--strict", action="store_true", help="stop at the first file that can't be read")
-        sub.add_argument("--shard", metavar="K/N", help="only the k-th of n parts; dtbh merge joins them")
-        if run is index:
-            sub.add_argument("--add", action="store_true", help="add to the archive what it does not have")
-            archives.add_engine(sub)
-            sub.add_argument("--index-type", choices=("BIN_FLAT", "BIN_IVF_FLAT"), default="BIN_FLAT",
-                             help="of Milvus: BIN_FLAT is exact, BIN_IVF_FLAT quicker and may miss items")  # fmt: skip
+    archives.add_makers(command)
 
     sub = command("search", search)
     sub.add_argument("archive", type=Path, nargs="?")

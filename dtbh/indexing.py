@@ -60,6 +60,10 @@ class _Kept:
     codes: HashCodes
     when: int
     shard: Shard | None = None
+    whole: bool = True  # whether nothing else stands there
+
+
+Standing = Callable[[Path, Sequence[Item]], _Kept | None]
 
 
 def encode(
@@ -70,6 +74,7 @@ def encode(
     split: str = "all",
     shard: Shard | None = None,
     strict: bool = False,
+    known: str | Path | None = None,
 ) -> Done:
     """Encode a manifest, a folder of media or a single file, and write the codes.
 
@@ -82,19 +87,21 @@ def encode(
         split: Of a manifest, the split to take.
         shard: The part of the items to take; `merge` joins the parts.
         strict: Stop at the first file that can't be read, instead of leaving it out.
+        known: Another place of the kind, whose codes are taken over as those in ``out`` are.
     """
     model, out = load(run), Path(out)
     check_place(out, CODES_META, "codes")
 
-    def kept() -> _Kept | None:
-        if not (out / CODES_META).is_file():
+    def standing(place: Path, items: Sequence[Item]) -> _Kept | None:
+        if not (place / CODES_META).is_file():
             return None
-        return _Kept(read_codes(out), (out / CODES_META).stat().st_mtime_ns, read_shard(out))
+        return _Kept(read_codes(place), (place / CODES_META).stat().st_mtime_ns, read_shard(place))
 
     def write(codes: HashCodes, shard: Shard | None) -> None:
         write_codes(codes, out, shard=shard)
 
-    return _make(model, source, out, split=split, shard=shard, strict=strict, kept=kept, write=write)
+    places = [out, *([] if known is None else [Path(known)])]
+    return _make(model, source, places, split=split, shard=shard, strict=strict, standing=standing, write=write)
 
 
 def index(
@@ -105,21 +112,20 @@ def index(
     split: str = "all",
     shard: Shard | None = None,
     strict: bool = False,
+    known: str | Path | None = None,
 ) -> Done:
     """Encode as `encode` does, and make a searchable archive of it; one that is up to date is left as it is."""
     model, out = load(run), Path(out)
     check_place(out, ARCHIVE_META, "archive")
 
-    def kept() -> _Kept | None:
-        if not (out / ARCHIVE_META).is_file():
-            return None
-        old = open_archive(out)
-        return _Kept(old.at(old.rows()), (out / ARCHIVE_META).stat().st_mtime_ns, old.shard)
+    def standing(place: Path, items: Sequence[Item]) -> _Kept | None:
+        return _stored(open_archive(place), items) if (place / ARCHIVE_META).is_file() else None
 
     def write(codes: HashCodes, shard: Shard | None) -> None:
         create_archive(out, codes, model=run, shard=shard)
 
-    return _make(model, source, out, split=split, shard=shard, strict=strict, kept=kept, write=write)
+    places = [out, *([] if known is None else [Path(known)])]
+    return _make(model, source, places, split=split, shard=shard, strict=strict, standing=standing, write=write)
 
 
 def grow(run: str | Path, source: str | Path, *, out: str | Path, split: str = "all", strict: bool = False) -> Done:
@@ -214,22 +220,23 @@ def _merge_codes(out: Path, parts: Sequence[Path]) -> Done:
 
 
 def _make(
-    model: Encoder, source: str | Path, out: Path, *, split: str, shard: Shard | None, strict: bool,
-    kept: Callable[[], _Kept | None], write: Callable[[HashCodes, Shard | None], None],
+    model: Encoder, source: str | Path, places: Sequence[Path], *, split: str, shard: Shard | None, strict: bool,
+    standing: Standing, write: Callable[[HashCodes, Shard | None], None],
 ) -> Done:  # fmt: skip
-    """Have the codes of a source written, unless they are there."""
+    """Have the codes of a source written to the first of the places, unless they are there."""
     items: Sequence[Item] = items_of(model, source, split)
     if shard is not None:
         shard, items = shard.take(items)
-    old = kept()
-    with _going_on(model, out, len(items) > BATCH) as store:
-        codes, failures, new = _codes_of(model, items, [old, _stored(store)], store, strict=strict)
+    old, *others = [standing(place, items) for place in places]
+    with _going_on(model, places[0], len(items) > BATCH) as store:
+        kept = [old, *others, None if store is None else _stored(store, items)]
+        codes, failures, new = _codes_of(model, items, kept, store, strict=strict)
         if items and not len(codes):
             raise DataError(f"{source}: none of {len(items)} files could be read", failures[:20])
-        same = old is not None and old.codes.encoder == model.fingerprint and old.codes.items == codes.items
-        if new or not same or (old is not None and old.shard != shard):
+        same = old is not None and old.whole and old.codes.encoder == model.fingerprint
+        if new or old is None or not same or old.codes.items != codes.items or old.shard != shard:
             write(codes, shard)
-    return Done(out, len(codes), failures, new)
+    return Done(places[0], len(codes), failures, new)
 
 
 def _codes_of(
@@ -305,11 +312,11 @@ def _no_codes(model: Encoder) -> HashCodes:
     return HashCodes(np.empty((0, word_count(model.bits)), np.uint64), model.bits, model.fingerprint, ())
 
 
-def _stored(store: Archive | None) -> _Kept | None:
-    """What was kept by a call that was killed."""
-    if store is None or not len(store):
-        return None
-    return _Kept(store.at(store.rows()), (store.path / ARCHIVE_META).stat().st_mtime_ns)
+def _stored(archive: Archive, items: Sequence[Item]) -> _Kept:
+    """What an archive has of these items; a big one is not read for a few."""
+    rows = [row for row in archive.places(item.id for item in items) if row is not None]
+    whole = len(rows) == len(archive) and rows == sorted(rows)
+    return _Kept(archive.at(rows), (archive.path / ARCHIVE_META).stat().st_mtime_ns, archive.shard, whole)
 
 
 def _batches(things: Sequence[T]) -> Iterator[Sequence[T]]:

@@ -200,6 +200,18 @@ def test_the_tiles_of_one_file_are_told_apart(model, media, tmp_path):
     monkey.undo()
 
 
+def test_shards_take_over_what_the_whole_has(model, media, stage, tmp_path):
+    make, read = stage
+    make("x", media, out=tmp_path / "whole")
+    model.encoded.clear()
+    (media / "009.png").write_bytes(b"another")
+    for number in (1, 2):
+        make("x", media, out=tmp_path / str(number), shard=Shard(number, 2), known=tmp_path / "whole")
+    assert model.encoded == ["009.png"]
+    assert merge(tmp_path / "again", [tmp_path / "1", tmp_path / "2"]).count == N
+    assert read(tmp_path / "again").items == read(tmp_path / "whole").items
+
+
 def test_growing_adds_what_is_not_there(model, media, tmp_path):
     out = tmp_path / "out"
     index("x", media, out=out)
@@ -367,7 +379,7 @@ def test_by_the_command_line(model, media, tmp_path, capsys):
     assert main(["index", "x", str(media), "--out", f"{out}-all", "--add"]) == 0
     assert capsys.readouterr().out == f"{out}-all: 1 items added, 24 in all\n"
     assert main(["index", "x", str(media), "--out", f"{out}-all", "--add", "--shard", "1/2"]) == 2
-    assert "do not go together; index the shards" in capsys.readouterr().err
+    assert "go with neither --add nor --engine; index the shards" in capsys.readouterr().err
 
 
 def test_a_whole_is_no_shard(tmp_path):
