@@ -5,6 +5,7 @@ Comes in: archives to serve. Every reply and every refusal is JSON of `dtbh.web.
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
@@ -247,23 +248,25 @@ def _add_service(app: FastAPI, shelf: Shelf, models: Models, metrics: Metrics, l
 @asynccontextmanager
 async def _stored(files: Sequence[UploadFile], modality: Modality) -> AsyncIterator[list[Upload]]:
     """Uploads as files of our own naming, for as long as they are needed."""
+    uploads: list[Upload] = []
 
-    def store(folder: str) -> list[Upload]:
-        uploads = []
-        for number, file in enumerate(files):
-            path = Path(folder) / str(number)
-            with path.open("wb") as out:
-                shutil.copyfileobj(file.file, out)
+    def store() -> None:
+        for file in files:
+            handle, path = tempfile.mkstemp(prefix="dtbh-query-")
             name = "".join(char for char in file.filename or "" if char.isprintable())[:80] or modality
-            uploads.append(Upload(name, Item(name, modality, str(path))))
-        return uploads
+            uploads.append(Upload(name, Item(name, modality, path)))
+            with os.fdopen(handle, "wb") as out:
+                shutil.copyfileobj(file.file, out)
 
-    small = sum(file.size or 0 for file in files) < 1 << 20  # then writing takes less than another thread's turn
-    folder = tempfile.mkdtemp(prefix="dtbh-query-")
     try:
-        yield store(folder) if small else await run_in_threadpool(store, folder)
+        if sum(file.size or 0 for file in files) < 1 << 20:
+            store()  # takes less than another thread's turn
+        else:
+            await run_in_threadpool(store)
+        yield uploads
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        for upload in uploads:
+            Path(str(upload.item.path)).unlink(missing_ok=True)
 
 
 def _reply(shelf: Shelf, asks: Question, answers: list[shapes.Answer]) -> shapes.SearchReply:

@@ -49,3 +49,7 @@ def add_refusals(app: FastAPI) -> None:
     @app.exception_handler(OverloadedError)
     async def overloaded(_: Request, error: OverloadedError) -> JSONResponse:
         return said(503, str(error) or "too many queries are under way; try again in a moment", **{"retry-after": "2"})
+
+    @app.exception_handler(Exception)
+    async def failed(_: Request, error: Exception) -> JSONResponse:  # the traceback goes to the log
+        return said(500, f"a fault of the service ({type(error).__name__}); its log says more")

@@ -50,6 +50,17 @@ def test_a_sound_finds_what_the_archive_finds(client: TestClient, archive, a_sou
         assert "path" not in hit
 
 
+def test_nothing_of_a_query_stays_behind(
+    client: TestClient, a_sound: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    large = ("large.wav", a_sound.read_bytes() + bytes(2_000_000))
+    assert client.post(SOUND, files=files(a_sound)).status_code == 200
+    assert client.post(SOUND, files=[*files(a_sound), ("file", large)]).status_code == 200
+    assert client.post(SOUND, files={"file": b"no sound"}).status_code == 422
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_several_queries_in_one_request(client: TestClient, archive, a_sound: Path) -> None:
     other = Path(archive.item("green2S2").path)
     both = client.post(SOUND, files=files(a_sound, other)).json()["queries"]
