@@ -15,6 +15,7 @@ import pytest
 import soundfile
 from PIL import Image
 
+from dtbh.evaluation.embeddings import Embeddings
 from dtbh.evaluation.page import charts
 from dtbh.evaluation.page.axes import Plot, Scale, powers, whole
 from dtbh.evaluation.page.classes import matrix
@@ -86,6 +87,19 @@ def test_the_page_says_the_figures_chance_and_leaks(media, text):
         "MiLaN, DeepHash, torchmetrics",
     ):
         assert words in text
+
+
+def test_the_page_says_what_hashing_cost(media, tmp_path, text):
+    assert "<caption>Before the signs" not in text
+    items = [item for codes in media for item in codes.items]
+    values = Embeddings(np.random.default_rng(0).normal(size=(len(items), 7)), items)
+    report = evaluate(*media, **SETTING, embeddings=values)
+    text = write_report(report, tmp_path, images=media[0], sounds=media[1], examples=0).read_text()
+    for direction in report.directions.values():
+        for metric, one in direction.embeddings.items():
+            low, high = one.cost_interval
+            assert f"{metric}, 7</th><td>{one.map:.3f}<small>{one.interval[0]:.3f} to" in text
+            assert f"<td>{one.cost:+.3f}<small>{low:+.3f} to {high:+.3f}" in text
 
 
 def test_what_can_not_be_shown_is_said(media, tmp_path):

@@ -93,6 +93,8 @@ def _definitions(report: RetrievalReport) -> str:
         f"rank is {report.ties} of tied items, exactly. The hits shown with the queries are in one order.",
         "Chance": "What a random ranking of the same gallery is expected to give, exactly.",
         "Gallery": "The split that is searched. Within a modality a query is no part of its own ranking.",
+        "Cost of hashing": "The mAP of the real values, before their signs became bits, less that of the codes; "
+        "below 0 the codes rank better. The interval draws images with both rankings.",
         "Best and worst": "The query of each class with the highest, and with the lowest average precision.",
         "Checkpoint": f"{report.checkpoint_rule[:1].upper()}{report.checkpoint_rule[1:]}.",
     }

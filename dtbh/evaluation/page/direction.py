@@ -61,7 +61,7 @@ def _figures(direction: DirectionReport) -> str:
     whole = [["same class", over(share(direction.map), share(direction.chance_map)),
               over(share(direction.anmrr), share(direction.chance_anmrr))]]  # fmt: skip
     ranking = table(["", "mAP", "ANMRR"], whole, kind="at", caption="Whole ranking; of ANMRR 0 is best")
-    beside = f"{_pairs(direction.pairs)}{_collisions(direction)}{_counts(direction)}"
+    beside = f"{_pairs(direction.pairs)}{_collisions(direction)}{_embeddings(direction)}{_counts(direction)}"
     return f'<div class="pairs"><div>{ranking}{by_class}</div><div>{beside}</div></div>'
 
 
@@ -118,6 +118,23 @@ def _collisions(direction: DirectionReport) -> str:
     return table(head, rows, kind="codes", wide=True, caption=(
         "Codes: items of one code tie everywhere; correlation is the mean between two bits, without its sign"
     ))  # fmt: skip
+
+
+def _embeddings(direction: DirectionReport) -> str:
+    """What the real values rank, and so what the signs cost."""
+    rows = []
+    for metric, one in direction.embeddings.items():
+        cost = "–" if one.cost is None else over(f"{one.cost:+.3f}", _between(one.cost_interval, "+"))
+        rows.append([f"{escape(metric)}, {one.dimensions}", over(share(one.map), _between(one.interval)),
+                     share(one.anmrr), cost])  # fmt: skip
+    if not rows:
+        return ""
+    head = ["distance, dimensions", "mAP", "ANMRR", "cost of hashing"]
+    return table(head, rows, kind="at", caption="Before the signs: the values that the codes were made of")
+
+
+def _between(interval: tuple[float, float] | None, sign: str = "") -> str:
+    return "" if interval is None else " to ".join(f"{end:{sign}.3f}" for end in interval)
 
 
 def _codes(direction: DirectionReport) -> str:
