@@ -54,7 +54,7 @@ def _leaks(report: RetrievalReport) -> str:
         [escape(name), *(f"{counts[kind]:,}" if kind in counts else "–" for kind in kinds)]
         for name, counts in report.splits.items()
     ]
-    sizes = table(["split", *map(escape, kinds)], rows, kind="sizes")
+    sizes = table(["split", *map(escape, kinds)], rows, kind="sizes") if rows else ""
     if not report.leakage:
         return f'<section class="leaks"><div><h2>Leaks from training</h2><p>Not known.</p></div>{sizes}</section>'
     found = Leakage(**report.leakage)
@@ -98,4 +98,6 @@ def _definitions(report: RetrievalReport) -> str:
         "Best and worst": "The query of each class with the highest, and with the lowest average precision.",
         "Checkpoint": f"{report.checkpoint_rule[:1].upper()}{report.checkpoint_rule[1:]}.",
     }
+    if not any(direction.embeddings for direction in report.directions.values()):
+        del entries["Cost of hashing"]
     return f'<section class="definitions"><h2>How it is measured</h2>{terms(entries)}</section>'

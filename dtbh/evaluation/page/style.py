@@ -104,6 +104,7 @@ td small { display: block; line-height: 1.25; }
 .codes { margin-top: 8px; }
 .codes th, .codes td { white-space: nowrap; }
 figure + .scroll, figure + table { margin-top: 30px; }
+.scroll + table { margin-top: 20px; }
 .plain { --own: var(--faint); }
 .means + .means { margin-top: 28px; }
 .runs th { white-space: nowrap; }
