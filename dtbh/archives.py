@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from dtbh import geo
 from dtbh.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def index(args: Arguments) -> int:
         raise ConfigError("--shard and --ray go with neither --add nor --engine; index the shards, and merge them")
     from dtbh.indexing import grow, index_on_milvus
 
-    what: dict[str, Any] = {"split": args.split, "strict": args.strict}
+    what: dict[str, Any] = {"split": args.split, "strict": args.strict, "cutting": geo.cutting(args)}
     if milvus:
         done = index_on_milvus(args.run_folder, args.source, **milvus, index_type=args.index_type, **what)
     else:
@@ -105,7 +106,7 @@ def _made(stage: Literal["encode", "index"], args: Arguments, out: Path) -> Done
 
     if args.shard and args.ray:
         raise ConfigError("--ray makes the shards itself; leave --shard away")
-    what: dict[str, Any] = {"out": out, "split": args.split, "strict": args.strict}
+    what: dict[str, Any] = {"out": out, "split": args.split, "strict": args.strict, "cutting": geo.cutting(args)}
     if args.ray:
         from dtbh.distributed import over_cluster
 
@@ -185,6 +186,7 @@ def add_makers(command: Command) -> None:
         sub.add_argument("--out", dest="out" if run is encode else "archive", type=Path, required=run is encode)
         sub.add_argument("--split", default="all", choices=("train", "val", "test", "all"))
         sub.add_argument("--strict", action="store_true", help="stop at the first file that can't be read")
+        geo.add_cutting(sub)
         sub.add_argument("--shard", metavar="K/N", help="only the k-th of n parts; dtbh merge joins them")
         sub.add_argument(
             "--ray", type=int, metavar="N", help="as n shards on the cluster of RAY_ADDRESS, or on this machine"

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dtbh import __version__, archives, progress
+from dtbh import __version__, archives, geo, progress
 from dtbh.errors import ConfigError, DtbhError
 
 if TYPE_CHECKING:
@@ -149,6 +149,7 @@ def search(args: Arguments) -> int:
     from dtbh.search import encode_query, query_file, render_table
 
     index, where = archives.opened(args), archives.pairs(args.where)
+    where |= {"bbox": args.bbox} if args.bbox else {}
     run = args.model or index.model
     if run is None:
         raise ConfigError(f"{args.archive or index.name}: does not say which run made it; give --model RUN")
@@ -157,6 +158,9 @@ def search(args: Arguments) -> int:
     model, files = load(run), {"sound": args.sound, "image": args.image}
     result = query_file(index, model, **files, k=args.k, find=args.find, where=where)
     print(json.dumps(result.to_dict(), indent=2, ensure_ascii=False) if args.json else render_table(result))
+    if args.geojson:
+        count = geo.write_geojson(result, args.geojson)
+        progress.say(f"{args.geojson}: {count} footprints")
     if args.open:
         import tempfile
         import webbrowser
@@ -262,6 +266,8 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("-k", type=int, default=10, help="how many hits (default 10)")
     sub.add_argument("--find", choices=("image", "sound", "any"), help="default: the other modality")
     archives.add_where(sub)
+    sub.add_argument("--bbox", metavar="W,S,E,N", help="only footprints that meet this box, in degrees")
+    sub.add_argument("--geojson", type=Path, metavar="OUT", help="write the hits' footprints")
     sub.add_argument("--model", type=Path, help="the run that made the archive, if it moved")
     sub.add_argument("--json", action="store_true")
     sub.add_argument("--open", action="store_true", help="show the hits as a page with pictures and players")

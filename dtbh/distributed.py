@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+from dtbh.data.tiles import Cutting
 from dtbh.errors import ConfigError, DtbhError, MissingExtraError
 from dtbh.indexing import Done, encode, index, merge
 from dtbh.progress import say
@@ -30,6 +31,7 @@ def over_cluster(
     shards: int,
     split: str = "all",
     strict: bool = False,
+    cutting: Cutting | None = None,
 ) -> Done:
     """Encode or index in shards, each a task of Ray Data, and merge them.
 
@@ -44,6 +46,7 @@ def over_cluster(
         shards: How many, from 2; some times the number of workers, so that none waits long for the last.
         split: Of a manifest, the split to take.
         strict: Stop at the first file that can't be read.
+        cutting: How to cut scenes into tiles.
 
     Raises:
         MissingExtraError: Ray is not installed.
@@ -54,7 +57,7 @@ def over_cluster(
     out = Path(out).absolute()
     parts = out.parent / f".{out.name}.shards"
     arguments = {"run": str(Path(run).absolute()), "source": str(Path(source).absolute()), "split": split,
-                 "strict": strict, "known": str(out)}  # fmt: skip
+                 "strict": strict, "known": str(out), "cutting": cutting.to_json() if cutting else ""}  # fmt: skip
     rows = [
         {"stage": stage, "number": number, "of": shards, "out": str(parts / str(number)), **arguments}
         for number in range(1, shards + 1)
@@ -79,7 +82,8 @@ def _one(row: dict[str, Any]) -> dict[str, Any]:
     try:
         done = STAGES[row["stage"]](row["run"], row["source"], out=row["out"], split=row["split"],
                                     strict=row["strict"], shard=Shard(row["number"], row["of"]),
-                                    known=row["known"])  # fmt: skip
+                                    known=row["known"],
+                                    cutting=Cutting.from_json(row["cutting"]) if row["cutting"] else None)  # fmt: skip
     except DtbhError as error:
         return answer | {"error": str(error) or type(error).__name__}
     said = f"{row['number']}/{row['of']} has {done.count} items, {done.new} of them new"

@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader
 from dtbh.codes import pack, signs, word_count
 from dtbh.config import Encoders, read_config
 from dtbh.data.manifest import Item, Modality
+from dtbh.data.tiles import media_of
 from dtbh.device import resolve_device
 from dtbh.encoders.frozen import media_reader, reader_for
 from dtbh.encoders.heads import Encoded
@@ -93,12 +94,13 @@ class Model(FileEncoder):
         """Why items can't be read, and what the tower says of those that can; None where that is none of them."""
         if not items:
             return
-        paths = [Path(str(item.path)) for item in items]
+        media_files = [media_of(item) for item in items]
+        paths = [path for path in media_files if isinstance(path, Path)]
         tower = self.twin.tower(modality)
-        use_store = stored and tower.frozen
+        use_store = stored and tower.frozen and len(paths) == len(items)
         reader = reader_for(self.twin, modality, paths, device=self._device) if use_store else None
         network = tower.finish if use_store else tower
-        for rows, media in self._read(reader or media_reader(self.twin, modality, paths), modality):
+        for rows, media in self._read(reader or media_reader(self.twin, modality, media_files), modality):
             reasons = [row if isinstance(row, DtbhError) else None for row in rows]
             yield reasons, network(*(x.to(self._device) for x in media)) if media else None
 

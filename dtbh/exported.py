@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from dtbh.codes import pack, read_meta, signs, word_count
 from dtbh.data.manifest import Item, Modality
+from dtbh.data.tiles import media_of
 from dtbh.errors import CodesError, DtbhError, MissingExtraError, RunError
 from dtbh.media.image import load_pixels
 from dtbh.media.sound import load_sound
@@ -120,13 +121,13 @@ class ExportedModel(FileEncoder):
             words = pack(signs(self.values(modality, collate(modality, good))))
         return CodeBatch([row if isinstance(row, DtbhError) else None for row in rows], words)
 
-    def _reader(self, modality: Modality) -> Callable[[str], NDArray[Any]]:
-        """What reads a file for the tower."""
+    def _reader(self, modality: Modality) -> Callable[[Item], NDArray[Any]]:
+        """What reads an item for the tower."""
         tower = self._tower(modality)
         if modality == "image":
-            return lambda path: load_pixels(path, tower["size"])
+            return lambda item: load_pixels(media_of(item), tower["size"])
         rate, longest = tower["sample_rate"], tower["max_seconds"]
-        return lambda path: load_sound(path, sample_rate=rate, max_seconds=longest)
+        return lambda item: load_sound(str(item.path), sample_rate=rate, max_seconds=longest)
 
     def _tower(self, modality: Modality) -> dict[str, Any]:
         """What the model's file says of a tower."""
@@ -171,10 +172,10 @@ def collate(modality: Modality, rows: Sequence[NDArray[Any]]) -> Arrays:
     return waveforms, lengths
 
 
-def _tried(read: Callable[[str], NDArray[Any]], item: Item) -> NDArray[Any] | DtbhError:
+def _tried(read: Callable[[Item], NDArray[Any]], item: Item) -> NDArray[Any] | DtbhError:
     """The item's file as read, or why it can't be."""
     try:
-        return read(str(item.path))
+        return read(item)
     except DtbhError as error:
         return error
 

@@ -12,43 +12,59 @@ from pathlib import Path
 from dtbh.data.layouts import SOUND_TYPES, image_types, media_files
 from dtbh.data.manifest import SPLITS, Item, Manifest, Modality, read_manifest
 from dtbh.data.splits import split_for
+from dtbh.data.tiles import SUFFIXES, Cutting, cut
 from dtbh.errors import DataError
 from dtbh.model import Encoder
 from dtbh.progress import say
 from dtbh.runs import read_run
 
 
-def items_at(source: Path) -> list[Item]:
+def items_at(source: Path, cutting: Cutting | None = None) -> list[Item]:
     """The media under a folder, or a single file, as items named by their relative path.
 
+    With ``cutting``, TIFF files are scenes, of which each tile is an item.
+
     Raises:
-        DataError: Nothing there, or nothing that is an image or a sound.
+        DataError: Nothing there, nothing that is an image or a sound, or no tile that holds data.
+        MediaError: A scene that can't be read.
     """
     if not source.exists():
         raise DataError(f"{source}: no such file or folder; wanted a prepared data folder, images or sounds")
     kinds: dict[str, Modality] = dict.fromkeys(image_types(), "image")
     kinds.update((suffix, "sound") for suffix in SOUND_TYPES)
     root, files = (source, media_files(source, frozenset(kinds), [])) if source.is_dir() else (source.parent, [source])
-    items = [
-        Item(file.relative_to(root).as_posix(), kinds[file.suffix.lower()], str(file.resolve()))
-        for file in files
-        if file.suffix.lower() in kinds
-    ]
+    items: list[Item] = []
+    for file in files:
+        name, suffix = file.relative_to(root).as_posix(), file.suffix.lower()
+        if cutting is not None and suffix in SUFFIXES:
+            items += _tiles(file, name, cutting)
+        elif suffix in kinds:
+            items.append(Item(name, kinds[suffix], str(file.resolve())))
+    if not items and cutting is not None:
+        raise DataError(f"{source}: no tile with data here; wanted GeoTIFF scenes (.tif, .tiff)")
     if not items:
         raise DataError(f"{source}: no images or sounds here; wanted files such as .jpg, .png, .tif, .wav or .flac")
     return items
 
 
-def items_of(model: Encoder, source: str | Path, split: str) -> list[Item]:
+def _tiles(file: Path, name: str, cutting: Cutting) -> list[Item]:
+    tiles = cut(file, name, cutting)
+    say(f"{file}: {len(tiles)} tiles with data{'' if not tiles or tiles[0].footprint else '; no coordinates'}")
+    return tiles
+
+
+def items_of(model: Encoder, source: str | Path, split: str, cutting: Cutting | None = None) -> list[Item]:
     """The items of a source, with absolute paths."""
     source = Path(source)
+    if _is_manifest(source) and cutting is not None:
+        raise DataError(f"{source}: a prepared data folder, which is not cut; give the scenes themselves to --tile")
     if _is_manifest(source):
         manifest, _ = manifest_for(model, source)
         items = [absolute(manifest, item) for item in with_towers(model, of_split(manifest, split))]
     elif split != "all":
         raise DataError(f"{source}: has no splits, only a prepared data folder has; leave --split away")
     else:
-        items = with_towers(model, items_at(source))
+        items = with_towers(model, items_at(source, cutting))
     if not items:
         wanted = " or ".join(f"{kind}s" for kind in model.config.encoders.modalities)
         raise DataError(f"{source}: has no {wanted}, and {model.path} can encode nothing else")

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from dtbh.codes import META as CODES_META
 from dtbh.codes import HashCodes, check_place, read_codes, read_shard, word_count, write_codes
 from dtbh.data.manifest import Item
+from dtbh.data.tiles import Cutting, media_of
 from dtbh.errors import CodesError, ConfigError, DataError, DtbhError
 from dtbh.files import alone
 from dtbh.gathering import items_of
@@ -75,6 +76,7 @@ def encode(
     shard: Shard | None = None,
     strict: bool = False,
     known: str | Path | None = None,
+    cutting: Cutting | None = None,
 ) -> Done:
     """Encode a manifest, a folder of media or a single file, and write the codes.
 
@@ -88,6 +90,7 @@ def encode(
         shard: The part of the items to take; `merge` joins the parts.
         strict: Stop at the first file that can't be read, instead of leaving it out.
         known: Another place of the kind, whose codes are taken over as those in ``out`` are.
+        cutting: How to cut scenes into tiles; None takes every file as one image.
     """
     model, out = load(run), Path(out)
     check_place(out, CODES_META, "codes")
@@ -101,7 +104,9 @@ def encode(
         write_codes(codes, out, shard=shard)
 
     places = [out, *([] if known is None else [Path(known)])]
-    return _make(model, source, places, split=split, shard=shard, strict=strict, standing=standing, write=write)
+    return _make(
+        model, source, places, split=split, shard=shard, strict=strict, cutting=cutting, standing=standing, write=write
+    )
 
 
 def index(
@@ -113,6 +118,7 @@ def index(
     shard: Shard | None = None,
     strict: bool = False,
     known: str | Path | None = None,
+    cutting: Cutting | None = None,
 ) -> Done:
     """Encode as `encode` does, and make a searchable archive of it; one that is up to date is left as it is."""
     model, out = load(run), Path(out)
@@ -125,10 +131,20 @@ def index(
         create_archive(out, codes, model=run, shard=shard)
 
     places = [out, *([] if known is None else [Path(known)])]
-    return _make(model, source, places, split=split, shard=shard, strict=strict, standing=standing, write=write)
+    return _make(
+        model, source, places, split=split, shard=shard, strict=strict, cutting=cutting, standing=standing, write=write
+    )
 
 
-def grow(run: str | Path, source: str | Path, *, out: str | Path, split: str = "all", strict: bool = False) -> Done:
+def grow(
+    run: str | Path,
+    source: str | Path,
+    *,
+    out: str | Path,
+    split: str = "all",
+    strict: bool = False,
+    cutting: Cutting | None = None,
+) -> Done:
     """Add to an archive the items of a source that it does not have.
 
     Those that it has are left as they are. Each batch is committed on its own, so a killed call goes on where it was.
@@ -137,7 +153,8 @@ def grow(run: str | Path, source: str | Path, *, out: str | Path, split: str = "
         CodesError: No archive, one of another encoder (both fingerprints are named), or ids that stand for other
             files there; nothing is added then.
     """
-    return replace(_grow(load(run), source, open_archive(out), split=split, strict=strict), path=Path(out))
+    done = _grow(load(run), source, open_archive(out), split=split, strict=strict, cutting=cutting)
+    return replace(done, path=Path(out))
 
 
 def index_on_milvus(
@@ -150,6 +167,7 @@ def index_on_milvus(
     token: str | None = None,
     split: str = "all",
     strict: bool = False,
+    cutting: Cutting | None = None,
 ) -> Done:
     """Make an index on Milvus, or add to the one that is there, as `grow` does; `create_milvus` has the arguments."""
     model = load(run)
@@ -159,17 +177,19 @@ def index_on_milvus(
         )
     else:
         index = milvus.open_milvus(uri, collection=collection, token=token)
-    return _grow(model, source, index, split=split, strict=strict)
+    return _grow(model, source, index, split=split, strict=strict, cutting=cutting)
 
 
-def _grow(model: Encoder, source: str | Path, index: Index, *, split: str, strict: bool) -> Done:
+def _grow(
+    model: Encoder, source: str | Path, index: Index, *, split: str, strict: bool, cutting: Cutting | None
+) -> Done:
     """Add to an index the items of a source that it does not have."""
     if model.fingerprint != index.encoder:
         raise CodesError(
             f"{index.name}: made by encoder {index.encoder}, {model.path} is {model.fingerprint}; add with "
             f"{index.model or 'the run that made it'}, or index again"
         )
-    items = items_of(model, source, split)
+    items = items_of(model, source, split, cutting)
     places = index.places(item.id for item in items)
     there = [item for item, row in zip(items, places, strict=True) if row is not None]
     stored = index.items(row for row in places if row is not None)
@@ -221,10 +241,10 @@ def _merge_codes(out: Path, parts: Sequence[Path]) -> Done:
 
 def _make(
     model: Encoder, source: str | Path, places: Sequence[Path], *, split: str, shard: Shard | None, strict: bool,
-    standing: Standing, write: Callable[[HashCodes, Shard | None], None],
+    cutting: Cutting | None, standing: Standing, write: Callable[[HashCodes, Shard | None], None],
 ) -> Done:  # fmt: skip
     """Have the codes of a source written to the first of the places, unless they are there."""
-    items: Sequence[Item] = items_of(model, source, split)
+    items: Sequence[Item] = items_of(model, source, split, cutting)
     if shard is not None:
         shard, items = shard.take(items)
     old, *others = [standing(place, items) for place in places]
@@ -329,7 +349,7 @@ def _batches(things: Sequence[T]) -> Iterator[Sequence[T]]:
 
 def _media(item: Item) -> object:
     """What an item's code depends on."""
-    return item.modality, item.path, item.window
+    return item.modality, media_of(item)
 
 
 def _ids(codes: HashCodes) -> list[str]:

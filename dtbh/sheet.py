@@ -20,9 +20,11 @@ from numpy.typing import NDArray
 
 from dtbh.codes import HashCodes, unpack
 from dtbh.data.manifest import Item
-from dtbh.errors import CodesError
+from dtbh.data.tiles import media_of
+from dtbh.errors import CodesError, DtbhError
 from dtbh.files import write_text
 from dtbh.index.result import Hit, SearchResult
+from dtbh.media.scene import Tile, picture
 from dtbh.progress import track
 
 if TYPE_CHECKING:
@@ -198,10 +200,11 @@ def _picture(path: Path, item: Item) -> str:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(path) as image:
+            media = media_of(item)
+            with picture(media) if isinstance(media, Tile) else Image.open(path) as image:
                 small = thumbnail(image)
             small.save(buffer, "JPEG", quality=85)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, DtbhError) as error:
         return _gone(f"can't be read ({escape(str(error))})", path)
     width, height = small.size
     alt = escape(item.label or item.id)

@@ -14,7 +14,7 @@ LAYERS = (
     "errors", "files", "progress", "packages", "media", "config", "runs", "data", "shards", "codes", "index",
     "evaluation", "card", "listening", "model", "exported", "device", "features", "encoders", "learning", "encode",
     "quantize", "export", "gathering", "indexing", "distributed", "search", "sheet", "stages", "doctor", "web",
-    "archives", "cli",
+    "geo", "archives", "cli",
 )  # fmt: skip
 WITHOUT_TORCH = (
     "codes", "config", "index.archive", "evaluation.protocol", "evaluation.report", "evaluation.schema", "search",

@@ -23,6 +23,7 @@ from dtbh.encoders.store import Wanted, oriented, stored_outputs
 from dtbh.encoders.twin import Tower, TwinEncoder
 from dtbh.encoders.weights import state_fingerprint
 from dtbh.features.augment import augment_sound
+from dtbh.media.scene import Tile
 
 BATCH = 32
 
@@ -104,14 +105,14 @@ class _Computing:
         return augment_sound(x, generator, settings=self._sound.augmentation, sample_rate=rate)
 
 
-def media_reader(twin: TwinEncoder, modality: Modality, paths: Sequence[Path]) -> Reader:
-    """What reads the files themselves."""
+def media_reader(twin: TwinEncoder, modality: Modality, paths: Sequence[Path | Tile]) -> Reader:
+    """What reads the files, or tiles of scenes, themselves."""
     twin.tower(modality)  # there is one
     image, sound = twin.settings.image, twin.settings.sound
     if modality == "image" and image is not None:
         return ImageReader(paths, image)
     assert sound is not None
-    return SoundReader(paths, sound)
+    return SoundReader([path for path in paths if isinstance(path, Path)], sound)
 
 
 def backbone_fingerprint(twin: TwinEncoder, modality: Modality) -> str:

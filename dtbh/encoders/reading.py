@@ -22,6 +22,7 @@ from dtbh.errors import DtbhError
 from dtbh.features.audio import pad_batch
 from dtbh.features.augment import augment_image, augment_sound
 from dtbh.features.image import load_image
+from dtbh.media.scene import Tile
 from dtbh.media.sound import load_sound
 
 
@@ -42,7 +43,7 @@ class Reader(Protocol):
 class ImageReader:
     """Images from files: uint8 [3, size, size] a row."""
 
-    def __init__(self, paths: Sequence[Path], settings: ImageTower) -> None:
+    def __init__(self, paths: Sequence[Path | Tile], settings: ImageTower) -> None:
         self.paths, self.settings = paths, settings
 
     def __len__(self) -> int:

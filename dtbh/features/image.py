@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from dtbh.media.image import load_pixels
+from dtbh.media.scene import Tile
 
 
-def load_image(path: Path | str, size: int) -> Tensor:
+def load_image(path: Path | str | Tile, size: int) -> Tensor:
     """An image file as a tensor: what `load_pixels` reads, uint8 [3, size, size].
 
     Raises:

@@ -1,8 +1,8 @@
 """A Milvus collection that holds codes and items by row: what `dtbh.index.milvus` asks of the server.
 
-Comes in: rows of codes and items. The collection has one entity a row (``row``, ``code``, ``id``, ``item`` as JSON, and
-``terms``, the item's values as ``field=value``), and one at row -1 whose ``item`` says how many rows count. Text is
-percent-encoded where it stands in an expression, so that no value can be read as one. Only `pymilvus` is needed here.
+Comes in: rows of codes and items. The collection has one entity a row (``row``, ``code``, ``id``, ``item`` as JSON,
+``terms``, the item's values as ``field=value``, and the edges of its footprint), and one at row -1 whose ``item`` says
+how many rows count. Text is percent-encoded where it stands in an expression, so that no value can be read as one.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from dtbh.data.manifest import Item
 from dtbh.errors import CodesError, MissingExtraError
+from dtbh.index.bounds import BOX, TURNS, Box, bounds_of, parse_box
 from dtbh.index.engine import FIELDS, Condition
 
 MOST = 16384  # hits or rows that a server gives at once
@@ -28,6 +29,8 @@ LONGEST = 65535  # bytes of a text field
 TERMS = 4096  # values of an item
 SECONDS = 30.0  # that a server has for an answer
 META_ROW = -1
+EDGES = ("west", "south", "east", "north")
+NOWHERE = 1e6  # an edge of what has no footprint
 
 
 class Collection:
@@ -63,6 +66,8 @@ class Collection:
         for name in ("id", "item"):
             schema.add_field(name, DataType.VARCHAR, max_length=LONGEST)
         schema.add_field("terms", DataType.ARRAY, element_type=DataType.VARCHAR, max_capacity=TERMS, max_length=LONGEST)
+        for name in EDGES:
+            schema.add_field(name, DataType.DOUBLE)
         index = self._client.prepare_index_params()
         settings = {} if index_type == "BIN_FLAT" else {"nlist": 1024}
         index.add_index("code", index_type=index_type, metric_type="HAMMING", params=settings)
@@ -86,6 +91,7 @@ class Collection:
         """Say what counts from now on."""
         code = bytes(octets(meta["bits"]))
         entity = {"row": META_ROW, "code": code, "id": "", "item": json.dumps(meta), "terms": list[str]()}
+        entity |= dict.fromkeys(EDGES, NOWHERE)
         with self.explained():
             self._client.upsert(self.name, [entity], **_once())
 
@@ -94,6 +100,7 @@ class Collection:
         codes = np.ascontiguousarray(words, "<u8").view(np.uint8)[:, : octets(bits)]
         entities = [
             {"row": first + place, "code": code.tobytes(), "id": quote(item.id), "item": _text(item), "terms": terms}
+            | _edges(item)
             for place, (code, item) in enumerate(zip(codes, items, strict=True))
             for terms in [terms_of(item)]
         ]
@@ -203,9 +210,11 @@ class Collection:
 def expression(found: Sequence[Condition], start: int, stop: int) -> str:
     """What rows from ``start`` to before ``stop`` that pass all conditions are, as Milvus reads it."""
     parts = [f"row >= {start}", f"row < {stop}"]
+    parts += [_across(parse_box(value)) for field, value in found if field == BOX]
     parts += [
         f'id == "{quote(value)}"' if field == "id" else f'array_contains(terms, "{term(field, value)}")'
         for field, value in found
+        if field != BOX
     ]
     return " and ".join(parts)
 
@@ -214,6 +223,19 @@ def terms_of(item: Item) -> list[str]:
     """The values by which an item can be found, each as one term; without its id, which has a field."""
     values = {name: getattr(item, name) for name in FIELDS[1:]} | dict(item.fields)
     return [term(name, value) for name, value in values.items() if value is not None]
+
+
+def _edges(item: Item) -> dict[str, float]:
+    """The least box around an item's footprint, by name."""
+    bounds = (NOWHERE,) * 4 if item.footprint is None else bounds_of(item.footprint)
+    return dict(zip(EDGES, bounds, strict=True))
+
+
+def _across(box: Box) -> str:
+    """What meets a box, as Milvus reads it."""
+    west, south, east, north = box
+    turned = (f"(west <= {east + turn!r} and east >= {west + turn!r})" for turn in TURNS)
+    return f"({' or '.join(turned)}) and south <= {north!r} and north >= {south!r}"
 
 
 def term(field: str, value: str) -> str:

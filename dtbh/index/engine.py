@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from dtbh.codes import HashCodes
 from dtbh.data.manifest import MODALITIES, SPLITS, Item
 from dtbh.errors import CodesError, ConfigError
+from dtbh.index.bounds import BOX, parse_box
 from dtbh.index.result import SearchResult
 
 Find = Literal["image", "sound", "any"]
@@ -103,6 +104,7 @@ class Index(Protocol):
                 index has it, else whatever the index has.
             where: Field to value: only items that have exactly these values pass. A field is one of an item
                 (`FIELDS`) or of its ``fields``; with a modality here and no ``find``, it alone decides.
+                ``"bbox"`` takes ``"west,south,east,north"`` in degrees: what meets that box passes.
 
         Raises:
             CodesError: Codes of another encoder or length.
@@ -179,8 +181,10 @@ def conditions(
 def checked(where: Mapping[str, str] | None, names: Callable[[], Iterable[str]]) -> list[Condition]:
     """The conditions of ``where``; raises `ConfigError` for a field that no item has, with the nearest name."""
     for field, value in (where or {}).items():
-        if field not in FIELDS:
-            known("filter field", field, (*FIELDS, *names()))
+        if field == BOX:
+            parse_box(value)
+        elif field not in FIELDS:
+            known("filter field", field, (*FIELDS, BOX, *names()))
         if field in ("modality", "split"):
             known(field, value, MODALITIES if field == "modality" else SPLITS)
     return sorted((where or {}).items())

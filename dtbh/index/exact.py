@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from dtbh.codes import HashCodes, check_same
 from dtbh.data.manifest import MODALITIES, Item
 from dtbh.errors import CodesError
+from dtbh.index.bounds import BOX, bounds_of, meets, parse_box
 from dtbh.index.engine import Condition, Find, checked, conditions
 from dtbh.index.hamming import Searcher, check_k
 from dtbh.index.result import SearchResult
@@ -25,6 +26,7 @@ from dtbh.index.rows import Found
 KEPT = 2  # times its own rows that a view remembers as having passed some filter
 SEARCHERS = 8  # filters of which a view remembers what searching them has shown
 Rows = NDArray[np.int64]
+Footprint = Sequence[tuple[float, float]]
 
 
 class View(ABC):
@@ -48,6 +50,7 @@ class View(ABC):
         self._kept: dict[tuple[Condition, ...], Rows] = {}
         self._searchers: dict[tuple[Condition, ...], Searcher] = {}
         self._keeping = threading.Lock()
+        self._bounds: NDArray[np.float64] | None = None
 
     @abstractmethod
     def names(self) -> tuple[str, ...]:
@@ -60,6 +63,10 @@ class View(ABC):
     @abstractmethod
     def matching(self, field: str, value: str) -> Rows:
         """The rows with this value, ascending, removed ones too."""
+
+    @abstractmethod
+    def footprints(self) -> Iterable[tuple[int, Footprint]]:
+        """The rows that have a footprint, ascending, removed ones too."""
 
     @abstractmethod
     def row(self, id: str) -> int | None:
@@ -127,13 +134,21 @@ class View(ABC):
             self._searchers[key] = searcher
         return searcher
 
+    def _meeting(self, box: str) -> Rows:
+        """The rows whose footprints meet a box."""
+        if self._bounds is None:
+            found = [(row, *bounds_of(footprint)) for row, footprint in self.footprints()]
+            self._bounds = np.array(found, np.float64).reshape(-1, 5)
+        rows: Rows = self._bounds[meets(self._bounds[:, 1:], parse_box(box)), 0].astype(np.int64)
+        return rows
+
     def _passes(self, found: Sequence[Condition]) -> NDArray[np.bool_]:
         """For each row whether it passes all conditions and is not removed."""
         passes = np.ones(len(self.words), np.bool_)
         passes[self.removed] = False
         for field, value in found:
             here = np.zeros_like(passes)
-            here[self.matching(field, value)] = True
+            here[self._meeting(value) if field == BOX else self.matching(field, value)] = True
             passes &= here
         return passes
 

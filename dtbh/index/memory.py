@@ -6,7 +6,7 @@ Comes in: hash codes with their items.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from dtbh.codes import HashCodes, check_same
 from dtbh.data.manifest import MODALITIES, Item
 from dtbh.errors import CodesError
 from dtbh.index.engine import refuse_known, refuse_unknown
-from dtbh.index.exact import ExactIndex, Rows, View
+from dtbh.index.exact import ExactIndex, Footprint, Rows, View
 
 NAME = "the index in memory"
 
@@ -83,6 +83,11 @@ class _Memory(View):
 
     def matching(self, field: str, value: str) -> Rows:
         return np.flatnonzero([_value(item, field) == value for item in self.codes.items])
+
+    def footprints(self) -> Iterator[tuple[int, Footprint]]:
+        for row, item in enumerate(self.codes.items):
+            if item.footprint is not None:
+                yield row, item.footprint
 
     def row(self, id: str) -> int | None:
         return self._rows.get(id)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from dtbh.codes import read_meta, word_count
 from dtbh.data.manifest import Item
 from dtbh.errors import CodesError, DataError
-from dtbh.index.exact import Rows, View
+from dtbh.index.exact import Footprint, Rows, View
 from dtbh.index.postings import COLUMNS, POSTED, SEGMENT, Row, postings, unpacked
 from dtbh.progress import track
 
@@ -123,6 +123,12 @@ class Snapshot(View):
         )  # fmt: skip
         parts = [first + unpacked(blob, count, size) for first, size, count, blob in found]
         return np.concatenate([np.empty(0, np.int64), *parts])
+
+    def footprints(self) -> Iterator[tuple[int, Footprint]]:
+        """The rows that have a footprint, ascending, removed ones too."""
+        if self.version > 1:
+            sql = "SELECT row, footprint FROM items WHERE footprint IS NOT NULL AND row < ? ORDER BY row"
+            yield from ((row, json.loads(text)) for row, text in self.query(sql, self.count))
 
     def number(self, field: str, value: str) -> int:
         """How many items have this value."""

@@ -13,19 +13,22 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from dtbh.errors import MediaError
+from dtbh.media import scene
+from dtbh.media.scene import Tile
 
 Pixels = npt.NDArray[np.uint8]
 
 
-def load_pixels(path: Path | str, size: int) -> Pixels:
-    """Read an image file as RGB of ``size`` x ``size`` pixels.
+def load_pixels(path: Path | str | Tile, size: int) -> Pixels:
+    """Read an image file, or a tile of a scene, as RGB of ``size`` x ``size`` pixels.
 
     Turned upright where EXIF says how; transparent pixels stand over black; 16-bit grey is scaled to 8 bits.
     The shorter side is brought to ``size`` by antialiased bicubic interpolation, keeping the aspect, and
     the middle of the longer side is kept (aerial tiles are square and lose nothing).
 
     Args:
-        path: Any file Pillow reads: JPEG, PNG, TIFF, WebP, BMP and others. Of several pages, the first.
+        path: Any file Pillow reads: JPEG, PNG, TIFF, WebP, BMP and others. Of several pages, the first. Or a tile,
+            which may be of any file rasterio reads.
         size: Of the result, in pixels, at least 1.
 
     Returns:
@@ -33,7 +36,10 @@ def load_pixels(path: Path | str, size: int) -> Pixels:
 
     Raises:
         MediaError: The file is missing, empty, cut short, no image or too large to be one.
+        MissingExtraError: A tile, and rasterio is not installed.
     """
+    if isinstance(path, Tile):
+        return _resized(scene.picture(path), size)
     path = Path(path)
     _check_file(path)
     try:

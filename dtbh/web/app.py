@@ -174,6 +174,8 @@ def _add_items(app: FastAPI, shelf: Shelf, limits: Service) -> None:
         if item.path is None or not Path(item.path).is_file():
             raise HTTPException(404, f"{name}: the file of {id!r} is {'gone' if item.path else 'not known'}")
         kept = {"cache-control": "private, max-age=600"}
+        if size is None and item.window is not None:
+            size = min(2048, max(item.window[2:]))  # a tile as it is, not its whole scene
         if size is None:
             return FileResponse(item.path, media_type=media_type(Path(item.path)), headers=kept)
         try:

@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 
 from dtbh.config import Service
 from dtbh.data.manifest import Item
-from dtbh.errors import MediaError
+from dtbh.data.tiles import media_of
+from dtbh.errors import DtbhError, MediaError
+from dtbh.media.scene import Tile, picture
 
 IMAGE_FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "JPEG2000", "PPM")
 TYPES = {
@@ -93,28 +95,34 @@ def preview(item: Item, size: int, limits: Service) -> tuple[bytes, str]:
         stat = path.stat()
     except OSError:
         raise MediaError(f"{path}: the file is gone") from None
-    return _drawn(path, item.modality, size, limits, stat.st_mtime_ns, stat.st_size)
+    return _drawn(media_of(item), item.modality, size, limits, stat.st_mtime_ns, stat.st_size)
 
 
 @lru_cache(maxsize=4096)
-def _drawn(path: Path, modality: str, size: int, limits: Service, _changed: int, _size: int) -> tuple[bytes, str]:
+def _drawn(
+    media: Path | Tile, modality: str, size: int, limits: Service, _changed: int, _size: int
+) -> tuple[bytes, str]:
+    if isinstance(media, Tile):
+        return _thumbnail(media, size), "image/jpeg"
     if modality == "sound":
-        return _waveform(path).encode(), "image/svg+xml"
-    check_image(path, limits)
-    return _thumbnail(path, size), "image/jpeg"
+        return _waveform(media).encode(), "image/svg+xml"
+    check_image(media, limits)
+    return _thumbnail(media, size), "image/jpeg"
 
 
-def _thumbnail(path: Path, size: int) -> bytes:
+def _thumbnail(media: Path | Tile, size: int) -> bytes:
     from PIL import Image
 
     from dtbh.sheet import thumbnail
 
     buffer = io.BytesIO()
     try:
-        with Image.open(path, formats=IMAGE_FORMATS) as image:
+        with picture(media) if isinstance(media, Tile) else Image.open(media, formats=IMAGE_FORMATS) as image:
             thumbnail(image, size).save(buffer, "JPEG", quality=85)
+    except DtbhError as error:
+        raise MediaError(str(error)) from None
     except Exception as error:  # whatever Pillow's plugins raise
-        raise MediaError(f"{path}: can't be drawn ({' '.join(str(error).split())})") from None
+        raise MediaError(f"{media}: can't be drawn ({' '.join(str(error).split())})") from None
     return buffer.getvalue()
 
 

@@ -132,6 +132,45 @@ def test_filters_are_exact(make, find) -> None:
         assert index.rows(where).tolist() == wanted
 
 
+BOXES = [
+    "-180,-90,180,90",
+    "0,0,90,60",
+    "-10.5,-20,-10,40",
+    "170,-80,-150,80",
+    "178,-90,179,90",
+    "-180,0,-179,1",
+    "40,0,41,0",
+]
+
+
+def touches(footprint, box: str) -> bool:
+    """Whether any point of a fine grid over the footprint lies in the box, or any of the box's in it."""
+    west, south, east, north = map(float, box.split(","))
+    (left, top), (right, bottom) = footprint[0], footprint[2]
+    right, east = right + 360 * (right < left), east + 360 * (east < west)
+    across = any(max(left + turn, west) <= min(right + turn, east) for turn in (-360, 0, 360))
+    return across and max(bottom, south) <= min(top, north)
+
+
+@pytest.mark.parametrize("box", BOXES)
+def test_boxes_are_exact(make, box) -> None:
+    codes = make_codes()
+    index = make(codes)
+    wanted = [row for row, item in enumerate(codes.items) if item.footprint and touches(item.footprint, box)]
+    assert index.rows({"bbox": box}).tolist() == wanted
+    beach = [row for row in wanted if codes.items[row].label == "beach"]
+    result = index.search(QUERIES, 60, find="any", where={"bbox": box, "label": "beach"})
+    assert sorted(result.rows[0].tolist()) == beach
+
+
+def test_the_boxes_are_not_vacuous() -> None:
+    footprints = [item.footprint for item in make_codes().items if item.footprint]
+    hits = [sum(touches(footprint, box) for footprint in footprints) for box in BOXES]
+    assert hits[0] == len(footprints)
+    assert 0 < min(hits[1], hits[3]) <= max(hits[1:]) < len(footprints)
+    assert any(corners[0][0] > corners[1][0] for corners in footprints)
+
+
 def test_the_filter_cases_are_not_vacuous() -> None:
     items = make_codes().items
     hits = [sum(passes(item, "any", where) for item in items) for where in WHERE]
@@ -207,10 +246,12 @@ def test_other_codes_are_refused(make) -> None:
         ({"k": 0}, "k, the number of hits, must be a whole number from 1, found 0"),
         ({"where": {"lable": "beach"}}, "unknown filter field 'lable'; did you mean label"),
         ({"where": {"senzor": "S2"}}, "unknown filter field 'senzor'; did you mean sensor"),
-        ({"where": {"x": "beach"}}, "unknown filter field 'x'; known are id, .*, sensor, écluse"),
+        ({"where": {"x": "beach"}}, "unknown filter field 'x'; known are id, .*, bbox, sensor, écluse"),
         ({"where": {"row = 0 OR label": "beach"}}, "unknown filter field"),
         ({"where": {"split": "tset"}}, "unknown split 'tset'; did you mean test"),
         ({"where": {"modality": "any"}}, "unknown modality 'any'"),
+        ({"where": {"bbox": "1,2,3"}}, "bbox '1,2,3': wanted west,south,east,north"),
+        ({"where": {"bbox": "1,9,3,2"}}, "longitudes lie in -180..180"),
         ({"find": "images"}, "unknown find 'images'; did you mean image"),
     ],
 )

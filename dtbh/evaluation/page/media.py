@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dtbh.data.manifest import Item
-from dtbh.errors import MediaError
+from dtbh.errors import DtbhError, MediaError
 
 THUMBNAIL = 128  # pixels, square
 RATE = 16000  # Hz
@@ -48,13 +48,14 @@ def thumbnail(item: Item) -> str | None:
     """The middle of the picture as a small JPEG; None where it can't be read."""
     from PIL import Image
 
+    from dtbh.data.tiles import media_of
     from dtbh.media.image import load_pixels
 
     if item.path is None:
         return None
     try:
-        pixels = load_pixels(item.path, THUMBNAIL)
-    except (MediaError, OSError):
+        pixels = load_pixels(media_of(item), THUMBNAIL)
+    except (DtbhError, OSError):
         return None
     return _picture(Image.fromarray(pixels.transpose(1, 2, 0)), "jpeg", quality=80, optimize=True)
 
