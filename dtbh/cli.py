@@ -119,15 +119,24 @@ def train(args: Arguments) -> int:
 
 
 def evaluate(args: Arguments) -> int:
-    """Evaluate a run in both directions."""
+    """Evaluate a run, codes, or the folds of a cross-validation."""
+    from dtbh.evaluating import evaluate_folds
     from dtbh.evaluation.describe import describe
+    from dtbh.evaluation.folds import describe_folds
     from dtbh.stages import evaluate as run
 
-    report, folder = run(
-        args.run_folder, data=args.data, split=args.split, out=args.out, voices=args.voices, noise_db=args.noise_db
-    )
-    print(describe(report))
-    print(f"report: {folder / 'index.html'}")
+    names = ("data", "split", "gallery", "voices", "noise_db", "within", "real_values", "without")
+    settings = {name: getattr(args, name) for name in names}
+    if len(args.runs) == 1:
+        done = [run(args.runs[0], out=args.out, **settings)]
+        print(describe(done[0][0], classes=args.classes))
+    elif args.out is not None:
+        raise ConfigError("--out: each fold has its report in its own run folder; leave --out away")
+    else:
+        done = evaluate_folds(args.runs, **settings)
+        print(describe_folds([report for report, _ in done]))
+    for _, folder in done:
+        print(f"report: {folder / 'index.html'}")
     return 0
 
 
@@ -240,9 +249,16 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--devices", type=int, help="how many devices share each batch")
 
     sub = command("evaluate", evaluate)
-    sub.add_argument("run_folder", type=Path, metavar="RUN")
+    sub.add_argument("runs", type=Path, metavar="RUN", nargs="+",
+                     help="a run, an exported model or a folder of codes; or the runs of all folds")  # fmt: skip
     sub.add_argument("--data", type=Path, help="another prepared data folder (default: the run's own)")
     sub.add_argument("--split", default="test", choices=("train", "val", "test", "all"))
+    sub.add_argument("--gallery", choices=("train", "val", "test", "all"), help="what is searched (default: the split)")
+    sub.add_argument("--within", action="store_true", help="image->image and sound->sound too")
+    sub.add_argument("--real-values", action="store_true", help="rank the values before the signs too")
+    sub.add_argument("--without", default="drop", choices=("drop", "zero", "error"),
+                     help="what becomes of queries with nothing relevant in the gallery")  # fmt: skip
+    sub.add_argument("--classes", action="store_true", help="print the figures of each class")
     sub.add_argument("--out", type=Path, help="the report's folder (default: in the run folder)")
     sub.add_argument("--voices", type=Path, metavar="DATA", help="a data folder with the same captions in other voices")
     sub.add_argument("--noise-db", type=float, metavar="DB", help="add noise at this signal-to-noise ratio")

@@ -38,6 +38,16 @@ class Protocol(Settings):
     seed: int = Field(0, ge=0, description="of the split; independent of the training seed")
     test: float = Field(0.2, gt=0, lt=1, description="share of images for test")
     val: float = Field(0.1, gt=0, lt=1, description="share of the other images for validation")
+    folds: int = Field(0, ge=0, description="k-fold: so many parts, by images, in the place of test; 0: one split")
+    fold: int = Field(1, ge=1, description="which of the folds is tested on, from 1")
+
+    @model_validator(mode="after")
+    def _of_folds(self) -> Protocol:
+        if self.folds == 1 or self.fold > max(self.folds, 1):
+            raise ValueError(f"wanted folds of 2 or more and fold <= folds, found {self.folds} and {self.fold}")
+        if self.folds and self.protocol == "files":
+            raise ValueError("the protocol files keeps the splits of the source, which has no folds; take random")
+        return self
 
 
 class SoundFeatures(Settings):

@@ -18,7 +18,6 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from dtbh.codes import pack, signs, word_count
 from dtbh.config import Encoders, read_config
 from dtbh.data.manifest import Item, Modality
 from dtbh.data.tiles import media_of
@@ -82,10 +81,8 @@ class Model(FileEncoder):
     def _batches(self, modality: Modality, items: Sequence[Item], stored: bool) -> Iterator[CodeBatch]:
         """The codes of one modality's items, a batch at a time."""
         for reasons, encoded in self._encoded(modality, items, stored):
-            if encoded is None:
-                yield CodeBatch(reasons, np.zeros((0, word_count(self.bits)), dtype=np.uint64))
-            else:
-                yield CodeBatch(reasons, pack(signs(encoded.codes.float().cpu().numpy())))
+            none = np.zeros((0, self.bits), dtype=np.float32)
+            yield CodeBatch(reasons, none if encoded is None else encoded.codes.float().cpu().numpy())
 
     @torch.inference_mode()
     def _encoded(

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dtbh.codes import pack, read_meta, signs, word_count
+from dtbh.codes import read_meta
 from dtbh.data.manifest import Item, Modality
 from dtbh.data.tiles import media_of
 from dtbh.errors import CodesError, DtbhError, MissingExtraError, RunError
@@ -116,10 +116,10 @@ class ExportedModel(FileEncoder):
     def _encoded(self, modality: Modality, rows: Sequence[NDArray[Any] | DtbhError]) -> CodeBatch:
         """Codes of the rows that could be read."""
         good = [row for row in rows if not isinstance(row, DtbhError)]
-        words = np.zeros((0, word_count(self.bits)), dtype=np.uint64)
+        values = np.zeros((0, self.bits), dtype=np.float32)
         if good:
-            words = pack(signs(self.values(modality, collate(modality, good))))
-        return CodeBatch([row if isinstance(row, DtbhError) else None for row in rows], words)
+            values = self.values(modality, collate(modality, good))
+        return CodeBatch([row if isinstance(row, DtbhError) else None for row in rows], values)
 
     def _reader(self, modality: Modality) -> Callable[[Item], NDArray[Any]]:
         """What reads an item for the tower."""

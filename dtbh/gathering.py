@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dtbh.data.layouts import SOUND_TYPES, image_types, media_files
 from dtbh.data.manifest import SPLITS, Item, Manifest, Modality, read_manifest
-from dtbh.data.splits import split_for
+from dtbh.data.splits import split_for, title
 from dtbh.data.tiles import SUFFIXES, Cutting, cut
 from dtbh.errors import DataError
 from dtbh.model import Encoder
@@ -89,7 +89,7 @@ def manifest_for(model: Encoder, data: str | Path | None) -> tuple[Manifest, str
     run = read_run(model.path)
     manifest = read_manifest(model.path / run["data"] if data is None else data)
     if manifest.fingerprint == run["manifest"]:
-        return split_for(manifest, model.config), model.config.data.protocol
+        return split_for(manifest, model.config), title(model.config.data)
     if data is None:
         raise DataError(f"{manifest.root}: changed since {model.path} was trained on it; train again")
     return manifest, "files"

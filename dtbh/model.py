@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dtbh.codes import HashCodes, word_count
+from dtbh.codes import HashCodes, pack, signs, word_count
 from dtbh.data.manifest import MODALITIES, Item, Modality
 from dtbh.errors import DtbhError, RunError
 from dtbh.runs import CONFIG
@@ -35,10 +35,12 @@ class Encoding:
     Attributes:
         codes: Of the items that could be read, in their order.
         failures: One line for each item that could not.
+        values: The hash-like codes whose signs they are, float32 [n, bits]; None where they were not asked for.
     """
 
     codes: HashCodes
     failures: tuple[str, ...]
+    values: NDArray[np.float32] | None = None
 
 
 class Encoder(Protocol):
@@ -74,7 +76,9 @@ class Encoder(Protocol):
             MediaError: A file can't be read.
         """
 
-    def encode(self, items: Sequence[Item], *, skip: bool = False, stored: bool = False) -> Encoding:
+    def encode(
+        self, items: Sequence[Item], *, skip: bool = False, stored: bool = False, values: bool = False
+    ) -> Encoding:
         """Codes of images and sounds.
 
         Args:
@@ -82,6 +86,7 @@ class Encoder(Protocol):
             skip: Leave out what can't be read and say so, where otherwise the first such file is an error.
             stored: Look outputs of frozen backbones up in the store on disk, and keep new ones there, where
                 the encoder has such a store: for items that will be encoded again, as in evaluation.
+            values: Give the hash-like codes too.
 
         Raises:
             DtbhError: No items; or, without ``skip``, a file that can't be read.
@@ -94,11 +99,11 @@ class CodeBatch:
 
     Attributes:
         reasons: Of each item of the batch, in order: None, or why it can't be read.
-        words: uint64 [those that can be read, words of a code].
+        values: Hash-like codes, float32 [those that can be read, bits].
     """
 
     reasons: Sequence[DtbhError | None]
-    words: NDArray[np.uint64]
+    values: NDArray[np.float32]
 
 
 class FileEncoder(ABC):
@@ -128,24 +133,28 @@ class FileEncoder(ABC):
         """Codes of sound files, as `Encoder` says."""
         return self.encode(_items(paths, "sound")).codes
 
-    def encode(self, items: Sequence[Item], *, skip: bool = False, stored: bool = False) -> Encoding:
+    def encode(
+        self, items: Sequence[Item], *, skip: bool = False, stored: bool = False, values: bool = False
+    ) -> Encoding:
         """Codes of images and sounds, as `Encoder` says."""
         if not items:
             raise DtbhError("nothing to encode: no items given")
         words = np.zeros((len(items), word_count(self.bits)), dtype=np.uint64)
+        real = np.zeros((len(items), self.bits), dtype=np.float32) if values else None
         failures: dict[int, str] = {}
         for modality in MODALITIES:
             rows = [row for row, item in enumerate(items) if item.modality == modality]
             if rows:
                 batches = self._batches(modality, [items[row] for row in rows], stored)  # type: ignore[arg-type]
-                self._fill(words, failures, rows, batches, skip=skip)
+                self._fill(words, real, failures, rows, batches, skip=skip)
         kept = [row for row in range(len(items)) if row not in failures]
         codes = HashCodes(words[kept], self.bits, self.fingerprint, tuple(items[row] for row in kept))
-        return Encoding(codes, tuple(failures[row] for row in sorted(failures)))
+        reasons = tuple(failures[row] for row in sorted(failures))
+        return Encoding(codes, reasons, None if real is None else real[kept])
 
     def _fill(
-        self, words: NDArray[np.uint64], failures: dict[int, str], rows: list[int], batches: Iterator[CodeBatch],
-        *, skip: bool,
+        self, words: NDArray[np.uint64], real: NDArray[np.float32] | None, failures: dict[int, str], rows: list[int],
+        batches: Iterator[CodeBatch], *, skip: bool,
     ) -> None:  # fmt: skip
         """Put the codes of one modality into their rows of ``words``."""
         done = 0
@@ -159,7 +168,10 @@ class FileEncoder(ABC):
                 else:
                     raise reason
             done += len(batch.reasons)
-            words[good] = batch.words
+            if good:
+                words[good] = pack(signs(batch.values))
+                if real is not None:
+                    real[good] = batch.values
 
     @abstractmethod
     def _batches(self, modality: Modality, items: Sequence[Item], stored: bool) -> Iterator[CodeBatch]:

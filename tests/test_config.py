@@ -120,3 +120,10 @@ def test_the_schema_knows_every_section(tmp_path: Path) -> None:
     schema = json.loads(write_schema(tmp_path / "schema.json").read_text())
     assert set(schema["properties"]) == {"seed", "data", "encoders", "learning", "training"}
     assert schema["additionalProperties"] is False
+
+
+def test_folds_are_checked() -> None:
+    assert make_config({"data": {"folds": 5, "fold": 5}}).data.fold == 5
+    for data in ({"folds": 1}, {"folds": 5, "fold": 6}, {"fold": 2}, {"folds": 5, "protocol": "files"}):
+        with pytest.raises(ConfigError, match="folds"):
+            make_config({"data": data})

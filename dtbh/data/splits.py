@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from dtbh.config import Config
+from dtbh.config import Config, Protocol
 from dtbh.data.manifest import Item, Manifest, Split
 from dtbh.errors import ConfigError, DataError
 
@@ -63,7 +63,16 @@ class Leakage:
         return f"of {n} test sounds, {captions}; {speakers}"
 
 
-def assign(manifest: Manifest, protocol: str, *, seed: int = 0, test: float = 0.2, val: float = 0.1) -> Manifest:
+def assign(
+    manifest: Manifest,
+    protocol: str,
+    *,
+    seed: int = 0,
+    test: float = 0.2,
+    val: float = 0.1,
+    folds: int = 0,
+    fold: int = 1,
+) -> Manifest:
     """The manifest with each item's split by ``protocol``.
 
     ``random`` draws images within each class; the sounds of a pair follow their image; sounds without an
@@ -84,15 +93,18 @@ def assign(manifest: Manifest, protocol: str, *, seed: int = 0, test: float = 0.
         seed: 0 or more.
         test: Share of test items, 0 <= test < 1.
         val: Share of the rest that validates, 0 <= val < 1.
+        folds: Parts of a cross-validation, from 2, in the place of ``test``; 0: one split by the shares.
+        fold: Which of them is tested on, from 1.
 
     Raises:
-        ConfigError: An unknown protocol, a share or seed out of range.
+        ConfigError: An unknown protocol, a share, seed or fold out of range, or folds of ``files``.
         DataError: ``files`` on items without a split; fewer than three transcripts or speakers to part.
     """
     _checked(protocol, seed, test, val)
+    _checked_folds(protocol, folds, fold)
     if protocol == "files":
         return _as_filed(manifest)
-    draw = _Draw(seed, test, val)
+    draw = _Draw(seed, test, val, folds, fold)
     sides = _random(manifest, draw)
     parts: list[tuple[str, dict[str, Split]]] = []
     if protocol in ("caption-disjoint", "caption-speaker-disjoint"):
@@ -118,8 +130,12 @@ def split_for(manifest: Manifest, config: Config) -> Manifest:
     Raises:
         DataError: The protocol can't be had on this data.
     """
-    protocol = config.data
-    return assign(manifest, protocol.protocol, seed=protocol.seed, test=protocol.test, val=protocol.val)
+    return assign(manifest, **config.data.model_dump())
+
+
+def title(settings: Protocol) -> str:
+    """A config's protocol in words, with the fold where there are folds."""
+    return settings.protocol + (f", fold {settings.fold} of {settings.folds}" if settings.folds else "")
 
 
 def leakage(manifest: Manifest) -> Leakage:
@@ -151,18 +167,32 @@ def _folded(text: str) -> str:
 
 @dataclass(frozen=True)
 class _Draw:
-    """The seed and the shares of a split."""
+    """The seed and the shares of a split, or its folds."""
 
     seed: int
     test: float
     val: float
+    folds: int = 0
+    fold: int = 1
 
     def shuffled(self, names: Iterable[str], *key: str | None) -> list[str]:
         """The names in an order that depends on nothing but them, the seed and the key."""
         ordered = sorted(names)
-        digest = hashlib.sha256(repr(key).encode()).digest()
-        rng = np.random.default_rng([self.seed, int.from_bytes(digest[:8], "little")])
+        rng = np.random.default_rng([self.seed, _number(key)])
         return [ordered[i] for i in rng.permutation(len(ordered))]
+
+    def sides(self, n: int, *key: str | None, least: int = 0) -> list[Split]:
+        """The sides of n shuffled names: by the shares, or every so many-th to a fold, starting anywhere."""
+        if not self.folds:
+            return [side for side, count in self.sizes(n, least=least).items() for _ in range(count)]
+        tested = [(i + _number(key)) % self.folds == self.fold - 1 for i in range(n)]
+        left = n - sum(tested)
+        val = min(max(math.ceil(left * self.val - 1e-9), least), max(left - 1, 0))
+        sides: list[Split] = []
+        for here in tested:
+            val -= not here
+            sides.append("test" if here else "val" if val >= 0 else "train")
+        return sides
 
     def sizes(self, n: int, *, least: int = 0) -> dict[Split, int]:
         """How many of n fall on each side; ``least`` on test and val, one at least on train."""
@@ -170,6 +200,11 @@ class _Draw:
         rest = n - test
         val = min(max(math.ceil(rest * self.val - 1e-9), least), rest - 1)
         return {"test": test, "val": val, "train": rest - val}
+
+
+def _number(key: tuple[str | None, ...]) -> int:
+    """A number that stands for a key."""
+    return int.from_bytes(hashlib.sha256(repr(key).encode()).digest()[:8], "little")
 
 
 def _random(manifest: Manifest, draw: _Draw) -> dict[str, Split]:
@@ -185,9 +220,8 @@ def _random(manifest: Manifest, draw: _Draw) -> dict[str, Split]:
     sides: dict[str, Split] = {}
     for key, names in strata.items():
         order = draw.shuffled(names, *key)
-        for side, count in draw.sizes(len(order)).items():
-            taken, order = order[:count], order[count:]
-            sides |= {item.id: side for name in taken for item in pairs[name]}
+        for name, side in zip(order, draw.sides(len(order), *key), strict=True):
+            sides |= {item.id: side for item in pairs[name]}
     return sides
 
 
@@ -197,13 +231,16 @@ def _caption_sides(manifest: Manifest, draw: _Draw) -> dict[str, Split]:
     for item in manifest.sounds:
         if words := said(item):
             by_class.setdefault(item.label, set()).add(words)
-    _enough(set().union(*by_class.values()), "transcript", manifest)
+    _enough(set().union(*by_class.values()), "transcript", manifest, draw.folds)
     sides: dict[str, Split] = {}
     for label, texts in sorted(by_class.items(), key=lambda entry: (len(entry[1]), entry[0] or "")):
-        sizes = draw.sizes(len(texts), least=1 if len(texts) >= 3 else 0)
         decided = [sides[text] for text in texts if text in sides]
         free = draw.shuffled((text for text in texts if text not in sides), "caption", label)
-        sides |= zip(free, _filled(sizes, decided, len(free)), strict=True)
+        if draw.folds:
+            sides |= zip(free, draw.sides(len(free), "caption", label), strict=True)
+        else:
+            sizes = draw.sizes(len(texts), least=1 if len(texts) >= 3 else 0)
+            sides |= zip(free, _filled(sizes, decided, len(free)), strict=True)
     return sides
 
 
@@ -230,13 +267,12 @@ class _Speakers:
 def _speaker_sides(manifest: Manifest, draw: _Draw) -> _Speakers:
     """One speaker at least on each side; speakers who share an image stay together where that can be."""
     speakers = {item.speaker for item in manifest.sounds if item.speaker}
-    _enough(speakers, "speaker", manifest)
+    _enough(speakers, "speaker", manifest, draw.folds)
     circles = _circles(manifest)
-    together = len(set(circles.values())) >= CIRCLES
+    together = len(set(circles.values())) >= max(CIRCLES, draw.folds)
     unit = circles if together else {speaker: speaker for speaker in speakers}
     order = draw.shuffled(set(unit.values()), "speaker")
-    sizes = draw.sizes(len(order), least=1)
-    side = dict(zip(order, (side for side, n in sizes.items() for _ in range(n)), strict=True))
+    side = dict(zip(order, draw.sides(len(order), "speaker", least=1), strict=True))
     of = {speaker: side[unit[speaker]] for speaker in speakers}
     if not together:
         return _Speakers(of, {})
@@ -265,12 +301,12 @@ def _circles(manifest: Manifest) -> dict[str, str]:
     return {name: first(name) for name in above}
 
 
-def _enough(known: set[str], what: str, manifest: Manifest) -> None:
-    """Three sides need three different ones."""
-    if len(known) < 3:
+def _enough(known: set[str], what: str, manifest: Manifest, folds: int) -> None:
+    """Three sides need three different ones, and each fold one."""
+    if len(known) < max(3, folds):
         raise DataError(
             f"{manifest.root}: {len(known)} different {what}s are known of {len(manifest.sounds)} sounds; a "
-            f"split by {what} needs 3 at least; add the {what}s to the data, or take the protocol random"
+            f"split by {what} needs {max(3, folds)} at least; add the {what}s to the data, or take the protocol random"
         )
 
 
@@ -295,3 +331,12 @@ def _checked(protocol: str, seed: int, test: float, val: float) -> None:
             raise ConfigError(f"split share {name} must be 0 or more and less than 1, found {share}")
     if seed < 0:
         raise ConfigError(f"split seed must be 0 or more, found {seed}")
+
+
+def _checked_folds(protocol: str, folds: int, fold: int) -> None:
+    if folds == 0 and fold == 1:
+        return
+    if protocol == "files":
+        raise ConfigError("the protocol files keeps the splits of the source, which has no folds; take random")
+    if folds < 2 or not 1 <= fold <= folds:
+        raise ConfigError(f"folds must be 2 or more and fold from 1 to folds, found folds {folds} and fold {fold}")

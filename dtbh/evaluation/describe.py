@@ -15,8 +15,12 @@ WIDTH = 80
 MEASURES = {"precision": "precision", "recall": "recall", "f1": "F1", "ndcg": "NDCG"}
 
 
-def describe(report: RetrievalReport) -> str:
+def describe(report: RetrievalReport, *, classes: bool = False) -> str:
     """The report in words and tables; chance levels stand in parentheses.
+
+    Args:
+        report: Of any directions.
+        classes: Give each class a line, too.
 
     Returns:
         Lines of at most 80 characters.
@@ -24,14 +28,19 @@ def describe(report: RetrievalReport) -> str:
     lines = _wrapped(f"{report.bits} bits, protocol {report.protocol}, encoder {report.encoder}")
     for name, direction in report.directions.items():
         lines += ["-" * WIDTH, *_direction(name, direction)]
+        if "sound" in name.split("->")[0] and report.leakage:
+            lines += _wrapped(f"leaks: {report.leaks}")
+        if classes:
+            lines += _classes(direction)
     lines.append("-" * WIDTH)
     notes = [
         f"In parentheses: chance, what a random ranking is expected to give. Relevant: {report.relevance}. "
         f"Ties: {report.ties}. mAP stands with its 95 % bootstrap interval, images drawn with all their sounds.",
         f"Checkpoint: {report.checkpoint_rule}.",
         f"Splits: {report.sizes}.",
-        f"Leaks from training: {report.leaks}.",
     ]
+    if not any(line.startswith("leaks: ") for line in lines):
+        notes.append(f"Leaks from training: {report.leaks}.")
     return "\n".join([*lines, *(line for note in notes for line in _wrapped(note))])
 
 
@@ -59,10 +68,21 @@ def _direction(name: str, direction: DirectionReport) -> list[str]:
     for key, value in direction.conventions.items():
         lines.append(f"  {value:.3f} {CONVENTIONS[key].meaning} ({CONVENTIONS[key].used_by})")
     for metric, values in direction.embeddings.items():
-        text = f"before the signs, {metric} distances: mAP {_with(values.map, values.interval)}"
+        what = f"real values of {values.dimensions} dimensions, {metric} distances"
+        text = f"{what}: mAP {_with(values.map, values.interval)}"
         cost = "" if values.cost is None else f"; hashing cost {_with(values.cost, values.cost_interval)}"
         lines += _wrapped(text + cost)
     lines += _wrapped(_counts(direction))
+    return lines
+
+
+def _classes(direction: DirectionReport) -> list[str]:
+    """One line a class, best first."""
+    lines = [f"{'class':<36}{'queries':>9}{'mAP':>35}"]
+    ranked = sorted(direction.per_class.items(), key=lambda entry: (-(entry[1].map or 0.0), entry[0]))
+    for name, one in ranked:
+        figure = "nothing relevant" if one.map is None else f"{_with(one.map, one.interval)} ({one.chance_map:.3f})"
+        lines.append(f"{textwrap.shorten(name, 35, placeholder='…'):<36}{one.n_queries:>9,}{figure:>35}")
     return lines
 
 

@@ -16,6 +16,9 @@ from dtbh.evaluation.direction import direction_report
 from dtbh.evaluation.embeddings import Embeddings
 from dtbh.evaluation.ranking import Without
 from dtbh.evaluation.values import CROSS, DIRECTIONS, RetrievalReport
+from dtbh.progress import say
+
+NAMED = 5  # items that a remark names, at most
 
 
 def evaluate(
@@ -46,7 +49,7 @@ def evaluate(
         leakage: ``Leakage.to_dict()`` of ``dtbh.data.splits``, or empty where training is not known.
         checkpoint_rule: How the checkpoint was chosen.
         directions: Of `DIRECTIONS`; None: both from one modality to the other, or within the only one.
-        gallery: Which split is searched, as the report says it: ``"test"``, ``"train"`` or ``"all"``.
+        gallery: Which split is searched, as the report says it: ``"test"``, ``"val"``, ``"train"`` or ``"all"``.
         searched: The gallery's codes of both modalities together; None: those of the queries.
         embeddings: The real values that the codes were made of, of all these items: ranked beside them, to say what
             hashing cost.
@@ -84,6 +87,9 @@ def evaluate(
         for name, codes in by_name.items():
             _check(side, name, codes)
     _check_classes([*sides["queries"].values(), *sides["gallery"].values()])
+    for side, by_name in sides.items():
+        for name, codes in by_name.items():
+            _name_unlabelled(side, name, codes)
     return RetrievalReport(
         bits=first.bits,
         encoder=first.encoder,
@@ -116,6 +122,17 @@ def _check(side: str, name: str, codes: HashCodes) -> None:
     if all(item.label is None for item in codes.items):
         raise DataError(
             f"none of {len(codes)} {name}s has a label, so nothing is relevant by class; give labels in the manifest"
+        )
+
+
+def _name_unlabelled(side: str, name: str, codes: HashCodes) -> None:
+    """Say which items have no label."""
+    without = [item.id for item in codes.items if item.label is None]
+    if without:
+        more = "" if len(without) <= NAMED else f" and {len(without) - NAMED} more"
+        say(
+            f"warning: {len(without)} of {len(codes)} {name}s among the {side} have no label and are left out where "
+            f"the class decides: {', '.join(without[:NAMED])}{more}"
         )
 
 

@@ -36,7 +36,7 @@ VERSION = 2
 CROSS = ("sound->image", "image->sound")
 WITHIN = ("image->image", "sound->sound")
 DIRECTIONS = CROSS + WITHIN
-GALLERIES = ("test", "train", "all")
+GALLERIES = ("test", "val", "train", "all")
 TIES = "averaged over all orders"
 RELEVANCE = "same class; beside it the true pair, where pairs are known"
 SIDES = {"queries", "gallery"}
@@ -48,8 +48,8 @@ class DirectionReport:
     """The figures of one direction; all shares in [0, 1], all exact over orders of tied items.
 
     Attributes:
-        gallery: Which split was searched: ``"test"`` (that of the queries), ``"train"`` or ``"all"``. Within a
-            modality a query is no part of its own ranking.
+        gallery: Which split was searched: ``"test"``, ``"val"``, ``"train"`` or ``"all"``. Within a modality a query
+            is no part of its own ranking.
         map: Mean average precision; relevant is the same class.
         chance_map: What a random ranking is expected to have.
         interval: 95 % bootstrap interval of ``map`` (percentiles), drawing images with all their sounds; None

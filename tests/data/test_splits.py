@@ -61,6 +61,51 @@ def test_a_seed_gives_one_split_and_another_gives_another() -> None:
     assert one != two
 
 
+@pytest.mark.parametrize("folds", [2, 5])
+def test_over_all_folds_each_image_is_tested_on_once_and_its_sounds_with_it(folds: int) -> None:
+    manifest = made(images=11)
+    splits = [assign(manifest, "random", folds=folds, fold=fold) for fold in range(1, folds + 1)]
+    tested = Counter(item.id for split in splits for item in split if item.split == "test")
+    assert tested == Counter(item.id for item in manifest)
+    sizes = Counter((number, i.label) for number, split in enumerate(splits) for i in split.images if i.split == "test")
+    assert max(sizes.values()) - min(sizes.values()) <= 1
+    assert len(sizes) == 3 * folds
+    for split in splits:
+        by_class = Counter((image.label, image.split) for image in split.images)
+        assert all(by_class[f"class{c}", "val"] == 1 for c in range(3)) or folds == 2
+        sides = {image.pair: image.split for image in split.images}
+        assert all(sound.split == sides[sound.pair] for sound in split.sounds)
+    assert assign(manifest, "random", seed=1, folds=folds, fold=1) != splits[0]
+
+
+@pytest.mark.parametrize("protocol", ["caption-disjoint", "speaker-disjoint", "caption-speaker-disjoint"])
+def test_what_a_protocol_keeps_apart_stays_apart_in_each_fold(protocol: str) -> None:
+    manifest = made(images=40, speakers=12)
+    tested: Counter[str] = Counter()
+    for fold in range(1, 5):
+        split = assign(manifest, protocol, folds=4, fold=fold)
+        leaks = leakage(split)
+        assert leaks.test_sounds > 0
+        if protocol != "speaker-disjoint":
+            assert leaks.test_captions_in_train == 0
+        if protocol != "caption-disjoint":
+            assert leaks.test_speakers_in_train == 0
+        tested.update(item.id for item in split if item.split == "test")
+    images = {image.id for image in manifest.images}
+    assert {tested[id_] for id_ in images} == {1}
+    assert max(tested.values()) == 1
+
+
+def test_folds_that_can_not_be_are_named() -> None:
+    for folds, fold in ((1, 1), (5, 6), (5, 0), (0, 2)):
+        with pytest.raises(ConfigError, match=f"found folds {folds} and fold {fold}"):
+            assign(made(), "random", folds=folds, fold=fold)
+    with pytest.raises(ConfigError, match="files keeps the splits of the source"):
+        assign(made(), "files", folds=5)
+    with pytest.raises(DataError, match=r"6 different speakers .* needs 8 at least"):
+        assign(made(), "speaker-disjoint", folds=8)
+
+
 def test_classes_are_drawn_apart_from_each_other() -> None:
     alone = assign(made(classes=1), "random")
     among = assign(made(classes=3), "random")
