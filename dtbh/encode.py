@@ -139,10 +139,13 @@ def _fingerprint(twin: TwinEncoder) -> str:
     s: Encoders = twin.settings
     before: list[object] = [s.bits]
     if s.image is not None:
-        before += [s.image.backbone, s.image.size, s.image.averaged]
+        before += [s.image.backbone, s.image.size]
     if s.sound is not None:
         features = s.sound.features.model_dump_json() if s.sound.backbone == "cnn" else s.sound.backbone
         before += [s.sound.max_seconds, features]
+    # What came later is said only where it is used, so that older runs keep their fingerprints.
+    if s.image is not None and s.image.averaged > 1:
+        before.append(s.image.averaged)
     if s.image is not None and s.image.depths:
         before.append(s.image.depths)
     if s.activation != "relu":

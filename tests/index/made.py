@@ -8,10 +8,10 @@ from dtbh.codes import HashCodes
 from dtbh.data.manifest import Item
 
 
-def square(west: float, south: float, side: float = 3.0):
+def box_at(west: float, south: float, width: float = 16.0, height: float = 3.0):
     """A footprint; one that goes over the 180th meridian has its east in the other hemisphere."""
-    east = west + side if west + side <= 180 else west + side - 360
-    return (west, south + side), (east, south + side), (east, south), (west, south)
+    east = west + width if west + width <= 180 else west + width - 360
+    return (west, south + height), (east, south + height), (east, south), (west, south)
 
 
 def make_codes(n=60, bits=20, seed=0, encoder="e1", modalities=("image", "sound"), prefix="i"):
@@ -32,7 +32,7 @@ def make_codes(n=60, bits=20, seed=0, encoder="e1", modalities=("image", "sound"
                 ("ann", "ben")[row % 3 % 2] if sound else None,
                 f"words of {row % 7}" if sound else None,
                 None if sound else (0, row, 8, 8),
-                None if sound or row % 7 == 5 else square(37 * row % 360 - 180.0, 13 * row % 160 - 80.0),
+                None if sound or row % 7 == 5 else box_at(37 * row % 360 - 180.0, 13 * row % 160 - 80.0),
                 {"sensor": "S2" if row % 4 else "S1", **({"écluse": "oui ' \" %"} if row % 5 == 0 else {})},
             )
         )
