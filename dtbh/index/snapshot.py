@@ -305,8 +305,14 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 def _undo(path: Path) -> None:
     """Have SQLite undo a commit that a killed process left half-written, which a reader may not."""
-    with closing(sqlite3.connect(path, timeout=BUSY)) as sqlite:
-        sqlite.execute("SELECT COUNT(*) FROM segments").fetchone()
+    try:
+        with closing(sqlite3.connect(path, timeout=BUSY)) as sqlite:
+            sqlite.execute("SELECT COUNT(*) FROM segments").fetchone()
+    except sqlite3.Error as error:
+        raise CodesError(
+            f"{path}: a process was killed while it wrote, and what it left can't be undone here ({error}); open the "
+            "archive once as someone who may write to it"
+        ) from None
 
 
 def _unpacked(removals: Sequence[tuple[int, bytes, str]], path: Path) -> Rows:

@@ -135,6 +135,26 @@ def test_a_half_written_commit_is_undone_by_who_reads_next(path, tmp_path, opene
     assert b"half" not in (copy / "items.sqlite").read_bytes()
 
 
+def test_who_may_not_write_is_told_who_can_undo_it(path, monkeypatch):
+    archive = open_archive(path)
+
+    def refused(*arguments, **named):
+        raise sqlite3.OperationalError("attempt to write a readonly database")
+
+    class CutOff:
+        def execute(self, *_):
+            error = sqlite3.OperationalError("attempt to write a readonly database")
+            error.sqlite_errorcode = sqlite3.SQLITE_READONLY_ROLLBACK
+            raise error
+
+    monkeypatch.setattr(archive._view(), "_sqlite", CutOff())
+    monkeypatch.setattr("dtbh.index.snapshot.sqlite3.connect", refused)
+    with pytest.raises(
+        CodesError, match=r"items\.sqlite: a process was killed .* open the archive once as someone who"
+    ):
+        archive.item("i0")
+
+
 def with_limit(do: Callable[[], object], size: int) -> str | None:
     """Do it in a process that can write no file beyond a size; what it said, None where all went well."""
     read, write = os.pipe()
