@@ -7,6 +7,7 @@ import importlib.util
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
 from dtbh.config import Config, read_config, write_config
@@ -60,3 +61,20 @@ def test_every_neighbour_is_a_config_on_equal_terms() -> None:
         assert {config.encoders.bits for config in configs} == {32}
         assert {(config.data.protocol, config.data.test) for config in configs} == {("random", 0.2)}
         assert {config.encoders.sound is not None for config in configs} == {across}
+
+
+def test_the_search_benchmark_agrees_with_its_peers(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from dtbh.index import hamming
+
+    monkeypatch.setattr(hamming, "WORTH", hamming.WORTH)
+    benchmark = load("benchmark_search")
+    monkeypatch.setattr("sys.argv", ["benchmark_search.py", "--quick"])
+    assert benchmark.main() == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(line.strip().startswith("0.03M") for line in lines) == 7
+    wanted = np.array([[1, 2, 2, 3, 4, 4]]), np.array([[7, 5, 6, 9, 1, 2]])
+    assert benchmark.same((wanted[0], np.array([[7, 6, 5, 9, 2, 8]])), wanted)
+    assert not benchmark.same((wanted[0], np.array([[7, 5, 6, 8, 1, 2]])), wanted)
+    assert not benchmark.same((np.array([[1, 2, 2, 3, 4, 5]]), wanted[1]), wanted)

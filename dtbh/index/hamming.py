@@ -130,6 +130,17 @@ class Searcher:
         """How many rows count."""
         return self._rows.count
 
+    @property
+    def distinct(self) -> int | None:
+        """How many distinct codes a search looks at instead of all rows; None while it looks at all rows."""
+        groups = None if self._learned is None else self._learned.groups
+        return None if groups is None else groups.rows.count
+
+    @property
+    def tabled(self) -> bool:
+        """Whether small radii are looked up in tables."""
+        return self._learned is not None and self._learned.tables is not None
+
     def nearest(self, queries: NDArray[np.uint64], k: int, *, threads: int | None = None) -> Found:
         """As `dtbh.index.hamming.nearest`, of the rows that count."""
         _check("queries", queries)

@@ -4,6 +4,9 @@ Comes in: addresses of packed codes, within compiled code only. A vector holds e
 or 8 words, so that a vector holds whole codes and one pattern, the query's words over and over, meets them
 all. LLVM turns ``ctpop`` into VPOPCNTQ where the processor has it, and into table look-ups of bytes elsewhere.
 Importing this needs numba.
+
+Compiled code holds a copy of these: who changes this file touches the files that import it too, so that numba's cache
+of them is made anew.
 """
 
 from __future__ import annotations

@@ -36,13 +36,13 @@ def test_answers_stay_the_same_while_it_learns(distinct, grouped, listed, filter
     words = codes(distinct)
     which = np.random.default_rng(0).random(len(words)) < 0.9 if filtered else None
     searcher, rows = hamming.Searcher(words, rows=which), choose(words, which)
-    states = set()
+    states = {(searcher.distinct is not None, searcher.tabled)}
     for start in range(0, 60, 3):
         queries = words[start : start + 3]
         assert same(searcher.nearest(queries, 20), plain.nearest(queries, rows, 20))
         for found, wanted in zip(searcher.within(queries, 1), plain.within(queries, rows, 1), strict=True):
             assert same(found, wanted)
-        states.add((searcher._learned.groups is not None, searcher._learned.tables is not None))
+        states.add((searcher.distinct is not None, searcher.tabled))
     assert (False, False) in states
     assert (grouped, listed) in states
     assert max(states) == (grouped, listed)
@@ -56,7 +56,7 @@ def test_a_radius_for_which_tables_do_not_pay_is_looked_at():
             searcher.within(words[:20], radius), plain.within(words[:20], rows, radius), strict=True
         ):
             assert same(found, wanted)
-    assert searcher._learned.tables is not None
+    assert searcher.tabled
 
 
 def test_several_threads_at_once():
@@ -65,7 +65,7 @@ def test_several_threads_at_once():
     wanted = plain.nearest(words[:4], choose(words, None), 30)
     with ThreadPoolExecutor(4) as pool:
         assert all(same(found, wanted) for found in pool.map(lambda _: searcher.nearest(words[:4], 30), range(40)))
-    assert searcher._learned.groups is not None
+    assert searcher.distinct == 50
 
 
 def test_a_cache_that_can_not_be_written_any_more(monkeypatch):
@@ -77,4 +77,4 @@ def test_a_cache_that_can_not_be_written_any_more(monkeypatch):
     searcher = hamming.Searcher(words)
     for _ in range(30):
         assert same(searcher.nearest(words[:4], 30), plain.nearest(words[:4], choose(words, None), 30))
-    assert searcher._learned.groups is None
+    assert searcher.distinct is None
