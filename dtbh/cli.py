@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dtbh import __version__, archives, geo, progress
+from dtbh import __version__, archives, experiments, geo, progress
 from dtbh.errors import ConfigError, DtbhError
 
 if TYPE_CHECKING:
@@ -299,6 +299,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--open", action="store_true", help="open the page in the browser")
 
     archives.add_commands(command)
+    experiments.add_commands(command)
 
     sub = command("schema", schema)
     sub.add_argument("out", type=Path)

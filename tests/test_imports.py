@@ -13,13 +13,13 @@ ROOT = Path(__file__).parents[1] / "dtbh"
 LAYERS = (
     "errors", "files", "progress", "packages", "media", "config", "runs", "data", "shards", "codes", "index",
     "evaluation", "card", "listening", "model", "exported", "device", "features", "encoders", "learning", "encode",
-    "quantize", "export", "gathering", "indexing", "evaluating", "distributed", "search", "sheet", "stages", "doctor",
-    "web", "geo", "archives", "cli",
+    "quantize", "export", "gathering", "indexing", "evaluating", "distributed", "search", "sheet", "stages",
+    "sweeping", "doctor", "web", "geo", "archives", "experiments", "cli",
 )  # fmt: skip
 WITHOUT_TORCH = (
     "codes", "config", "index.archive", "evaluation.protocol", "evaluation.report", "evaluation.schema", "search",
-    "sheet", "media.image", "media.sound", "model", "exported", "stages", "cli", "data.sources", "data.speech",
-    "data.splits", "data.synthetic",
+    "sheet", "media.image", "media.sound", "model", "exported", "stages", "sweeping", "cli", "data.sources",
+    "data.speech", "data.splits", "data.synthetic",
 )  # fmt: skip
 
 

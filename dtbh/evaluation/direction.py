@@ -197,7 +197,7 @@ def _query_figures(ranked: Ranked) -> tuple[QueryFigure, ...]:
     precision = ranked.measured.each["average_precision"].tolist()
     ranks = ranked.pairs["pair_rank"][ranked.rows].tolist()
     return tuple(
-        QueryFigure(item.id, item.label or "", _known(value), _known(rank))
+        QueryFigure(item.id, item.label or "", _known(value), _known(rank), item.pair)
         for item, value, rank in zip(ranked.queries, precision, ranks, strict=True)
     )
 

@@ -105,12 +105,16 @@ class Confusion:
 
 @dataclass(frozen=True)
 class QueryFigure:
-    """One query: its class, its average precision, and the expected rank of its pair; None where there is none."""
+    """One query: its class, its average precision, the expected rank of its pair, and the pair's name.
+
+    What is not known, or has no value, is None. Queries of one pair are no independent draws.
+    """
 
     id: str
     label: str
     average_precision: float | None
     pair_rank: float | None
+    pair: str | None = None
 
     def __post_init__(self) -> None:
         value = self.average_precision

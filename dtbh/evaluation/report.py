@@ -23,7 +23,7 @@ from dtbh.evaluation.values import QueryFigure, RetrievalReport
 from dtbh.files import write_text
 
 NAME, PAGE, QUERIES, OVERVIEW = "report.json", "index.html", "queries.csv", "reports.html"
-COLUMNS = ("direction", "id", "label", "average_precision", "pair_rank")
+COLUMNS = ("direction", "id", "label", "average_precision", "pair_rank", "pair")
 
 
 def write_report(
@@ -66,8 +66,12 @@ def write_report(
     return write_text(folder / PAGE, page)
 
 
-def read_report(path: Path) -> RetrievalReport:
+def read_report(path: Path, *, queries: bool = True) -> RetrievalReport:
     """Read a report from ``report.json``, or from the folder that holds it; with its queries where they are.
+
+    Args:
+        path: The file or the folder.
+        queries: Whether the queries are wanted; there may be a hundred thousand.
 
     Raises:
         DataError: No such file, or it is not a report of this version.
@@ -75,13 +79,29 @@ def read_report(path: Path) -> RetrievalReport:
     path = _file(path)
     report = _read(path)[0]
     table = path.with_name(QUERIES)
-    if not table.is_file():
+    if not queries or not table.is_file():
         return report
     figures = _read_queries(table)
     directions = {
         name: replace(one, query_figures=tuple(figures.get(name, ()))) for name, one in report.directions.items()
     }
     return replace(report, directions=directions)
+
+
+def read_series(path: Path) -> list[RetrievalReport]:
+    """The report of a run, or those of all runs below a folder, with their queries.
+
+    Args:
+        path: A run folder that was evaluated, the folder of a report, ``report.json``, or a folder of runs, of each of
+            which the report in ``report`` counts.
+
+    Raises:
+        DataError: No report here or below, or one that is not of this version.
+    """
+    if path.is_file() or (path / NAME).is_file():
+        return [read_report(path)]
+    found = sorted(path.rglob(f"report/{NAME}"))
+    return [read_report(one) for one in found] or [read_report(path)]
 
 
 def rewrite_page(path: Path) -> Path:
@@ -142,7 +162,7 @@ def _queries_table(report: RetrievalReport) -> str:
     writer.writerow(COLUMNS)
     for name, direction in report.directions.items():
         for one in direction.query_figures:
-            writer.writerow([name, one.id, one.label, one.average_precision, one.pair_rank])
+            writer.writerow([name, one.id, one.label, one.average_precision, one.pair_rank, one.pair])
     return text.getvalue()
 
 
@@ -156,11 +176,12 @@ def _read_queries(path: Path) -> dict[str, list[QueryFigure]]:
     try:
         with path.open(encoding="utf-8", newline="") as file:
             rows = csv.reader(file)
-            if (head := next(rows, [])) != [*COLUMNS]:
+            if (head := next(rows, [])) not in ([*COLUMNS], [*COLUMNS[:-1]]):  # earlier ones have no pairs
                 raise ValueError(f"columns {', '.join(head)}")
             for name, id_, label, *values in rows:
-                precision, rank = (float(value) if value else None for value in values)
-                figures.setdefault(name, []).append(QueryFigure(id_, label, precision, rank))
+                precision, rank = (float(value) if value else None for value in values[:2])
+                pair = (values[2] or None) if len(head) == len(COLUMNS) else None
+                figures.setdefault(name, []).append(QueryFigure(id_, label, precision, rank, pair))
     except (ValueError, DataError) as error:
         raise DataError(f"{path}: not the queries of a report ({error}); run dtbh evaluate again") from None
     return figures

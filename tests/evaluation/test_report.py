@@ -26,11 +26,12 @@ def test_the_json_is_the_report(media, folder):
 def test_every_query_is_written_and_read_back(media, folder):
     report = evaluate(*media, **SETTING)
     lines = (folder / "queries.csv").read_text().splitlines()
-    assert lines[0] == "direction,id,label,average_precision,pair_rank"
+    assert lines[0] == "direction,id,label,average_precision,pair_rank,pair"
     assert len(lines) == 1 + 24 + 12
     assert "queries" not in json.loads((folder / "report.json").read_text())["directions"]["sound->image"]
     for name, direction in read_report(folder).directions.items():
         assert direction.query_figures == report.directions[name].query_figures
+        assert {figure.pair for figure in direction.query_figures} == {item.pair for item in media[0].items}
         precisions = [figure.average_precision for figure in direction.query_figures]
         assert np.mean(precisions) == pytest.approx(direction.map)
         assert np.median([figure.pair_rank for figure in direction.query_figures]) == direction.pairs.median_rank

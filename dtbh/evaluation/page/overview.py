@@ -7,13 +7,13 @@ series and one code length are the seeds that a mean is taken over.
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
 from dtbh.evaluation.page.axes import Plot, Scale
 from dtbh.evaluation.page.html import WAYS, bar, count, document, figure, table
+from dtbh.evaluation.tables import NONE, Cell, Table
 from dtbh.evaluation.values import RetrievalReport
 
 COLOURS = ("one", "two", "three", "four")
@@ -70,8 +70,12 @@ def _title(way: str) -> str:
 
 def across_bits(runs: Sequence[Run], way: str) -> str:
     """The mAP of one direction over code lengths on a logarithmic scale, one line a series, as SVG."""
-    cells = {series: _by_bits(runs, series, way) for series in _series(runs)}
-    values = [value for line in cells.values() for found in line.values() for value in found]
+    made = _table(runs)
+    cells = {
+        series: {bits: cell for bits, cell in zip(made.bits, line, strict=True) if cell is not None}
+        for series, line in made.rows(way).items()
+    }
+    values = [value for line in cells.values() for cell in line.values() for value in cell.values]
     lengths = sorted({bits for line in cells.values() for bits in line})
     low = max(math.floor((min(values) - 0.01) / STEP) * STEP, 0.0)
     high = min(math.ceil((max(values) + 0.01) / STEP) * STEP, 1.0)
@@ -79,7 +83,7 @@ def across_bits(runs: Sequence[Run], way: str) -> str:
     marks = [round(low + STEP * n, 2) for n in range(0, round((high - low) / STEP) + 1, every)]
     x = Scale(lengths[0] / 1.15, lengths[-1] * 1.15, tuple((bits, str(bits)) for bits in lengths), log=True)
     said = "; ".join(
-        f"{series or 'mean'} " + ", ".join(f"{statistics.mean(found):.3f} at {bits}" for bits, found in line.items())
+        f"{series or 'mean'} " + ", ".join(f"{cell.mean:.3f} at {bits}" for bits, cell in line.items())
         for series, line in cells.items()
     )
     plot = Plot(f"mAP against bits: {said}.", x, Scale(low, high, tuple((mark, f"{mark:g}") for mark in marks)),
@@ -88,9 +92,9 @@ def across_bits(runs: Sequence[Run], way: str) -> str:
         if not line:
             continue
         kind = "own" if len(cells) == 1 else f"{COLOURS[number % 4]} own" + " dashed" * (number >= 4)
-        plot.line([(bits, statistics.mean(found)) for bits, found in line.items()], kind=kind, label=series)
-        for bits, found in line.items():
-            for value in found:
+        plot.line([(bits, cell.mean) for bits, cell in line.items()], kind=kind, label=series)
+        for bits, cell in line.items():
+            for value in cell.values:
                 plot.dot(bits, value, kind=f"{kind} hollow", note=f"{series} {bits} bits: {value:.3f}".strip())
     return plot.svg()
 
@@ -99,31 +103,21 @@ def _series(runs: Sequence[Run]) -> list[str]:
     return list(dict.fromkeys(run.series for run in runs))
 
 
-def _by_bits(runs: Sequence[Run], series: str, way: str) -> dict[int, list[float]]:
-    """The mAP of each run of a series, by code length, shortest first."""
-    found: dict[int, list[float]] = {}
-    for run in sorted(runs, key=lambda run: run.report.bits):
-        if run.series == series and way in run.report.directions:
-            found.setdefault(run.report.bits, []).append(run.report.directions[way].map)
-    return found
+def _table(runs: Sequence[Run]) -> Table:
+    return Table.of({series: [run.report for run in runs if run.series == series] for series in _series(runs)})
 
 
 def _means(runs: Sequence[Run], way: str) -> str:
-    """The table that papers print: rows series, columns bits."""
-    lengths = sorted({run.report.bits for run in runs if way in run.report.directions})
-    rows = []
-    for series in _series(runs):
-        line = _by_bits(runs, series, way)
-        rows.append([escape(series or "mAP"), *(_spread(line.get(bits, [])) for bits in lengths)])
-    return f"<h4>{_title(way)}</h4>{table(['bits', *map(str, lengths)], rows, wide=True)}"
+    """The table that papers print, of one direction, without lengths that none was run at."""
+    made = _table(runs)
+    there = [n for n, chance in enumerate(made.chance(way)) if chance is not None]
+    rows = [[escape(series or "mAP"), *(_spread(line[n]) for n in there)] for series, line in made.rows(way).items()]
+    return f"<h4>{_title(way)}</h4>{table(['bits', *(str(made.bits[n]) for n in there)], rows, wide=True)}"
 
 
-def _spread(values: Sequence[float]) -> str:
+def _spread(cell: Cell | None) -> str:
     """Mean and standard deviation over seeds."""
-    if not values:
-        return "–"
-    spread = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.3f}{spread}<small>{count(len(values), 'run')}</small>"
+    return NONE if cell is None else f"{cell.text()}<small>{count(len(cell.values), 'run')}</small>"
 
 
 def _runs(runs: Sequence[Run], colours: Mapping[str, str]) -> str:
