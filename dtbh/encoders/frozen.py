@@ -69,8 +69,9 @@ def reader_for(
 
 
 def sound_views(settings: SoundTower, count: int) -> list[int]:
-    """Numbers of a sound's views: 0 is the clip as it is; the others tell the augmentation too, in 1..2**63 - 1."""
-    said = f"{settings.features.sample_rate} {settings.augmentation.model_dump_json()}"
+    """Numbers of a sound's views: 0 is the clip as it is; others tell the augmentation too, in 1..2**63 - 1."""
+    waveform = settings.augmentation.model_dump_json(exclude={"time_masks", "time_mask", "freq_masks", "freq_mask"})
+    said = f"{settings.features.sample_rate} {waveform}"
     digests = [hashlib.sha256(f"{said} {number}".encode()).digest() for number in range(1, count)]
     return [0, *((int.from_bytes(digest[:8], "big") >> 1) | 1 for digest in digests)]
 

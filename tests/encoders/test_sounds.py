@@ -137,6 +137,8 @@ def test_other_augmentation_gives_other_views_of_the_same_clips() -> None:
     assert sound_views(one, 3)[:2] == sound_views(one, 2)
     assert len({*sound_views(one, 4), *sound_views(other, 4)}) == 7
     assert all(0 <= view < 2**63 for view in sound_views(one, 4))
+    masks = SoundTower(augmentation={"room": 0.1, "time_mask": 0.3})  # drawn anew in each step, and stored nowhere
+    assert sound_views(masks, 3) == sound_views(one, 3)
 
 
 def test_fingerprints_tell_sequence_backbones_apart() -> None:
