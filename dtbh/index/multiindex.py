@@ -54,13 +54,15 @@ class Tables:
         flips = [_flips(int(size), bits) for size, bits in zip(np.diff(self.edges), reach, strict=True)]
         ends, flat = np.cumsum([0, *map(len, flips)]), np.concatenate(flips)
         most = int(self.rows.count / DEAR)
-        found: list[Found | None] = []
-        for query in queries:
-            keys, few = _look_up(
-                query, self.rows.words, self.edges, self.starts, self.members, flat, ends, np.array(reach), radius, most
-            )
-            found.append(split(np.sort(keys), self.rows.first) if few else None)
-        return found
+        keys, counts = _look_up(
+            queries, self.rows.words, self.edges, self.starts, self.members, flat, ends, np.array(reach), radius, most
+        )
+        distances, rows = split(keys, self.rows.first)
+        stops = np.cumsum(np.maximum(counts, 0)).tolist()
+        return [
+            None if count < 0 else (distances[stop - count : stop], rows[stop - count : stop])
+            for count, stop in zip(counts.tolist(), stops, strict=True)
+        ]
 
 
 def tables(rows: Rows, queries: Words, radius: int) -> Tables | None:
@@ -150,7 +152,7 @@ def _list(
 
 @compiled
 def _look_up(
-    query: Words,
+    queries: Words,
     words: Words,
     edges: Ints,
     starts: Lists,
@@ -160,42 +162,55 @@ def _look_up(
     reach: Ints,
     radius: int,
     most: int,
-) -> tuple[Ints, bool]:
-    """The keys of all rows within a radius of one query; False where more than ``most`` would be looked up."""
-    chunks = len(reach)
-    values = np.zeros(chunks, np.int64)
-    differ = np.zeros(len(query), np.uint64)
-    for chunk in range(chunks):
-        values[chunk] = _value(query, edges[chunk], edges[chunk + 1])
-    total = len(flips)
-    for chunk in range(chunks):
-        for flip in range(ends[chunk], ends[chunk + 1]):
-            value = values[chunk] ^ flips[flip]
-            total += starts[chunk, value + 1] - starts[chunk, value]
-    keys = np.empty(min(total, most + 1), np.int64)
-    if total > most:
-        return keys[:0], False
-    filled = 0
-    for chunk in range(chunks):
-        for flip in range(ends[chunk], ends[chunk + 1]):
-            value = values[chunk] ^ flips[flip]
-            for place in range(starts[chunk, value], starts[chunk, value + 1]):
-                row = members[chunk, place]
-                distance = 0
-                for word in range(len(query)):
-                    differ[word] = words[row, word] ^ query[word]
-                    distance += ones(differ[word])
-                if distance > np.uint64(radius):
-                    continue
-                known = False
-                for earlier in range(chunk):
-                    known |= (
-                        np.int64(ones(np.uint64(_value(differ, edges[earlier], edges[earlier + 1])))) <= reach[earlier]
-                    )
-                if not known:
-                    keys[filled] = np.int64(distance) << ROW_BITS | np.int64(row)
-                    filled += 1
-    return keys[:filled], True
+) -> tuple[Ints, Ints]:
+    """The sorted keys of all rows within a radius of each query, and how many it has: -1 where too much is to look up.
+
+    That is more than ``most`` lists and rows.
+    """
+    keys, counts, filled = np.empty(1024, np.int64), np.full(len(queries), -1), 0
+    values, differ = np.zeros(len(reach), np.int64), np.zeros(queries.shape[1], np.uint64)
+    for query in range(len(queries)):
+        total = len(flips)
+        for chunk in range(len(reach)):
+            values[chunk] = _value(queries[query], edges[chunk], edges[chunk + 1])
+            for flip in range(ends[chunk], ends[chunk + 1]):
+                value = values[chunk] ^ flips[flip]
+                total += starts[chunk, value + 1] - starts[chunk, value]
+        if total > most:
+            continue
+        begin = filled
+        keys = _room(keys, filled, total)
+        for chunk in range(len(reach)):
+            for flip in range(ends[chunk], ends[chunk + 1]):
+                value = values[chunk] ^ flips[flip]
+                for place in range(starts[chunk, value], starts[chunk, value + 1]):
+                    row = members[chunk, place]
+                    distance = np.uint64(0)
+                    for word in range(len(differ)):
+                        differ[word] = words[row, word] ^ queries[query, word]
+                        distance += ones(differ[word])
+                    if distance > np.uint64(radius):
+                        continue
+                    known = False  # as it is if an earlier chunk has led to this row
+                    for earlier in range(chunk):
+                        apart = np.uint64(_value(differ, edges[earlier], edges[earlier + 1]))
+                        known |= np.int64(ones(apart)) <= reach[earlier]
+                    if not known:
+                        keys[filled] = np.int64(distance) << ROW_BITS | np.int64(row)
+                        filled += 1
+        keys[begin:filled].sort()
+        counts[query] = filled - begin
+    return keys[:filled].copy(), counts
+
+
+@compiled
+def _room(keys: Ints, filled: int, more: int) -> Ints:
+    """Keys with room for some more."""
+    if filled + more <= len(keys):
+        return keys
+    larger = np.empty(2 * (filled + more), np.int64)
+    larger[:filled] = keys[:filled]
+    return larger
 
 
 @compiled
