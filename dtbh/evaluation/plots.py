@@ -40,29 +40,31 @@ def draw(table: Table, paths: Sequence[Path]) -> list[Path]:
     with mpl.rc_context(style):
         rows = -(-len(table.directions) // 2)
         columns = min(2, len(table.directions))
-        figure = Figure(figsize=(3.5 * columns, 2.9 * rows + 0.22 * len(table.methods)), layout="constrained")
+        figure = Figure(figsize=(3.5 * columns, 2.9 * rows + 0.2 * len(table.methods) / columns), layout="constrained")
         panels = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
         for panel in panels[len(table.directions) :]:
             panel.set_visible(False)
         for way, panel in zip(table.directions, panels, strict=False):
             _fill(panel, table, way)
         panels[0].set_ylabel("mAP")
-        shown = panels[0].get_legend_handles_labels()
-        figure.legend(*shown, loc="outside lower center", ncols=min(4, len(shown[1])), frameon=False)
+        chance, *methods = zip(*panels[0].get_legend_handles_labels(), strict=True)  # lines come before error bars
+        shown = [*methods, chance]
+        figure.legend(*zip(*shown, strict=True), loc="outside lower center", ncols=2 * columns, frameon=False)
         return [_save(figure, path) for path in paths]
 
 
 def _fill(panel: Any, table: Table, way: str) -> None:
     """One direction: the methods, and chance."""
-    for number, (method, cells) in enumerate(table.rows(way).items()):
+    known = {method for method, _, _ in table.cells}
+    for number, (method, cells) in enumerate((m, cells) for m, cells in table.rows(way).items() if m in known):
         there = [(bits, cell) for bits, cell in zip(table.bits, cells, strict=True) if cell is not None]
         panel.errorbar(
             [bits for bits, _ in there], [cell.mean for _, cell in there], [cell.spread or 0.0 for _, cell in there],
             label=method, color=COLOURS[number % 4], marker=MARKS[number % 7], linestyle=DASHES[number // 4 % 4],
             capsize=2, markersize=4, linewidth=1.4,
         )  # fmt: skip
-    known = [(bits, chance) for bits, chance in zip(table.bits, table.chance(way), strict=True) if chance is not None]
-    panel.plot(*zip(*known, strict=True), color="#868f98", linestyle=(0, (1, 2)), label="chance")
+    chances = [(bits, chance) for bits, chance in zip(table.bits, table.chance(way), strict=True) if chance is not None]
+    panel.plot(*zip(*chances, strict=True), color="#868f98", linestyle=(0, (1, 2)), label="chance")
     panel.set_xscale("log", base=2)
     panel.set_xticks(table.bits, labels=[str(bits) for bits in table.bits])
     panel.minorticks_off()

@@ -163,7 +163,7 @@ class Table:
     def caption(self) -> str:
         """What the figures are."""
         several = any(cell.spread is not None for cell in self.cells.values())
-        return "mAP on test, exact over ties" + ("; mean and standard deviation over seeds." if several else ".")
+        return "mAP, exact over ties" + ("; mean and standard deviation over seeds." if several else ".")
 
 
 def write_table(table: Table, folder: Path) -> list[Path]:
@@ -175,12 +175,14 @@ def write_table(table: Table, folder: Path) -> list[Path]:
 def _notes(reports: Sequence[RetrievalReport], cells: Mapping[tuple[str, str, int], Cell]) -> tuple[str, ...]:
     notes = []
     found = {
-        "protocols": {report.protocol for report in reports},
-        "galleries": {one.gallery for report in reports for one in report.directions.values()},
+        "protocol": {report.protocol for report in reports},
+        "gallery": {one.gallery for report in reports for one in report.directions.values()},
     }
-    for what, values in found.items():
+    for (what, values), several in zip(found.items(), ("protocols", "galleries"), strict=True):
         if len(values) > 1:
-            notes.append(f"The {what} differ ({', '.join(sorted(values))}): such figures do not compare.")
+            notes.append(f"The {several} differ ({', '.join(sorted(values))}): such figures do not compare.")
+        else:
+            notes.append(f"{what.capitalize()}: {values.pop()}.")
     most = max(len(cell.values) for cell in cells.values())
     fewer = {
         f"{method} at {bits} bits {len(cell.values)}"

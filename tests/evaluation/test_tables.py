@@ -47,7 +47,8 @@ def test_means_and_spreads(reports):
         assert cell.spread == pytest.approx((sum((v - sum(values) / 3) ** 2 for v in values) / 2) ** 0.5)
         assert cell.chance == reports["CCA-ITQ"][0].directions[way].chance_map
         assert table.rows(way)["CCA-ITQ"][1] is None
-    assert table.notes == ("Of 3 seeds, there are fewer of: CCA-ITQ at 20 bits 2.",)
+    fewer = "Of 3 seeds, there are fewer of: CCA-ITQ at 20 bits 2."
+    assert table.notes == ("Protocol: random.", "Gallery: test.", fewer)
     one = Table.of({"a": reports["CCA-ITQ"][:1]})
     assert one.cells["a", "sound->image", 20].spread is None
     assert "±" not in one.text()
