@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from dtbh.data.manifest import Item, Manifest, read_manifest
     from dtbh.errors import DtbhError
     from dtbh.index.archive import Archive, create_archive, open_archive
+    from dtbh.index.engine import Index
+    from dtbh.index.memory import MemoryIndex
     from dtbh.index.result import Hit, SearchResult
     from dtbh.model import Encoder, load
 
@@ -27,8 +29,10 @@ _HOMES = {
     "Encoder": "model",
     "HashCodes": "codes",
     "Hit": "index.result",
+    "Index": "index.engine",
     "Item": "data.manifest",
     "Manifest": "data.manifest",
+    "MemoryIndex": "index.memory",
     "SearchResult": "index.result",
     "create_archive": "index.archive",
     "load": "model",
@@ -43,8 +47,10 @@ __all__ = [
     "Encoder",
     "HashCodes",
     "Hit",
+    "Index",
     "Item",
     "Manifest",
+    "MemoryIndex",
     "SearchResult",
     "__version__",
     "create_archive",

@@ -78,3 +78,14 @@ def test_the_search_benchmark_agrees_with_its_peers(
     assert benchmark.same((wanted[0], np.array([[7, 6, 5, 9, 2, 8]])), wanted)
     assert not benchmark.same((wanted[0], np.array([[7, 5, 6, 8, 1, 2]])), wanted)
     assert not benchmark.same((np.array([[1, 2, 2, 3, 4, 5]]), wanted[1]), wanted)
+
+
+def test_what_a_big_archive_costs_is_printed(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["benchmark_archive.py", "--items", "2000"])
+    load("benchmark_archive").main()
+    said = capfd.readouterr().out
+    for what in ("writing", "opening", "filter: a class", "adding 1,000", "removing 1,000", "verifying", "compacting"):
+        assert f"\n{what}" in f"\n{said}"
+    assert "67 of 2,000 pass" in said
