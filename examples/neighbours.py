@@ -6,7 +6,7 @@
 Prints tables of tie-aware figures on test, mean and spread over seeds: image to image (alone); image and sound both
 ways (across), where every method has the same towers, with sounds heard by a frozen network; and real-valued
 embeddings of several dimensions (values). Any data folder with classes will do, but for across it must have sounds.
-A run that is there is not made again. Presets are those of configs/; nothing here was chosen on test.
+The grid is a ``dtbh sweep``, so what is done is not done again. Nothing here was chosen on test.
 """
 
 from __future__ import annotations
@@ -19,19 +19,18 @@ from pathlib import Path
 
 import numpy as np
 
-from dtbh import progress
 from dtbh.codes import HashCodes
-from dtbh.config import Config, read_config
+from dtbh.config import Config, read_config, write_config
 from dtbh.data.manifest import read_manifest
 from dtbh.data.splits import split_for
 from dtbh.encode import load
 from dtbh.evaluation.direction import embedding_figures
 from dtbh.evaluation.embeddings import Embeddings
-from dtbh.evaluation.protocol import evaluate as evaluate_codes
-from dtbh.evaluation.report import read_report
+from dtbh.evaluation.protocol import evaluate
+from dtbh.evaluation.tables import Table
 from dtbh.evaluation.values import EmbeddingFigures, RetrievalReport
 from dtbh.learning.trainer import train
-from dtbh.stages import evaluate
+from dtbh.sweeping import sweep
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 FIELD = ["data.protocol=random", "data.test=0.2"]
@@ -41,12 +40,12 @@ LEARNED = [f"encoders.sound={HEARD}", "training.epochs=12", "training.learning_r
 DIMENSIONS, FULL = (8, 16, 32, 64, 128), 1280
 VALUES = {"mAP": lambda f: f.map, "P@10": lambda f: f.precision_at[10], "ANMRR": lambda f: f.anmrr}
 ALONE = {
-    "random codes": None, "LSH": "lsh", "PCA-RR": "pca-rr", "ITQ": "itq", "one code a class": "class-codes",
+    "LSH": "lsh", "PCA-RR": "pca-rr", "ITQ": "itq", "one code a class": "class-codes",
     "DPSH": "dpsh", "HashNet": "hashnet", "CSQ": "csq", "OrthoHash": "orthohash", "MiLaN": "milan",
     "hierarchical": "hierarchical", "DTBH": "dtbh",
 }  # fmt: skip
 ACROSS = {
-    "random codes": None, "CCA-ITQ": "cca-itq", "one code a class": "class-codes", "DCMH": "dcmh", "DUCH": "duch",
+    "CCA-ITQ": "cca-itq", "one code a class": "class-codes", "DCMH": "dcmh", "DUCH": "duch",
     "DQH": "dqh", "HashNet": "hashnet", "CSQ": "csq", "OrthoHash": "orthohash", "DTBH": "dtbh",
 }  # fmt: skip
 
@@ -61,53 +60,43 @@ def main() -> None:
     parser.add_argument("--only", type=lambda text: text.split(","), default=[*ALONE, *ACROSS], help="some rows")
     parser.add_argument("--table", choices=("alone", "across", "values", "all"), default="all")
     args = parser.parse_args()
-    progress.quiet()
-    classes = len(read_manifest(args.data).labels)
-    for name, methods, ways in (
-        ("alone", ALONE, ["image->image"]),
-        ("across", ACROSS, ["sound->image", "image->sound"]),
-    ):
+    for name, methods in (("alone", ALONE), ("across", ACROSS)):
         if args.table in (name, "all"):
-            print("| method | " + " | ".join(f"{way}, {b} bits" for way in ways for b in args.bits) + " |")
-            print("|---" * (1 + len(ways) * len(args.bits)) + "|", flush=True)
-            for row in methods:
-                if row in args.only:
-                    reports = {
-                        b: [_report(methods[row], len(ways) > 1, args.data, args.out / name, classes, b, seed)
-                            for seed in args.seeds]
-                        for b in args.bits
-                    }  # fmt: skip
-                    cells = [_cell([r.directions[way].map for r in reports[b]]) for way in ways for b in args.bits]
-                    print(f"| {row} | {' | '.join(cells)} |", flush=True)
+            chosen = {row: preset for row, preset in methods.items() if row in args.only}
+            print(codes_table(chosen, name == "across", args.data, args.out / name, args.bits, args.seeds).markdown())
     if args.table in ("values", "all"):
         _values(args.data, args.out / "values", args.seeds)
 
 
-def _report(
-    preset: str | None, across: bool, data: Path, out: Path, classes: int, bits: int, seed: int
-) -> RetrievalReport:
-    """The report of one run, made where it is missing."""
-    if preset is None:
-        return _random(data, across, bits, seed)
-    run = out / f"{preset}-{bits}-{seed}"
-    if (run / "report" / "report.json").is_file():
-        return read_report(run / "report")
-    train(config_of(preset, across, classes, bits, seed), data, run)
-    return evaluate(run)[0]
+def codes_table(
+    methods: dict[str, str], across: bool, data: Path, out: Path, bits: Sequence[int], seeds: Sequence[int]
+) -> Table:
+    """The table of a sweep over presets on equal terms, below a row of codes that know nothing."""
+    classes = len(read_manifest(data).labels)
+    configs = {}
+    for row, preset in methods.items():
+        configs[row] = out / "configs" / f"{preset}.yaml"
+        configs[row].parent.mkdir(parents=True, exist_ok=True)
+        write_config(config_of(preset, across, classes), configs[row])
+    found = sweep(configs, data, out, bits=bits, seeds=seeds)
+    for cell, why in found.failures.items():
+        print(f"failed: {cell}: {why}")
+    rows = {row: [report for cell, report in found.reports.items() if cell.method == row] for row in methods}
+    return Table.of({"random codes": [_random(data, across, b, seed) for b in bits for seed in seeds], **rows})
 
 
-def config_of(preset: str, across: bool, classes: int, bits: int, seed: int) -> Config:
+def config_of(preset: str, across: bool, classes: int) -> Config:
     """A preset on equal terms."""
-    changes = [*FIELD, f"encoders.bits={bits}", f"seed={seed}"]
-    config = read_config(CONFIGS / preset / "ucm.yaml", changes)
+    path, changes = CONFIGS / preset / "ucm.yaml", [*FIELD]
+    config = read_config(path)
     if config.learning.fit == "class_codes":
         changes.append(f"encoders.feature_dim={classes}")
     if not across:
-        return read_config(CONFIGS / preset / "ucm.yaml", [*changes, *IMAGES])
+        return read_config(path, [*changes, *IMAGES, f"training.epochs={max(30, config.training.epochs)}"])
     if config.learning.fit is None:
-        return read_config(CONFIGS / preset / "ucm.yaml", [*changes, *LEARNED])
+        return read_config(path, [*changes, *LEARNED])
     heard = HEARD.replace("width: 128, layers: 2", "width: 512, layers: 1")
-    return read_config(CONFIGS / preset / "ucm.yaml", [*changes, f"encoders.sound={heard}"])
+    return read_config(path, [*changes, f"encoders.sound={heard}"])
 
 
 def _random(data: Path, across: bool, bits: int, seed: int) -> RetrievalReport:
@@ -120,7 +109,7 @@ def _random(data: Path, across: bool, bits: int, seed: int) -> RetrievalReport:
         return HashCodes.from_values(rng.normal(size=(len(items), bits)), encoder="random", items=items)
 
     sounds = codes("sound") if across else None
-    return evaluate_codes(codes("image"), sounds, protocol="random", splits={}, leakage={}, checkpoint_rule="none")
+    return evaluate(codes("image"), sounds, protocol="random", splits={}, leakage={}, checkpoint_rule="none")
 
 
 def _values(data: Path, out: Path, seeds: Sequence[int]) -> None:

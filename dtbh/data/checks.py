@@ -227,7 +227,7 @@ def _one_sided(items: Sequence[Item]) -> list[str]:
         if item.label is not None:
             have[item.modality].add(item.label)
     pairs = (("image", "sound"), ("sound", "image"))
-    return [f"class {label}: {a}s but no {b}s" for a, b in pairs for label in sorted(have[a] - have[b])]
+    return [f"class {label}: {a}s but no {b}s" for a, b in pairs if have[b] for label in sorted(have[a] - have[b])]
 
 
 def _unlabelled(items: Sequence[Item]) -> list[str]:

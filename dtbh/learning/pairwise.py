@@ -62,7 +62,7 @@ def pair_contrast(sides: Sides, *, temperature: Positive, within: NotNegative) -
 def central_similarity(sides: Sides, *, bits: int, classes: int) -> Tensor:
     """Binary cross-entropy between (h + 1) / 2 and the hash centre of the item's class, mean over bits and items.
 
-    CSQ (Yuan, Wang, Zhang and others, CVPR 2020), equation 5; for its quantisation take ``approximate_l1``, which
+    CSQ (Yuan, Wang, Zhang and others, CVPR 2020); for its quantisation take ``approximate_l1``, which
     is CSQ's too.
     """
     centres = _centres(sides[0].codes, classes, bits)

@@ -188,6 +188,11 @@ def test_one_sided_classes_and_missing_labels(tmp_path: Path) -> None:
     )
 
 
+def test_images_alone_want_no_sounds(tmp_path: Path) -> None:
+    items = [Item(str(n), "image", str(picture(tmp_path / f"{n}.png", seed=n)), "beach") for n in range(2)]
+    assert check(items).warnings == ()
+
+
 def test_name_that_is_no_utf8(tmp_path: Path) -> None:
     (problem,) = check([Item("x", "image", f"{tmp_path}/\udcff.png", "beach")]).problems
     assert "no UTF-8" in problem
