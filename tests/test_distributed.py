@@ -21,6 +21,7 @@ def test_two_workers_make_what_one_process_makes(
     ray = pytest.importorskip("ray", reason="the extra ray is not installed")
     pytest.importorskip("ray.data", reason="the extra ray is not installed")
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "120")  # a busy machine
     images = shutil.copytree(tiny_data / "images", tmp_path / "images")
     (images / "red3.png").write_bytes(b"not a picture")
     index(tiny_run, images, out=tmp_path / "one")

@@ -36,10 +36,11 @@ def other_voices(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 @pytest.fixture
 def run(tiny_run: Path, tiny_data: Path, tmp_path: Path) -> Path:
-    """A copy of the tiny run that a test may write into."""
-    copy = shutil.copytree(tiny_run, tmp_path / "run")
+    """A copy of the tiny run, as it was before anybody evaluated it, that a test may write into."""
+    copy = shutil.copytree(tiny_run, tmp_path / "run", ignore=shutil.ignore_patterns("report*"))
     said = json.loads((copy / "run.json").read_text())
     (copy / "run.json").write_text(json.dumps({**said, "data": str(tiny_data)}))
+    write_card(copy, split_for(read_manifest(tiny_data), read_config(copy / "config.yaml")))
     return copy
 
 
