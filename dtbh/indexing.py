@@ -247,7 +247,7 @@ def _make(
     items: Sequence[Item] = items_of(model, source, split, cutting)
     if shard is not None:
         shard, items = shard.take(items)
-    old, *others = [standing(place, items) for place in places]
+    old, *others = [_standing(place, items, standing) for place in places]
     with _going_on(model, places[0], len(items) > BATCH) as store:
         kept = [old, *others, None if store is None else _stored(store, items)]
         codes, failures, new = _codes_of(model, items, kept, store, strict=strict)
@@ -257,6 +257,15 @@ def _make(
         if new or old is None or not same or old.codes.items != codes.items or old.shard != shard:
             write(codes, shard)
     return Done(places[0], len(codes), failures, new)
+
+
+def _standing(place: Path, items: Sequence[Item], standing: Standing) -> _Kept | None:
+    """What stands in a place; nothing where that is damaged, which is said."""
+    try:
+        return standing(place, items)
+    except CodesError as error:
+        say(f"making it again: {error}")
+        return None
 
 
 def _codes_of(
@@ -333,7 +342,8 @@ def _no_codes(model: Encoder) -> HashCodes:
 
 
 def _stored(archive: Archive, items: Sequence[Item]) -> _Kept:
-    """What an archive has of these items; a big one is not read for a few."""
+    """What an archive has of these items, if its codes are whole; the items of a big one are not read for a few."""
+    archive.verify(items=False)
     rows = [row for row in archive.places(item.id for item in items) if row is not None]
     whole = len(rows) == len(archive) and rows == sorted(rows)
     return _Kept(archive.at(rows), (archive.path / ARCHIVE_META).stat().st_mtime_ns, archive.shard, whole)

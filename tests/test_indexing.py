@@ -183,6 +183,27 @@ def test_another_encoder_starts_anew(model, media, stage, tmp_path):
     assert read(tmp_path / "out").encoder == "e2"
 
 
+@pytest.mark.parametrize("damage", ["cut", "altered", "settings", "newer"])
+def test_what_is_damaged_is_made_again(model, media, stage, tmp_path, capsys, damage):
+    make, read = stage
+    out = tmp_path / "out"
+    make("x", media, out=out)
+    wanted = read(out)
+    data, meta = next(out.glob("codes.*")), next(file for file in out.glob("*.json"))
+    content = data.read_bytes()
+    if damage == "cut":
+        data.write_bytes(content[:-1])
+    elif damage == "altered":
+        data.write_bytes(content[:-8] + bytes([content[-8] ^ 1]) + content[-7:])
+    else:
+        meta.write_text("{" if damage == "settings" else meta.read_text().replace('"version": ', '"version": 9'))
+    (media / "001.png").touch()
+    capsys.readouterr()
+    assert make("x", media, out=out).count == N
+    assert "making it again: " in capsys.readouterr().err
+    same(read(out), wanted)
+
+
 def test_the_tiles_of_one_file_are_told_apart(model, media, tmp_path):
     items = tuple(
         Item(f"t{n}", "image", "media/000.png", window=(n, 0, 1, 1), fields={"sensor": "S2"}) for n in range(9)

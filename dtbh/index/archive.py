@@ -90,13 +90,13 @@ class Archive(ExactIndex):
         if now.state != self._now.state:
             self._now = now
 
-    def verify(self) -> None:
-        """Read everything and compare it with what was committed.
+    def verify(self, *, items: bool = True) -> None:
+        """Read everything, or the codes alone, and compare it with what was committed.
 
         Raises:
             CodesError: Codes, items or filters with another checksum, or a damaged database; each is named.
         """
-        self._now.verify()
+        self._now.verify(items=items)
 
     @property
     def shard(self) -> Shard | None:

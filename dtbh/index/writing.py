@@ -38,6 +38,7 @@ from dtbh.index.snapshot import (
     digest_of_meta,
     items_file,
     open_snapshot,
+    read_settings,
 )
 
 
@@ -51,6 +52,7 @@ class TwiceError(CodesError):
 
 Chunk = tuple[NDArray[np.uint64], list[Row]]
 OWN = re.compile(r"codes(-\d+)?\.bin|items(-\d+)?\.sqlite(-journal)?|\.archive\.json\..+")
+NUMBER = re.compile(r"(?:codes|items)-?(\d+)?\.(?:bin|sqlite)")
 DOING = "adding, removing or compacting"
 SCHEMA = f"""
 CREATE TABLE segments (first INTEGER PRIMARY KEY, count INTEGER NOT NULL, sha256 TEXT NOT NULL,
@@ -229,8 +231,11 @@ def _name(path: Path, meta: Mapping[str, Any], generation: int) -> None:
 
 
 def _current(path: Path) -> int:
-    """The generation that counts."""
-    return int(json.loads((path / META).read_text()).get("generation", 0))
+    """The generation that counts; of an archive whose settings are damaged the last one, which is kept."""
+    try:
+        return int(read_settings(path).get("generation", 0))
+    except CodesError:
+        return max((int(found[1] or 0) for file in path.iterdir() if (found := NUMBER.fullmatch(file.name))), default=0)
 
 
 def _tidy(path: Path) -> None:
