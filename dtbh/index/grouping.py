@@ -41,6 +41,7 @@ class Groups:
 
     def nearest(self, found: Found, k: int) -> Found:
         """The k nearest rows of each query, from its min(k, g) nearest groups."""
+        assert k <= len(self.members)
         near, rows = np.empty((len(found[0]), k), np.int32), np.empty((len(found[0]), k), np.int64)
         _expand(*found, self.starts, self.members, near, rows)
         return near, rows

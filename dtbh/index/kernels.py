@@ -84,7 +84,8 @@ def search(
     limits = np.full(count, radius + 1, np.int64)  # rows as far as this, or farther, have lost
     at = np.zeros((count, radius + 1), np.int64)  # rows met at each distance
     below = np.zeros(count, np.int64)  # rows met that lie below the limit; fewer than k
-    direct = kind == WHOLE and codes.shape[1] == len(width)
+    direct = kind != LISTED and codes.shape[1] == len(width)
+    some = kind == MARKED and direct  # then a mark counts only for a code that is near enough
     buffer = np.zeros((BLOCK // len(width), len(width)), np.uint64)
     ids = np.empty(len(buffer), np.int64)
     tail = np.zeros((GROUP, len(width)), np.uint64)
@@ -113,7 +114,7 @@ def search(
                     code = np.intp(lowest_bit(found))
                     found &= found - np.uint64(1)
                     distance = far[code]
-                    if distance >= limits[query]:
+                    if distance >= limits[query] or (some and not marks[start + group + code]):
                         continue
                     if filled[query] == len(kept[query]):
                         if filled[query] >= 2 * k:

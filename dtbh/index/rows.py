@@ -14,7 +14,7 @@ from dtbh.errors import CodesError
 
 Found = tuple[NDArray[np.int32], NDArray[np.int64]]
 Which = NDArray[np.int64] | NDArray[np.bool_]
-MARKED_FROM = 8  # where more than one row in so many passes, marks take less room than a list, and less time
+MARKED_FROM = 16  # where more than one row in so many passes, marks take less time than a list, and little room
 
 
 @dataclass(frozen=True)
