@@ -118,7 +118,7 @@ def _figures(reports: dict[str, RetrievalReport]) -> list[str]:
     if not reports:
         return ["Not evaluated yet: `dtbh evaluate` fills this in."]
     lines = [
-        "Class mAP, tie-aware, with its 95% interval over queries; R@1 is of the true pair.",
+        "Class mAP, tie-aware, with its 95% interval over images, each with all its sounds; R@1 is of the true pair.",
         "",
         "| report | protocol | direction | queries / gallery | mAP | interval | chance | R@1 |",
         "|---|---|---|---|---|---|---|---|",

@@ -17,8 +17,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -68,8 +67,7 @@ def only_map(queries: HashCodes, gallery: HashCodes) -> float:
     return mean_average_precision(*distance_counts(queries.words, gallery.words, *labels, queries.bits))
 
 
-@dataclass(frozen=True)
-class Timed:
+class Timed(NamedTuple):
     """Wall time and processor time in seconds, and what the work gave."""
 
     wall: float

@@ -27,7 +27,7 @@ Floats = npt.NDArray[np.float64]
 Words = npt.NDArray[np.uint64]
 T = TypeVar("T")
 BLOCK = 2_000_000  # distances that a thread of the NumPy path holds at once: 8 MB
-QUERIES = 512  # in a block, at most: what is made of them then stays in the processor's cache
+QUERIES = 2048  # in a block, at most: with many fewer, calls of NumPy outweigh what they do
 MANY = 5_000_000  # from so many comparisons on, compiled code is worth its loading
 
 

@@ -145,11 +145,18 @@ def _bits(sides: Mapping[str, HashCodes]) -> dict[str, Any]:
     balance = {side: values.mean(axis=0) for side, values in bits.items()}
     constant = {side: np.flatnonzero((ones == 0) | (ones == 1)) for side, ones in balance.items()}
     return {
-        "distinct_codes": {side: len(np.unique(codes.words, axis=0)) for side, codes in sides.items()},
+        "distinct_codes": {side: len(np.unique(_as_one(codes.words))) for side, codes in sides.items()},
         "bits_constant": {side: tuple(places.tolist()) for side, places in constant.items()},
         "bit_balance": {side: tuple(ones.tolist()) for side, ones in balance.items()},
         "bit_correlation": {side: bit_correlation(values) for side, values in bits.items()},
     }
+
+
+def _as_one(words: np.ndarray) -> np.ndarray:
+    """Each code as one value that can be sorted."""
+    return (
+        words[:, 0] if words.shape[1] == 1 else np.ascontiguousarray(words).view([("", words.dtype)] * words.shape[1])
+    )
 
 
 def bit_correlation(bits: np.ndarray) -> float | None:
@@ -208,11 +215,12 @@ def _known(value: float) -> float | None:
 
 def _extremes(figures: Sequence[QueryFigure]) -> tuple[tuple[QueryFigure, ...], tuple[QueryFigure, ...]]:
     """The best query of each class, best first, and the worst of each, worst first; ties by order."""
-    ranked = sorted((f for f in figures if f.average_precision is not None), key=lambda f: f.average_precision or 0.0)
+    known = [figure for figure in figures if figure.average_precision is not None]
+    values = np.array([figure.average_precision for figure in known], dtype=np.float64)
     chosen = []
-    for some in (sorted(ranked, key=lambda f: -(f.average_precision or 0.0)), ranked):
+    for order in (np.argsort(-values, kind="stable"), np.argsort(values, kind="stable")):
         first: dict[str, QueryFigure] = {}
-        for figure in some:
-            first.setdefault(figure.label, figure)
+        for row in order.tolist():
+            first.setdefault(known[row].label, known[row])
         chosen.append(tuple([*first.values()][:KEPT]))
     return chosen[0], chosen[1]

@@ -42,10 +42,11 @@ def interval(values: Floats, clusters: Ints, seed: int) -> tuple[float, float] |
     sums, counts = np.bincount(inverse, values), np.bincount(inverse).astype(np.float64)
     if len(sums) < 2:
         return None
+    alike = (counts == counts[0]).all()  # then the mean over queries is that over clusters, and half as much is drawn
     found = bootstrap(
-        (sums, counts),
-        lambda s, c, axis: s.sum(axis=axis) / c.sum(axis=axis),
-        paired=True,
+        (sums / counts,) if alike else (sums, counts),
+        np.mean if alike else _mean_of_clusters,
+        paired=not alike,
         vectorized=True,
         n_resamples=RESAMPLES,
         batch=max(1, CELLS // len(sums)),
@@ -53,6 +54,11 @@ def interval(values: Floats, clusters: Ints, seed: int) -> tuple[float, float] |
         random_state=np.random.default_rng(seed),
     ).confidence_interval
     return min(float(found.low), 1.0), min(float(found.high), 1.0)
+
+
+def _mean_of_clusters(sums: Floats, counts: Floats, axis: int) -> Floats:
+    """The mean over the queries of all clusters drawn."""
+    return np.asarray(sums.sum(axis=axis) / counts.sum(axis=axis))
 
 
 def mean_interval(

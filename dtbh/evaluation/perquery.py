@@ -148,7 +148,8 @@ def rank(
     labels = group_numbers(*([item.label for item in items] for items in kept.values()))
     names = sorted({item.label or "" for items in kept.values() for item in items})
     left_out = {side: len(items) - len(kept[side]) for side, items in sides.items()}
-    own, all_own = own_rows(*kept.values()), own_rows(queries, gallery)
+    all_own = own_rows(queries, gallery)
+    own = own_rows(*kept.values()) if any(left_out.values()) else all_own
     length, all_length = len(kept["gallery"]) - int((own >= 0).any()), len(gallery) - int((all_own >= 0).any())
     links = pairs.links_of(queries, gallery, all_own)
 
@@ -156,7 +157,9 @@ def rank(
         return pairs.measured(links.relevant(block), block.total, all_length)
 
     def work(block: Block) -> Measured:
-        found = measured(block.relevant, block.total, length, without)
+        stand = np.flatnonzero(block.total.any(axis=0))
+        some = slice(stand[0], stand[-1] + 1)  # no item stands at the other distances
+        found = measured(block.relevant[:, some], block.total[:, some], length, without)
         if not any(left_out.values()):
             found.pairs.update(of_pairs(block))
         if more is not None:

@@ -8,10 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dtbh.evaluation import counts, ranking
+from dtbh.evaluation.conventions import CONVENTIONS
 from tests.reference import ranking as naive
 
 BITS = 12
 MEASURES = (ranking.precision_at, ranking.recall_at, ranking.hit_at, ranking.f1_at, ranking.ndcg_at)
+CONVENED = [one.at_k for one in CONVENTIONS.values() if one.at_k is not None]
 
 
 @st.composite
@@ -36,6 +38,8 @@ def measures(queries, gallery, query_labels, gallery_labels):
         ranking.average_precision(*tables),
         *(f(*tables, ks).ravel() for f in MEASURES),
         ranking.first_rank(*tables),
+        ranking.nmrr(*tables),
+        *(f(*tables, ks[len(ks) // 2]) for f in CONVENED),
         [point.precision for point in points],
         [point.recall for point in points],
     ])  # fmt: skip
@@ -67,6 +71,8 @@ def test_every_measure_stays_in_its_range(problem):
     has = tables[0].sum(axis=1) > 0
     for values in (
         ranking.average_precision(*tables),
+        ranking.nmrr(*tables),
+        *(f(*tables, k) for f in CONVENED for k in (1, len(gallery) // 2 + 1)),
         *(values for measure in MEASURES for values in measure(*tables, [1, len(gallery)]).T),
     ):
         np.testing.assert_array_equal(np.isnan(values), ~has)
@@ -75,6 +81,21 @@ def test_every_measure_stays_in_its_range(problem):
     assert ranking.hit_at(*tables, [len(gallery)])[has] == pytest.approx(1.0)
     ranks = ranking.first_rank(*tables)[has]
     assert ((ranks >= 1) & (ranks <= len(gallery))).all()
+
+
+@given(problems(), st.integers(1, 30))
+@settings(max_examples=60, deadline=None)
+def test_what_is_divided_by_more_is_less(problem, k):
+    """The same sum over the hits, over min(R, k) and over all R; and all agree where k is the whole ranking."""
+    queries, gallery, query_labels, gallery_labels = problem
+    tables = counts.distance_counts(queries, gallery, query_labels, gallery_labels, BITS)
+    has, k = tables[0].sum(axis=1) > 0, min(k, len(gallery))
+    hits, bounded, everything = (CONVENTIONS[name].at_k(*tables, k)[has] for name in
+                                 ("hits_in_top_k", "min_r_k", "all_relevant"))  # fmt: skip
+    assert (hits >= bounded - 1e-12).all()
+    assert (bounded >= everything - 1e-12).all()
+    for convention in CONVENED:
+        np.testing.assert_allclose(convention(*tables, len(gallery)), ranking.average_precision(*tables), atol=1e-12)
 
 
 @given(problems())
