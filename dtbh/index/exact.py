@@ -24,7 +24,7 @@ from dtbh.index.result import SearchResult
 from dtbh.index.rows import Found
 
 KEPT = 2  # times its own rows that a view remembers as having passed some filter
-SEARCHERS = 8  # filters of which a view remembers what searching them has shown
+SEARCHERS = 4  # filters of which a view remembers what searching them has shown
 Rows = NDArray[np.int64]
 Footprint = Sequence[tuple[float, float]]
 
@@ -125,7 +125,8 @@ class View(ABC):
         """What searches the rows that pass all conditions, with what it has learned about their codes."""
         key = tuple(found)
         with self._keeping:
-            if (kept := self._searchers.get(key)) is not None:
+            if (kept := self._searchers.pop(key, None)) is not None:
+                self._searchers[key] = kept  # the last to go
                 return kept
         searcher = Searcher(self.words, rows=self._passes(found) if found or self.removed.size else None)
         with self._keeping:

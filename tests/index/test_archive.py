@@ -100,6 +100,14 @@ def test_more_filters_than_are_kept(archive, codes):
     assert len(archive._view()._searchers) == SEARCHERS
 
 
+def test_a_filter_in_use_keeps_its_searcher(archive, codes):
+    archive.search(codes.select([0]), 5, find="any")
+    searcher = archive._view().searcher([])
+    for pair in range(10):
+        archive.search(codes.select([0]), 5, find="any", where={"pair": f"p{pair}"})
+        assert archive._view().searcher([]) is searcher
+
+
 def test_bytes_beyond_what_was_committed_are_ignored(archive, codes):
     with (archive.path / "codes.bin").open("ab") as file:
         file.write(b"half a co")
