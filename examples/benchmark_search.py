@@ -171,18 +171,17 @@ def copy_speed(threads: int, wall: bool) -> float:
 
 def learn(searcher: hamming.Searcher, queries: Words, codes: Words) -> str:
     """Ask until the searcher knows whether grouping pays; says what it came to."""
-    distinct = min(adaptive.grouping.guess(choose(codes, None)), len(codes))
-    pays = distinct * adaptive.grouping.PAYS <= len(codes)
-    calls = int((adaptive.GROUPING + adaptive.RARITY * distinct * pays) / (adaptive.FETCHING + len(queries))) + 2
+    due = adaptive.due(choose(codes, None))
+    due = adaptive.GROUPING if due == adaptive.NEVER else due
+    calls = int(due) // (adaptive.FETCHING + len(queries)) + 2
     times = []
     for _ in range(calls):
         start = time.process_time()
         searcher.nearest(queries, 10)
         times.append(time.process_time() - start)
-    looks = "all rows are looked at"
-    if searcher.distinct is not None:
-        looks = f"{searcher.distinct:,} are looked at; it took {calls} calls, the longest {max(times):.2f} s"
-    return f"some {distinct:,.0f} distinct codes or more, {looks}"
+    if searcher.distinct is None:
+        return "grouping does not pay"
+    return f"grouped into {searcher.distinct:,} after {calls - 1} calls, in {max(times):.2f} s"
 
 
 def rows_of(

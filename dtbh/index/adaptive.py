@@ -23,6 +23,13 @@ LISTING = 2000  # queries over all codes that take as long as making tables
 NEVER = float("inf")
 
 
+def due(rows: Rows) -> float:
+    """How many queries over all codes take as long as grouping them; infinitely many where it would not pay."""
+    least, most = grouping.guess(rows)
+    payable = rows.count / grouping.PAYS
+    return GROUPING + RARITY * float(np.sqrt(least * min(most, payable))) if least <= payable else NEVER
+
+
 class Learned:
     """What is known about some rows; it may be used from several threads, of which one at a time learns.
 
@@ -85,8 +92,7 @@ class Learned:
         """Guess how many distinct codes there are; group the rows if that pays and has been paid for."""
         if not self._guessed:
             self._guessed = True
-            distinct = grouping.guess(self.rows)
-            self._group_at = GROUPING + RARITY * distinct if distinct * grouping.PAYS <= self.rows.count else NEVER
+            self._group_at = due(self.rows)
         if self._spent >= self._group_at:
             self._group_at = NEVER
             self.groups = grouping.group(self.rows)

@@ -18,7 +18,7 @@ from dtbh.index.rows import Found, Rows
 Shorts = NDArray[np.int32]
 Members = NDArray[np.uint32] | NDArray[np.int64]
 
-PAYS = 4  # rows a distinct code, from which grouping makes a search quicker and smaller
+PAYS = 8  # rows a distinct code, from which grouping makes a search quicker and smaller
 SMALL = np.iinfo(np.uint32)
 SAMPLE = 1 << 14  # rows looked at to guess how many codes are distinct
 NOTHING = np.empty(0, np.uint32)
@@ -70,16 +70,27 @@ def group(rows: Rows) -> Groups | None:
     return Groups(Rows(codes, len(codes)), starts, members)
 
 
-def guess(rows: Rows) -> float:
-    """About how many distinct codes there are, from how often the codes of a sample occur in it (Chao 1984)."""
+def guess(rows: Rows) -> tuple[float, float]:
+    """How many distinct codes there are at least, and how many at most, about, by a sample.
+
+    At least by how many codes occur once and twice in it (Chao 1984, extrapolated to all rows after Colwell et al.
+    2012). At most if codes go on to be new with every doubling of the rows as they did from a quarter of the
+    sample to all of it.
+    """
     places = np.linspace(0, rows.span - 1, min(rows.span, SAMPLE)).astype(np.int64)
     if rows.listed is not None:
         places = rows.listed[places]
     elif rows.marked is not None:
         places = places[rows.marked[places]]
+    if not len(places):
+        return 0.0, float(rows.count)
     counts = np.unique(rows.words[places], axis=0, return_counts=True)[1]
-    once, twice = int((counts == 1).sum()), int((counts == 2).sum())
-    return float(len(counts) + once * (once - 1) / (2 * (twice + 1)))
+    seen, once, twice = len(counts), int((counts == 1).sum()), int((counts == 2).sum())
+    unseen = once * (once - 1) / (2 * (twice + 1))
+    further = rows.count / len(places)
+    least = seen + (unseen * -np.expm1(-(further - 1) * once / unseen) if unseen else 0)
+    growth = np.log(seen / len(np.unique(rows.words[places[::4]], axis=0))) / np.log(4)
+    return float(least), float(seen * further**growth)
 
 
 def _distinct(rows: Rows, most: int) -> tuple[Words, Ints, NDArray[np.int32]] | None:
