@@ -45,7 +45,7 @@ Answer = tuple[NDArray[np.int64], NDArray[np.int64]]  # distances and rows, [q, 
 Search = Callable[[], Answer]
 FEW, CLUSTERS = 5000, 30
 SLOW = 200_000_000  # distances: usearch takes some 40 ns for each
-QUICK = {"codes": [0.03], "kinds": ["random", "few"], "bits": [64], "queries": [1, 8], "k": [10], "threads": [1],
+QUICK = {"codes": [0.05], "kinds": ["random", "few"], "bits": [64], "queries": [1, 8], "k": [10], "threads": [1],
          "milvus": 0, "runs": 2}  # fmt: skip
 COLUMNS = ("dtbh", "FAISS", "FAISS heap", "usearch", "Milvus Lite")
 

@@ -73,7 +73,7 @@ def test_the_search_benchmark_agrees_with_its_peers(
     monkeypatch.setattr("sys.argv", ["benchmark_search.py", "--quick"])
     assert benchmark.main() == 0
     lines = capsys.readouterr().out.splitlines()
-    assert sum(line.strip().startswith("0.03M") for line in lines) == 7
+    assert sum(line.strip().startswith("0.05M") for line in lines) == 7
     wanted = np.array([[1, 2, 2, 3, 4, 4]]), np.array([[7, 5, 6, 9, 1, 2]])
     assert benchmark.same((wanted[0], np.array([[7, 6, 5, 9, 2, 8]])), wanted)
     assert not benchmark.same((wanted[0], np.array([[7, 5, 6, 8, 1, 2]])), wanted)

@@ -109,8 +109,8 @@ class Searcher:
     """One code set, to be searched again and again; it may be used from several threads.
 
     It learns while it searches. Where many rows share a code it comes to group them and to look at the distinct codes
-    alone (4 bytes a row), and where radii are small and codes many it comes to look rows up in tables (about 13 bytes
-    a row of 64 bits, 25 of 128). Each is done once the time it takes has gone into searching, and only where a sample
+    alone (4 bytes a row), and where radii are small and codes many it comes to look rows up in tables (about 17 bytes
+    a row of 64 bits, 35 of 128). Each is done once the time it takes has gone into searching, and only where a sample
     shows that it pays. The codes must not change meanwhile.
 
     Args:

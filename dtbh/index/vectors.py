@@ -20,6 +20,7 @@ from numba.extending import intrinsic
 
 LANES = 8  # words in a vector
 GROUP = 64  # codes that `near` looks at, and of which `least` wants a multiple
+AHEAD = 4096  # bytes: memory is asked for codes while those before them are looked at
 WORD = ir.IntType(64)
 VECTOR = ir.VectorType(WORD, LANES)
 cgutils: Any = untyped
@@ -46,6 +47,7 @@ def least(typing: Any, query: Any, codes: Any, count: Any, width: Any) -> Any:
         with cgutils.for_range(builder, builder.udiv(args[2], step)) as loop:
             start = builder.add(args[1], builder.mul(loop.index, ir.Constant(WORD, 8 * GROUP * words)))
             for part in range(GROUP // LANES):
+                _fetch(builder, start, part, words)
                 here = _distances(builder, start, part, words, pattern)
                 kept = best[part % 2]
                 builder.store(_call(builder, "llvm.umin.v8i64", VECTOR, builder.load(kept), here), kept)
@@ -110,6 +112,15 @@ def _distances(builder: Any, start: Any, part: int, words: int, pattern: Any) ->
         pairs = zip(vectors[::2], vectors[1::2], strict=True)
         vectors = [builder.add(_every_other(builder, a, b, 0), _every_other(builder, a, b, 1)) for a, b in pairs]
     return vectors[0]
+
+
+def _fetch(builder: Any, start: Any, part: int, words: int) -> None:
+    """Have the memory bring what lies AHEAD of the 8 codes of this part, line by line."""
+    for place in range(part * words, (part + 1) * words):
+        ahead = builder.add(start, ir.Constant(WORD, AHEAD + 8 * LANES * place))
+        line = builder.inttoptr(ahead, ir.PointerType(ir.IntType(8)))
+        options = [ir.Constant(ir.IntType(32), value) for value in (0, 3, 1)]  # to be read, soon and often, data
+        _call(builder, "llvm.prefetch.p0", ir.VoidType(), line, *options)
 
 
 def _every_other(builder: Any, first: Any, second: Any, start: int) -> Any:
