@@ -85,7 +85,7 @@ def compact(args: Arguments) -> int:
     archive.compact()
     after = archive.info()
     freed = before.code_bytes + before.item_bytes - after.code_bytes - after.item_bytes
-    print(f"{args.archive}: {after.items} items in {after.segments} parts, {before.removed} removed rows dropped, "
+    print(f"{args.archive}: {after.items} items, {before.removed} removed rows dropped, "
           f"{max(freed, 0)} bytes given back")  # fmt: skip
     return 0
 
