@@ -1,12 +1,13 @@
 """The neighbouring methods on equal terms: one split, the same frozen features, several lengths and seeds.
 
     python examples/neighbours.py data/ucm --out runs/neighbours [--bits 16,32,64] [--seeds 0,1,2] [--only NAME,...]
-    python examples/neighbours.py data/ucm --table alone | across | values
+    python examples/neighbours.py data/ucm --table alone | across | depths | values
 
 Prints tables of tie-aware figures on test, mean and spread over seeds: image to image (alone); image and sound both
-ways (across), where every method has the same towers, with sounds heard by a frozen network; and real-valued
-embeddings of several dimensions (values). Any data folder with classes will do, but for across it must have sounds.
-The grid is a ``dtbh sweep``, so what is done is not done again. Nothing here was chosen on test.
+ways (across), where every method has the same towers, with sounds heard by a frozen network; hierarchical hashing
+with and without its hierarchy (depths); and real-valued embeddings of several dimensions (values). Any data folder
+with classes will do, but for across it must have sounds. The grids are those of ``dtbh sweep``: what is done is not
+done again. Nothing here was chosen on test.
 """
 
 from __future__ import annotations
@@ -48,6 +49,13 @@ ACROSS = {
     "CCA-ITQ": "cca-itq", "one code a class": "class-codes", "DCMH": "dcmh", "DUCH": "duch",
     "DQH": "dqh", "HashNet": "hashnet", "CSQ": "csq", "OrthoHash": "orthohash", "DTBH": "dtbh",
 }  # fmt: skip
+HIERARCHICAL = CONFIGS / "hierarchical" / "ucm.yaml"
+DEPTHS = {
+    "last output, no LSTM": ["encoders.image.depths=[]", "encoders.image.recurrent=0"],
+    "last output, LSTM": ["encoders.image.depths=[]"],
+    "four depths side by side": ["encoders.image.recurrent=0"],
+    "four depths, LSTM (hierarchical)": [],
+}
 
 
 def main() -> None:
@@ -57,31 +65,35 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/neighbours"))
     parser.add_argument("--bits", type=_numbers, default=[16, 32, 64])
     parser.add_argument("--seeds", type=_numbers, default=[0, 1, 2])
-    parser.add_argument("--only", type=lambda text: text.split(","), default=[*ALONE, *ACROSS], help="some rows")
-    parser.add_argument("--table", choices=("alone", "across", "values", "all"), default="all")
+    parser.add_argument("--only", type=lambda text: text.split(","), help="some rows")
+    parser.add_argument("--table", choices=("alone", "across", "depths", "values", "all"), default="all")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="for every run of a grid")
     args = parser.parse_args()
-    for name, methods in (("alone", ALONE), ("across", ACROSS)):
+    classes = len(read_manifest(args.data).labels)
+    tables = {
+        "alone": {row: config_of(preset, False, classes) for row, preset in ALONE.items()},
+        "across": {row: config_of(preset, True, classes) for row, preset in ACROSS.items()},
+        "depths": {row: read_config(HIERARCHICAL, [*FIELD, *changes]) for row, changes in DEPTHS.items()},
+    }
+    for name, configs in tables.items():
         if args.table in (name, "all"):
-            chosen = {row: preset for row, preset in methods.items() if row in args.only}
-            print(codes_table(chosen, name == "across", args.data, args.out / name, args.bits, args.seeds).markdown())
+            chosen = {row: config for row, config in configs.items() if args.only is None or row in args.only}
+            print(codes_table(chosen, args.data, args.out / name, args.bits, args.seeds, args.set).markdown())
     if args.table in ("values", "all"):
         _values(args.data, args.out / "values", args.seeds)
 
 
 def codes_table(
-    methods: dict[str, str], across: bool, data: Path, out: Path, bits: Sequence[int], seeds: Sequence[int]
+    configs: dict[str, Config], data: Path, out: Path, bits: Sequence[int], seeds: Sequence[int], changes: Sequence[str]
 ) -> Table:
-    """The table of a sweep over presets on equal terms, below a row of codes that know nothing."""
-    classes = len(read_manifest(data).labels)
-    configs = {}
-    for row, preset in methods.items():
-        configs[row] = out / "configs" / f"{preset}.yaml"
-        configs[row].parent.mkdir(parents=True, exist_ok=True)
-        write_config(config_of(preset, across, classes), configs[row])
-    found = sweep(configs, data, out, bits=bits, seeds=seeds)
+    """The table of a sweep, below a row of codes that know nothing."""
+    (out / "configs").mkdir(parents=True, exist_ok=True)
+    files = {row: write_config(config, out / "configs" / f"{row}.yaml") for row, config in configs.items()}
+    found = sweep(files, data, out, bits=bits, seeds=seeds, overrides=changes)
     for cell, why in found.failures.items():
         print(f"failed: {cell}: {why}")
-    rows = {row: [report for cell, report in found.reports.items() if cell.method == row] for row in methods}
+    rows = {row: [report for cell, report in found.reports.items() if cell.method == row] for row in configs}
+    across = all(config.encoders.sound is not None for config in configs.values())
     return Table.of({"random codes": [_random(data, across, b, seed) for b in bits for seed in seeds], **rows})
 
 
