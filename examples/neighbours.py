@@ -16,6 +16,7 @@ import argparse
 import statistics
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -67,7 +68,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=_numbers, default=[0, 1, 2])
     parser.add_argument("--only", type=lambda text: text.split(","), help="some rows")
     parser.add_argument("--table", choices=("alone", "across", "depths", "values", "all"), default="all")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="for every run of a grid")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="for every run")
     args = parser.parse_args()
     classes = len(read_manifest(args.data).labels)
     tables = {
@@ -80,7 +81,7 @@ def main() -> None:
             chosen = {row: config for row, config in configs.items() if args.only is None or row in args.only}
             print(codes_table(chosen, args.data, args.out / name, args.bits, args.seeds, args.set).markdown())
     if args.table in ("values", "all"):
-        _values(args.data, args.out / "values", args.seeds)
+        _values(args.data, args.out / "values", args.seeds, tuple(args.set))
 
 
 def codes_table(
@@ -124,27 +125,30 @@ def _random(data: Path, across: bool, bits: int, seed: int) -> RetrievalReport:
     return evaluate(codes("image"), sounds, protocol="random", splits={}, leakage={}, checkpoint_rule="none")
 
 
-def _values(data: Path, out: Path, seeds: Sequence[int]) -> None:
+def _values(data: Path, out: Path, seeds: Sequence[int], changes: tuple[str, ...]) -> None:
     """Embeddings of several dimensions: of a trained layer, and of PCA on the full one, learned and as it was."""
     heads = [f"{which}: {what}" for which in ("trained layer", "PCA", "PCA, nothing trained") for what in VALUES]
     print(f"| dimensions | {' | '.join(heads)} |\n|---{'|---' * len(heads)}|", flush=True)
     for d in (*DIMENSIONS, FULL):
         columns: dict[str, list[EmbeddingFigures]] = {"trained": [], "pca": [], "before": []}
         for seed in seeds:
-            full, plain = _embedded(data, out, FULL, seed), _embedded(data, out, 0, 0)
-            columns["trained"].append(_figures(*_embedded(data, out, d, seed)))
+            full, plain = (_embedded(data, out, *which, changes) for which in ((FULL, seed), (0, 0)))
+            columns["trained"].append(_figures(*_embedded(data, out, d, seed, changes)))
             columns["pca"].append(_figures(*_principal(*full, d)))
             columns["before"].append(_figures(*_principal(*plain, d)))
         cells = [_cell([pick(f) for f in found]) for found in columns.values() for pick in VALUES.values()]
         print(f"| {d} | {' | '.join(cells)} |", flush=True)
 
 
-def _embedded(data: Path, out: Path, dimensions: int, seed: int) -> tuple[Embeddings, Embeddings]:
+@lru_cache
+def _embedded(
+    data: Path, out: Path, dimensions: int, seed: int, changes: tuple[str, ...]
+) -> tuple[Embeddings, Embeddings]:
     """Embeddings of the training and the test images; dimensions 0: the backbone's output, nothing trained."""
-    changes = [*FIELD, f"encoders.feature_dim={dimensions}", f"seed={seed}"]
+    settings = [*FIELD, *changes, f"encoders.feature_dim={dimensions}", f"seed={seed}"]
     if not dimensions:
-        changes += ["learning.fit=lsh", "encoders.activation=relu"]
-    config = read_config(CONFIGS / "triplet-metric" / "ucm.yaml", changes)
+        settings += ["learning.fit=lsh", "encoders.activation=relu"]
+    config = read_config(CONFIGS / "triplet-metric" / "ucm.yaml", settings)
     run = train(config, data, out / f"{dimensions}-{seed}")
     split = split_for(read_manifest(data), config)
     model = load(run)

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
-from dtbh.config import Learning
+from dtbh.config import Learning, read_config
 from dtbh.errors import ConfigError
 from dtbh.learning.distances import code_distance, cosine_distance
+from dtbh.learning.fitting import FITS
 from dtbh.learning.objectives import TERMS, Objective
 from dtbh.learning.selection import Triplets, select_active, select_all
 from dtbh.learning.terms import Outputs, approximate_l1, balance, relative_triplet
@@ -15,6 +18,7 @@ G = torch.Generator().manual_seed(0)
 
 
 SIZES = {"bits": 10, "classes": 3, "feature_dim": 6}
+PRESETS = sorted((Path(__file__).parents[2] / "configs").rglob("*.yaml"))
 
 
 def outputs(n: int, bits: int = 10, classes: int = 3) -> Outputs:
@@ -155,6 +159,25 @@ def test_selection_that_ignores_the_margin_would_be_noticed() -> None:
     broken = relative_triplet(distances, select_active(distances, rows, columns, margin=0.0), margin=0.25)
     assert right.item() == pytest.approx(0.15)
     assert broken.item() == 0
+
+
+@pytest.mark.parametrize("path", PRESETS, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_every_preset_learns_from_something(path: Path) -> None:
+    """Its terms exist, take its parameters, and pull at each tower that it has; or its fit exists."""
+    config = read_config(path)
+    if config.learning.fit is not None:
+        assert config.learning.fit in FITS
+        return
+    bits = config.encoders.bits
+    sides = tuple(outputs(8, bits) for _ in config.encoders.modalities)
+    sides = tuple(side._replace(pairs=side.pairs // 2) for side in sides)  # so that a pair occurs within one too
+    loss = Objective(config.learning, {**SIZES, "bits": bits})(sides).total
+    loss.backward()
+    assert loss.isfinite()
+    for side in sides:
+        found = [x.grad for x in (side.features, side.codes) if x.grad is not None]
+        assert all(grad.isfinite().all() for grad in found)
+        assert any(grad.abs().sum() > 0 for grad in found)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from dtbh.config import Learning
-from dtbh.learning.objectives import TERMS, Objective
+from dtbh.learning.objectives import TERMS, Loss, Objective
 from dtbh.learning.pairwise import class_centres
 from dtbh.learning.terms import Outputs, Sides
 from tests.reference import objectives as reference
@@ -111,14 +111,19 @@ def test_gradients_are_those_of_finite_differences(name: str, n_sides: int) -> N
     start = tuple(outputs(5, 10 + seed) for seed in range(n_sides))
     term = objective(name)
     values = [x for side in start for x in (side.features, side.codes)]
+    weights = dict(term.named_parameters())  # of terms that are trained themselves
 
     def total(*given: torch.Tensor) -> torch.Tensor:
         sides = (side._replace(features=given[2 * i], codes=given[2 * i + 1]) for i, side in enumerate(start))
-        return term(tuple(sides)).total
+        own = dict(zip(weights, given[len(values) :], strict=True))
+        loss: Loss = torch.func.functional_call(term, own, (tuple(sides),))
+        return loss.total
 
-    assert torch.autograd.gradcheck(total, values, eps=1e-6, atol=1e-5)
-    total(*values).backward()
+    given = [*values, *weights.values()]
+    assert torch.autograd.gradcheck(total, given, eps=1e-6, atol=1e-5)
+    total(*given).backward()
     assert any(x.grad is not None and x.grad.abs().sum() > 0 for x in values)
+    assert all(weight.grad.abs().sum() > 0 for weight in weights.values())
 
 
 @pytest.mark.parametrize("name", GIVEN)
