@@ -10,6 +10,8 @@ cache.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from pickle import UnpicklingError
 from typing import Any, TypeVar, cast
 
 import numba
@@ -29,8 +31,23 @@ BLOCK = 2048  # words, 16 kB: a block of codes and the queries lie in the first 
 
 
 def compiled(function: F) -> F:
-    """Compile without Python's lock, and keep what was compiled for other processes."""
-    return cast(F, numba.njit(nogil=True, cache=True)(function))
+    """Compile without Python's lock, and keep what was compiled for other processes.
+
+    Where a power cut or a full disk left half a file of what was kept, it is compiled again and kept anew.
+    """
+    made = numba.njit(nogil=True, cache=True)(function)
+    if cache := getattr(made, "_cache", None):  # with NUMBA_DISABLE_JIT there is none
+        cache.load_overload = partial(_loaded, cache, cache.load_overload)
+    return cast(F, made)
+
+
+def _loaded(cache: Any, load: Callable[..., Any], *arguments: Any) -> Any:
+    """What the cache has; None, so that it is compiled, where that can't be read."""
+    try:
+        return load(*arguments)
+    except (EOFError, UnpicklingError):
+        cache.flush()
+        return None
 
 
 def arguments(rows: Rows) -> tuple[Words, int, Ints, NDArray[np.bool_]]:
