@@ -23,6 +23,7 @@ from dtbh.web.metrics import Metrics
 
 COOKIE = "dtbh"
 OPEN = ("/healthz",)  # without a token
+ADDRESS = 32_000  # bytes; a longer one is refused
 DRAIN = 1.0  # seconds in which what a refused client still sends is read, so that it reads the answer
 ASK = (
     '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
@@ -92,12 +93,14 @@ class Guard:
 
     def _refusal(self, scope: Scope) -> Response | None:
         """Why this request is not let in."""
+        if len(scope["path"]) + len(scope["query_string"]) > ADDRESS:
+            return _problem(414, f"the address is too long: at most {ADDRESS} bytes")
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         host = headers.get(b"host", "")
         if self._hosts is not None and _name(host) not in self._hosts:
             return _problem(400, f"this service is not called {host!r}; open it under {' or '.join(self._hosts)}")
         origin = headers.get(b"origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and _place(origin) != host:
             return _problem(403, f"a page of {origin} may not ask this service")
         if self._token is not None and scope["path"] not in OPEN and (asked := self._unknown(scope, headers)):
             return asked
@@ -166,6 +169,14 @@ def _digest(token: bytes) -> str:
 def _name(host: str) -> str:
     """A Host header without its port."""
     return host.rsplit(":", 1)[0] if not host.endswith("]") else host
+
+
+def _place(origin: str) -> str | None:
+    """The host and port in an Origin header; None if it is no address."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 async def _drain(receive: Receive) -> None:

@@ -19,8 +19,9 @@ from dtbh.web.lanes import OverloadedError
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": shapes.Problem, "description": text}
     for status, text in {
-        400: "Not a request that can be read", 401: "The token is missing", 404: "No such archive or item",
-        408: "The body took too long", 413: "Too large", 422: "A query that can't be answered",
+        400: "Not a request that can be read", 401: "The token is missing",
+        403: "Asked by another site's page", 404: "No such archive or item", 408: "The body took too long",
+        413: "Too large", 414: "The address is too long", 422: "A query that can't be answered",
         503: "Overloaded, or the model is not ready",
     }.items()
 }  # fmt: skip

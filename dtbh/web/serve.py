@@ -11,12 +11,18 @@ import socket
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dtbh.config import Service
 from dtbh.errors import ConfigError, DtbhError, MissingExtraError
 from dtbh.progress import say
 
+if TYPE_CHECKING:
+    import uvicorn
+    from fastapi import FastAPI
+
 GRACE = 30  # seconds for what is under way when the service is told to stop
+HEAD = 1 << 20  # bytes of a request's head that are read; `dtbh.web.guard` refuses far shorter ones in JSON
 
 
 def serve(
@@ -50,7 +56,7 @@ def serve(
     if model is not None and not Path(model).exists():
         raise ConfigError(f"--model {model}: no such file or folder; give a run or an exported model")
     try:
-        import uvicorn
+        import uvicorn  # noqa: F401
 
         from dtbh.web.app import create_app
     except ModuleNotFoundError as error:
@@ -65,13 +71,19 @@ def serve(
     say(f"serving {', '.join(str(path) for path in archives)} at {address} (Ctrl-C ends it)")
     if browser:
         threading.Thread(target=_show, args=[f"{address}/?token={token}" if token else address], daemon=True).start()
-    config = uvicorn.Config(
-        app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE, server_header=False,
-        limit_concurrency=4 * limits.waiting, timeout_keep_alive=20,
-    )  # fmt: skip
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it once more when all is finished
-    uvicorn.Server(config).run(sockets=[listening])
+    server(app, limits).run(sockets=[listening])
+
+
+def server(app: FastAPI, limits: Service) -> uvicorn.Server:
+    """What reads requests from sockets for the application."""
+    import uvicorn
+
+    return uvicorn.Server(uvicorn.Config(
+        app, port=0, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE, server_header=False,
+        limit_concurrency=4 * limits.waiting, timeout_keep_alive=20, h11_max_incomplete_event_size=HEAD,
+    ))  # fmt: skip
 
 
 def _loopback(host: str) -> bool:

@@ -20,6 +20,7 @@ from dtbh.config import Service
 from dtbh.model import Encoder, load
 from dtbh.stages import index
 from dtbh.web.app import create_app
+from dtbh.web.serve import server
 
 
 @pytest.fixture(scope="session")
@@ -57,20 +58,19 @@ def client(make: Making) -> Iterator[TestClient]:
 @pytest.fixture(scope="session")
 def serving() -> Serving:
     """Serve an application on a free port of this machine for as long as the block runs; gives its address."""
-    import uvicorn
 
     @contextmanager
     def served(app: FastAPI) -> Iterator[str]:
-        server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
-        thread = threading.Thread(target=server.run)
+        running = server(app, Service())
+        thread = threading.Thread(target=running.run)
         thread.start()
         try:
-            while not server.started:
+            while not running.started:
                 assert thread.is_alive()
                 time.sleep(0.01)
-            yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+            yield f"http://127.0.0.1:{running.servers[0].sockets[0].getsockname()[1]}"
         finally:
-            server.should_exit = True
+            running.should_exit = True
             thread.join()
 
     return served

@@ -213,6 +213,15 @@ def test_too_large_is_seen_while_it_is_read(narrow: tuple[str, int]) -> None:
     assert reply.startswith(b"HTTP/1.1 413")
 
 
+@pytest.mark.parametrize("size", [40_000, 400_000])
+def test_an_address_that_is_too_long(narrow: tuple[str, int], size: int) -> None:
+    target = b"GET /v1/items?archive=" + b"x" * size
+    parts = [target[start : start + 50_000] for start in range(0, len(target), 50_000)]
+    reply = exchange(narrow, *parts, b" HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")
+    assert reply.startswith(b"HTTP/1.1 414")
+    assert reply.endswith(b'{"detail":"the address is too long: at most 32000 bytes"}')
+
+
 def test_a_body_that_does_not_come(narrow: tuple[str, int]) -> None:
     assert exchange(narrow, POST + b"content-length: 100\r\n\r\n{").startswith(b"HTTP/1.1 408")
 
@@ -239,6 +248,7 @@ def test_who_may_ask(make: Making) -> None:
         assert client.get("/v1/archives").status_code == 200
         assert client.get("/v1/archives", headers={"origin": "http://localhost:8000"}).status_code == 200
         assert client.get("/v1/archives", headers={"origin": "http://evil.example"}).status_code == 403
+        assert client.get("/v1/archives", headers={"origin": "http://["}).status_code == 403
         assert client.get("/v1/archives", headers={"host": "evil.example"}).status_code == 400
 
 

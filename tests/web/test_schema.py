@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not i
 from schemathesis import GenerationMode  # noqa: E402
 from schemathesis.specs.openapi.checks import positive_data_acceptance  # noqa: E402
 
+FUZZ = int(os.environ.get("DTBH_FUZZ", "0"))  # so many requests drawn anew; else the same few each time
 OPERATIONS = [
     "POST /v1/search/sound", "POST /v1/search/image", "POST /v1/search/code", "GET /v1/items/{id}/media",
     "GET /v1/items/{id}", "GET /v1/items", "GET /v1/archives", "GET /healthz", "GET /metrics",
@@ -36,7 +38,10 @@ def test_replies_fit_the_schema(schema: Any, label: str) -> None:
     operation = next(found.ok() for found in schema.get_all_operations() if found.ok().label == label)
 
     @given(case=operation.as_strategy() | operation.as_strategy(generation_mode=GenerationMode.NEGATIVE))
-    @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @settings(
+        max_examples=FUZZ or 30, derandomize=not FUZZ, deadline=None, database=None,
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
     def tried(case: Any) -> None:
         case.call_and_validate(excluded_checks=[positive_data_acceptance])
 
