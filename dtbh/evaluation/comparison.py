@@ -83,12 +83,14 @@ class Comparison:
         first: Its name.
         blocks: One a direction and, where whole series are compared, a length.
         tests: How many p-values the correction is for.
+        leaks: What stands in training and in test, of the first; a warning says where others differ.
         warnings: What else differs, a sentence each.
     """
 
     first: str
     blocks: tuple[Block, ...]
     tests: int
+    leaks: str
     warnings: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -123,7 +125,8 @@ def compare(entries: Mapping[str, Sequence[RetrievalReport]], *, seed: int = 0) 
     for block in drafts:
         blocks.append(replace(block, differences=tuple(replace(d, p_holm=next(corrected)) for d in block.differences)))
     tests = sum(len(block.differences) for block in blocks)
-    return Comparison(next(iter(entries)), tuple(blocks), tests, tuple(dict.fromkeys(warnings)))
+    name, (first, *_) = next(iter(entries.items()))
+    return Comparison(name, tuple(blocks), tests, first.leaks, tuple(dict.fromkeys(warnings)))
 
 
 def paired_test(differences: Floats, clusters: Ints, seed: int) -> float:

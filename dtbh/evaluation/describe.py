@@ -12,6 +12,8 @@ from dtbh.evaluation.conventions import CONVENTIONS
 from dtbh.evaluation.values import DirectionReport, RetrievalReport
 
 WIDTH = 80
+NAME = 35  # of a class, at most
+WITHOUT = {"drop": "left out", "zero": "counted as 0", "error": "refused"}
 MEASURES = {"precision": "precision", "recall": "recall", "f1": "F1", "ndcg": "NDCG"}
 
 
@@ -27,8 +29,8 @@ def describe(report: RetrievalReport, *, classes: bool = False) -> str:
     """
     lines = _wrapped(f"{report.bits} bits, protocol {report.protocol}, encoder {report.encoder}")
     for name, direction in report.directions.items():
-        lines += ["-" * WIDTH, *_direction(name, direction)]
-        if "sound" in name.split("->")[0] and report.leakage:
+        lines += ["-" * WIDTH, *_direction(name, direction, report.without)]
+        if "sound" in name and report.leakage:
             lines += _wrapped(f"leaks: {report.leaks}")
         if classes:
             lines += _classes(direction)
@@ -48,7 +50,7 @@ def _wrapped(text: str) -> list[str]:
     return textwrap.wrap(text, WIDTH, subsequent_indent="  ")
 
 
-def _direction(name: str, direction: DirectionReport) -> list[str]:
+def _direction(name: str, direction: DirectionReport, without: str) -> list[str]:
     """One direction's figures and counts."""
     lines = [
         f"{name:<15}mAP {_with(direction.map, direction.interval)} ({direction.chance_map:.3f})   "
@@ -66,41 +68,51 @@ def _direction(name: str, direction: DirectionReport) -> list[str]:
         )
     lines.append("mAP by other conventions:")
     for key, value in direction.conventions.items():
-        lines.append(f"  {value:.3f} {CONVENTIONS[key].meaning} ({CONVENTIONS[key].used_by})")
+        chance = f" ({direction.chance_conventions[key]:.3f})" if key in direction.chance_conventions else ""
+        words = f"{value:.3f}{chance} {CONVENTIONS[key].meaning} ({CONVENTIONS[key].used_by})"
+        lines += textwrap.wrap(words, WIDTH, initial_indent="  ", subsequent_indent=" " * 16)
     for metric, values in direction.embeddings.items():
         what = f"real values of {values.dimensions} dimensions, {metric} distances"
         text = f"{what}: mAP {_with(values.map, values.interval)}"
         cost = "" if values.cost is None else f"; hashing cost {_with(values.cost, values.cost_interval)}"
         lines += _wrapped(text + cost)
-    lines += _wrapped(_counts(direction))
+    lines += _wrapped(_counts(direction, without))
     return lines
 
 
 def _classes(direction: DirectionReport) -> list[str]:
     """One line a class, best first."""
-    lines = [f"{'class':<36}{'queries':>9}{'mAP':>35}"]
+    lines = [f"{'class':<{NAME + 1}}{'queries':>9}{'mAP':>35}"]
     ranked = sorted(direction.per_class.items(), key=lambda entry: (-(entry[1].map or 0.0), entry[0]))
     for name, one in ranked:
         figure = "nothing relevant" if one.map is None else f"{_with(one.map, one.interval)} ({one.chance_map:.3f})"
-        lines.append(f"{textwrap.shorten(name, 35, placeholder='…'):<36}{one.n_queries:>9,}{figure:>35}")
+        lines.append(f"{_short(name):<{NAME + 1}}{one.n_queries:>9,}{figure:>35}")
     return lines
 
 
+def _short(name: str) -> str:
+    """Both ends of a name that is too long: classes often differ in the last letters alone."""
+    half = NAME // 2
+    return name if len(name) <= NAME else f"{name[:half]}…{name[-half:]}"
+
+
 def _with(value: float, interval: tuple[float, float] | None) -> str:
-    """A figure and its interval."""
-    return f"{value:.3f}" + ("" if interval is None else " [{:.3f}, {:.3f}]".format(*interval))
+    """A figure and its interval; what rounds to 0 has no sign."""
+    return f"{value:z.3f}" + ("" if interval is None else " [{:z.3f}, {:z.3f}]".format(*interval))
 
 
 def _row(name: str, values: Mapping[int, float], chance: Mapping[int, float]) -> str:
     return f"{name:<10}" + "".join(f"{f'{values[k]:.3f} ({chance[k]:.3f})':>14}" for k in values)
 
 
-def _counts(direction: DirectionReport) -> str:
+def _counts(direction: DirectionReport, without: str) -> str:
     """How many queries and gallery items, and what was left out of them."""
     distinct, constant = direction.distinct_codes, direction.bits_constant
     parts = [f"{direction.n_queries:,} queries over a gallery of {direction.n_gallery:,} ({direction.gallery})"]
     if direction.queries_without_relevant:
-        parts.append(f"{direction.queries_without_relevant:,} queries without anything relevant")
+        parts.append(
+            f"{direction.queries_without_relevant:,} queries without anything relevant, {WITHOUT.get(without, without)}"
+        )
     if any(direction.unlabelled.values()):
         parts.append(
             "without a label {queries:,} queries and {gallery:,} of the gallery".format(**direction.unlabelled)

@@ -19,7 +19,7 @@ class ClassFigures:
     """One class of queries.
 
     Attributes:
-        n_queries: How many.
+        n_queries: How many are of the class.
         map: Their mAP; None where the gallery has none of the class.
         chance_map: That of a random ranking; None likewise.
         interval: 95 % bootstrap interval of ``map``, as in ``DirectionReport``.
@@ -77,7 +77,13 @@ class PairFigures:
 
 @dataclass(frozen=True)
 class CutPoint:
-    """Precision and recall of the first k, mean over queries, exact over orders of tied items."""
+    """One point of a curve, exact over orders of tied items.
+
+    Attributes:
+        k: How many from the top.
+        precision: Of the first k, mean over queries.
+        recall: Of the first k, mean over queries.
+    """
 
     k: int
     precision: float
@@ -128,15 +134,15 @@ class EmbeddingFigures:
 
     Attributes:
         dimensions: Of a vector.
-        map: Mean average precision, as in ``DirectionReport``.
+        map: Mean average precision, as of codes.
         chance_map: That of a random ranking.
         interval: 95 % bootstrap interval of ``map``, likewise.
-        anmrr: Average normalised modified retrieval rank.
-        precision_at: For each k.
-        recall_at: For each k.
-        f1_at: For each k.
-        ndcg_at: For each k.
-        pairs: The figures on true pairs.
+        anmrr: Average normalised modified retrieval rank, as of codes.
+        precision_at: For each k, as of codes; chance is that of codes too.
+        recall_at: Likewise.
+        f1_at: Likewise.
+        ndcg_at: Likewise.
+        pairs: The figures on true pairs, as of codes.
         cost: What hashing cost: ``map`` less that of the codes, below 0 where the codes rank better; None without
             codes.
         cost_interval: 95 % bootstrap interval of ``cost``, over the same images with both rankings.

@@ -5,11 +5,14 @@ Comes in: one report a fold. No torch in this room.
 
 from __future__ import annotations
 
+import textwrap
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
+from dtbh.data.splits import Leakage
 from dtbh.errors import DataError
 from dtbh.evaluation.values import DirectionReport, RetrievalReport
 
@@ -77,7 +80,7 @@ def over_folds(reports: Sequence[RetrievalReport]) -> dict[str, dict[str, Spread
 
 
 def describe_folds(reports: Sequence[RetrievalReport]) -> str:
-    """``over_folds`` as a table of at most 80 columns: mean ± standard deviation."""
+    """``over_folds`` as a table of at most 80 columns: mean ± standard deviation, and what leaks in all folds."""
     found = over_folds(reports)
     lines = [f"{len(reports)} folds, mean ± standard deviation over folds"]
     names = list(found)
@@ -88,4 +91,20 @@ def describe_folds(reports: Sequence[RetrievalReport]) -> str:
             cells = [found[name].get(row) for name in some]
             shown = ("-" if cell is None else f"{cell.mean:.3f} ± {cell.deviation:.3f}" for cell in cells)
             lines.append(f"{row:<18}" + "".join(f"{cell:>31}" for cell in shown))
-    return "\n".join([*lines, "-" * 80])
+    lines.append("-" * 80)
+    for note in _notes(reports):
+        lines += textwrap.wrap(note, 80, subsequent_indent="  ")
+    return "\n".join(lines)
+
+
+def _notes(reports: Sequence[RetrievalReport]) -> list[str]:
+    """What was searched, and how many test sounds of all folds training has met."""
+    protocols = dict.fromkeys(report.protocol for report in reports)
+    galleries = dict.fromkeys(one.gallery for report in reports for one in report.directions.values())
+    leaks = "not known"
+    if all(report.leakage for report in reports):
+        counts: Counter[str] = Counter()
+        for report in reports:
+            counts.update(report.leakage)
+        leaks = Leakage(**{one.name: counts[one.name] for one in fields(Leakage)}).describe()
+    return [f"Protocol: {'; '.join(protocols)}. Gallery: {', '.join(galleries)}.", f"Leaks from training: {leaks}."]

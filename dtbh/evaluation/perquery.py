@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from dtbh.data.manifest import Item
+from dtbh.errors import DataError
 from dtbh.evaluation import conventions, pairs, ranking
 from dtbh.evaluation.conventions import CONVENTIONS
 from dtbh.evaluation.counts import Block, Floats, Ints, group_numbers, own_rows
@@ -52,7 +53,7 @@ def measured(relevant: Ints, total: Ints, length: int, without: Without) -> Meas
         length: Of the shortest ranking of all queries.
         without: What becomes of queries without relevant items.
     """
-    curve_at, k = ranking.log_spaced(length), min(length, conventions.K)
+    curve_at = ranking.log_spaced(length)
     hits, wanted = ranking.hits_at(relevant, total, curve_at), relevant.sum(axis=1)
     counted = np.ones(len(wanted), dtype=np.bool_) if without == "zero" else wanted > 0
     each = {
@@ -60,9 +61,6 @@ def measured(relevant: Ints, total: Ints, length: int, without: Without) -> Meas
         "n_relevant": wanted.astype(np.float64),
         "n_ranked": total.sum(axis=1).astype(np.float64),
     }
-    for name, one in CONVENTIONS.items():
-        if one.at_k is not None:
-            each[f"ap {name}"] = one.at_k(relevant, total, k)
     sums = {
         "counted": np.array(counted.sum(), dtype=np.float64),
         "curve_precision": (hits * counted[:, None] / np.array(curve_at)).sum(axis=0),
@@ -73,11 +71,12 @@ def measured(relevant: Ints, total: Ints, length: int, without: Without) -> Meas
 
 def _with_chance_level(relevant: Ints, total: Ints, length: int) -> dict[str, Floats]:
     """The figures that a random ranking is expected to have something of, too."""
-    at = _at(length)
+    at, k = _at(length), min(length, conventions.K)
     return {
         "average_precision": ranking.average_precision(relevant, total),
         "nmrr": ranking.nmrr(relevant, total),
         **{name: measure(relevant, total, at) for name, measure in MEASURES.items()},
+        **{f"ap {name}": one.at_k(relevant, total, k) for name, one in CONVENTIONS.items() if one.at_k is not None},
     }
 
 
@@ -141,6 +140,9 @@ def rank(
         without: What becomes of queries without relevant items.
         most_classes: With more than these, no shares of classes are counted.
         more: Adds to what is kept of a block; takes the labels of its queries.
+
+    Raises:
+        DataError: The gallery holds nothing but a query itself.
     """
     sides = {"queries": queries, "gallery": gallery}
     rows = {side: np.flatnonzero([item.label is not None for item in items]) for side, items in sides.items()}
@@ -151,6 +153,11 @@ def rank(
     all_own = own_rows(queries, gallery)
     own = own_rows(*kept.values()) if any(left_out.values()) else all_own
     length, all_length = len(kept["gallery"]) - int((own >= 0).any()), len(gallery) - int((all_own >= 0).any())
+    if length == 0 and kept["gallery"]:
+        raise DataError(
+            f"the gallery holds nothing but the query {kept['gallery'][0].id} itself: there is nothing to rank; choose "
+            "a gallery that has more items"
+        )
     links = pairs.links_of(queries, gallery, all_own)
 
     def of_pairs(block: Block) -> dict[str, Floats]:
@@ -203,10 +210,12 @@ def summary(found: Measured, length: int, without: Without) -> dict[str, Any]:
         DataError: No query has a relevant item; or one has none and ``without`` is ``"error"``.
     """
     each, at, curve_at = found.each, _at(length), ranking.log_spaced(length)
+    other = [name for name in CONVENTIONS if f"ap {name}" in each]
+    chance = {name: each.get(f"chance_ap {name}", each["chance_average_precision"]) for name in other}
     means = {
-        name: ranking.mean(each[f"{chance}{key}"], without=without)
-        for chance in ("", "chance_")
-        for name, key in ((f"{chance}map", "average_precision"), (f"{chance}anmrr", "nmrr"))
+        name: ranking.mean(each[f"{which}{key}"], without=without)
+        for which in ("", "chance_")
+        for name, key in ((f"{which}map", "average_precision"), (f"{which}anmrr", "nmrr"))
     }
     precision, recall = (
         np.minimum(found.sums[f"curve_{name}"] / found.sums["counted"], 1.0).tolist()
@@ -216,9 +225,8 @@ def summary(found: Measured, length: int, without: Without) -> dict[str, Any]:
         **means,
         **{name: _means(at, each[name], without) for measure in MEASURES for name in (measure, f"chance_{measure}")},
         "precision_curve": tuple(map(CutPoint, curve_at, precision, recall)),
-        "conventions": {
-            name: ranking.mean(each[f"ap {name}"], without=without) for name in CONVENTIONS if f"ap {name}" in each
-        },
+        "conventions": {name: ranking.mean(each[f"ap {name}"], without=without) for name in other},
+        "chance_conventions": {name: ranking.mean(values, without=without) for name, values in chance.items()},
     }
 
 

@@ -61,7 +61,7 @@ def evaluate(
         CodesError: Different lengths or encoders.
         ConfigError: An unknown direction.
         DataError: No codes, sounds among the images, an id that stands twice, no labels at all, one class
-            only, or no query with a relevant item.
+            only, or no query with a relevant item. A gallery of one class beside queries of others is a warning.
     """
     given = {name: codes for name, codes in (("image", images), ("sound", sounds)) if codes is not None}
     if not given:
@@ -90,6 +90,8 @@ def evaluate(
     for side, by_name in sides.items():
         for name, codes in by_name.items():
             _name_unlabelled(side, name, codes)
+            if side == "gallery":
+                _name_one_class(name, codes)
     return RetrievalReport(
         bits=first.bits,
         encoder=first.encoder,
@@ -133,6 +135,16 @@ def _name_unlabelled(side: str, name: str, codes: HashCodes) -> None:
         say(
             f"warning: {len(without)} of {len(codes)} {name}s among the {side} have no label and are left out where "
             f"the class decides: {', '.join(without[:NAMED])}{more}"
+        )
+
+
+def _name_one_class(name: str, codes: HashCodes) -> None:
+    """Say that figures over a gallery of one class mean nothing."""
+    known = {item.label for item in codes.items if item.label is not None}
+    if len(known) == 1:
+        say(
+            f"warning: all labelled {name}s of the gallery are of one class, {known.pop()}: every ranking of them is "
+            "perfect, as a random one is; choose a gallery of several classes"
         )
 
 

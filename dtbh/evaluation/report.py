@@ -16,6 +16,7 @@ from typing import Any
 from dtbh.codes import HashCodes, check_same
 from dtbh.errors import DataError
 from dtbh.evaluation import examples as chosen_queries
+from dtbh.evaluation.definitions import definitions
 from dtbh.evaluation.examples import Examples
 from dtbh.evaluation.page import render
 from dtbh.evaluation.page.overview import Run, overview
@@ -59,7 +60,7 @@ def write_report(
         check_same(codes, report.bits, report.encoder, of="the report")
     chosen = chosen_queries.choose(report, given, found, examples)
     page = render(report, chosen)
-    entry = {**report.to_dict(), "examples": chosen_queries.to_dict(chosen, folder)}
+    entry = {**report.to_dict(), "definitions": definitions(), "examples": chosen_queries.to_dict(chosen, folder)}
     text = json.dumps(entry, indent=1, ensure_ascii=False, allow_nan=False)
     write_text(folder / QUERIES, _queries_table(report))
     write_text(folder / NAME, text + "\n")
@@ -149,6 +150,7 @@ def _read(path: Path) -> tuple[RetrievalReport, Examples]:
     """What ``report.json`` says, and its examples."""
     try:
         entry: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        entry.pop("definitions", None)  # for readers
         examples = chosen_queries.from_dict(entry.pop("examples", {}), path.parent)
         return RetrievalReport.from_dict(entry), examples
     except (ValueError, AttributeError, TypeError, DataError) as error:

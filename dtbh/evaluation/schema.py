@@ -5,9 +5,7 @@ Comes in: the dataclasses of a report. No torch in this room.
 
 from __future__ import annotations
 
-import inspect
 import json
-import re
 from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from typing import Any
 from dtbh.data.manifest import Item
 from dtbh.data.splits import Leakage
 from dtbh.evaluation import ranking, values
+from dtbh.evaluation.definitions import documented
 from dtbh.evaluation.examples import KINDS, Example, Hit
 from dtbh.evaluation.values import DIRECTIONS, VERSION, DirectionReport, RetrievalReport
 from dtbh.files import write_text
@@ -45,6 +44,11 @@ def report_schema() -> dict[str, Any]:
         "description": "By direction, its best and worst queries with their hits; paths from the report's folder.",
         "additionalProperties": {"type": "object", "properties": dict.fromkeys(KINDS, several), "required": [*KINDS]},
     }
+    properties["definitions"] = {
+        "type": "object",
+        "description": "What each figure of a direction means, by its name there, as in map and pairs.hit_at.",
+        "additionalProperties": {"type": "string"},
+    }
     report["required"] = sorted(properties)
     return {"$schema": DIALECT, "title": "The report of dtbh evaluate", "$ref": "#/$defs/RetrievalReport",
             "$defs": definitions}  # fmt: skip
@@ -58,7 +62,7 @@ def write_report_schema(path: str | Path) -> Path:
 def _describe(name: str, definition: dict[str, Any]) -> None:
     """Words of the class's docstring; no other fields than its own, and all of them where they are always written."""
     kind = _classes()[name]
-    first, said = _documented(kind)
+    first, said = documented(kind)
     for field in NOT_WRITTEN.get(name, set()):
         del definition["properties"][field]
     for field, entry in definition["properties"].items():
@@ -77,10 +81,3 @@ def _classes() -> dict[str, type]:
     return {
         kind.__name__: kind for kind in (*near, Item, Leakage, Example, Hit, DirectionReport) if isinstance(kind, type)
     }
-
-
-def _documented(kind: type) -> tuple[str, dict[str, str]]:
-    """A docstring's first paragraph, and what it says of each attribute."""
-    text, _, attributes = inspect.cleandoc(kind.__doc__ or "").partition("\n\nAttributes:\n")
-    found = re.findall(r"^    (\w+): (.*(?:\n {5,}.*)*)", attributes, re.MULTILINE)
-    return " ".join(text.split()), {name: " ".join(words.split()) for name, words in found}

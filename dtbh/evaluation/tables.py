@@ -123,13 +123,16 @@ class Table:
         return "\n".join(lines) + "\n"
 
     def markdown(self) -> str:
-        """One table of all directions, a method a row."""
+        """One table of all directions, a method a row, and below it what a reader must know."""
         head = ["method", *(f"{way}, {bits} bits" for way in self.directions for bits in self.bits)]
         lines = [head, ["---"] * len(head)]
         found = {way: self.rows(way) for way in self.directions}
         for method in self.methods:
             lines.append([method, *(_or_dash(cell) for way in self.directions for cell in found[way][method])])
-        return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+        chances = [NONE if value is None else f"{value:.3f}" for way in self.directions for value in self.chance(way)]
+        lines.append([CHANCE, *chances])
+        rows = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+        return f"{rows}\n{' '.join((self.caption, *self.notes))}\n"
 
     def csv(self) -> str:
         """One line a method, direction and length, all digits."""
@@ -183,6 +186,9 @@ def _notes(reports: Sequence[RetrievalReport], cells: Mapping[tuple[str, str, in
             notes.append(f"The {several} differ ({', '.join(sorted(values))}): such figures do not compare.")
         else:
             notes.append(f"{what.capitalize()}: {values.pop()}.")
+    leaks = dict.fromkeys(report.leaks for report in reports if report.leakage.get("test_sounds", 1))
+    if leaks:
+        notes.append(f"Leaks from training: {', or '.join(leaks)}.")
     most = max(len(cell.values) for cell in cells.values())
     fewer = {
         f"{method} at {bits} bits {len(cell.values)}"

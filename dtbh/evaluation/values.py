@@ -50,7 +50,8 @@ class DirectionReport:
     Attributes:
         gallery: Which split was searched: ``"test"``, ``"val"``, ``"train"`` or ``"all"``. Within a modality a query
             is no part of its own ranking.
-        map: Mean average precision; relevant is the same class.
+        map: Mean average precision: the precision at each relevant item (of the same class) in the whole gallery, over
+            all R relevant items of the query; the mean over queries.
         chance_map: What a random ranking is expected to have.
         interval: 95 % bootstrap interval of ``map`` (percentiles), drawing images with all their sounds; None
             with one image.
@@ -70,11 +71,12 @@ class DirectionReport:
         precision_curve: Precision and recall of the first k, for k over the whole gallery.
         within_radius: Precision and recall within each Hamming radius at which something changes.
         conventions: mAP as other definitions give it, by their name in ``conventions.CONVENTIONS``.
+        chance_conventions: The same of a random ranking.
         anmrr: Average normalised modified retrieval rank, with K = 2 R; 0 is best.
         chance_anmrr: The same of a random ranking.
         pairs: The figures on true pairs; None where no query's pair is known in the gallery.
-        per_class: By class name.
-        confusion: None with more than 100 classes.
+        per_class: The figures of each class of queries, by its name.
+        confusion: Which classes stand in front; None with more than 100 classes.
         distances: For ``relevant`` and ``irrelevant``, how many query-gallery pairs stand at each distance
             0..bits.
         distinct_codes: How many different codes the ``queries`` and the ``gallery`` have, labelled or not.
@@ -108,6 +110,7 @@ class DirectionReport:
     precision_curve: tuple[CutPoint, ...]
     within_radius: tuple[RadiusPoint, ...]
     conventions: Mapping[str, float]
+    chance_conventions: Mapping[str, float]
     anmrr: float
     chance_anmrr: float
     pairs: PairFigures | None
@@ -128,7 +131,7 @@ class DirectionReport:
             raise DataError(f"gallery must be one of {', '.join(GALLERIES)}, found {self.gallery!r}")
         shares = ("map", "chance_map", "anmrr", "chance_anmrr")
         check_shares("a direction", {name: getattr(self, name) for name in shares})
-        for name in (*AT_K, "conventions"):
+        for name in (*AT_K, "conventions", "chance_conventions"):
             check_shares(name, getattr(self, name))
         check_interval(self.interval)
         check_count("n_queries", self.n_queries, low=1)
@@ -143,7 +146,7 @@ class DirectionReport:
     @classmethod
     def from_dict(cls, entry: Mapping[str, Any]) -> DirectionReport:
         """The direction that ``to_dict`` wrote, also after JSON made its whole-number keys strings."""
-        values = dict(entry)
+        values = {"chance_conventions": {}, **entry}  # earlier reports have none
         for name in AT_K:
             values[name] = int_keys(entry[name])
         for name in ("distances", "bits_constant", "bit_balance"):

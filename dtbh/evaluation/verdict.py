@@ -82,7 +82,7 @@ def _notes(comparison: Comparison) -> list[str]:
         notes.append("One training of each: whether the methods differ, and not these runs alone, several seeds say.")
     else:
         notes.append("Each query's figure is its mean over seeds; the spread of seeds stands beside the mAP.")
-    return notes
+    return [*notes, f"Leaks from training: {comparison.leaks}."]
 
 
 def _wrapped(text: str) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import hypergeom
 
 from dtbh.errors import ConfigError
 from dtbh.evaluation import conventions, ranking
@@ -77,3 +78,24 @@ def test_nmrr_is_the_mean_over_every_order_of_the_ties():
     assert ranking.nmrr(*counts([0, 1, 2], [True, False, False])) == [0.0]
     assert ranking.nmrr(*counts([0, 1, 2], [False, False, True])) == [1.0]
     assert np.isnan(ranking.nmrr(*counts([0], [False])))
+
+
+@pytest.mark.parametrize(("fast", "slow"), NAMED)
+def test_chance_is_the_mean_over_every_order_of_everything(fast, slow):
+    for distances, relevant in CASES + LONG:
+        tables = ranking.all_tied(*counts(distances, relevant))
+        for k in range(1, len(distances) + 1):
+            wanted = naive.over_orders(slow, [0] * len(distances), relevant, k)
+            assert fast(*tables, k) == pytest.approx([wanted], abs=1e-12)
+
+
+@pytest.mark.parametrize(("n", "r", "k"), [(3000, 600, 20), (4000, 1200, 1), (3000, 1400, 40), (3000, 21, 20)])
+def test_the_first_relevant_ones_of_a_large_bucket_are_found_without_all_its_places(n, r, k):
+    """Against the distribution of each one's rank: the i-th is at t where i - 1 of r stand among the t - 1 before."""
+    t = np.arange(1, n + 1)
+    wanted = np.mean([
+        (i / t * hypergeom(n, r, t - 1).pmf(i - 1) * (r - i + 1) / (n - t + 1)).sum() for i in range(1, k + 1)
+    ])  # fmt: skip
+    assert conventions.first_k_relevant(np.array([[r]]), np.array([[n]]), k) == pytest.approx([wanted], rel=1e-9)
+    looked = conventions._reach(*(np.array([one]) for one in (n, r, k)))[0]
+    assert looked < n if r > 100 else looked == n

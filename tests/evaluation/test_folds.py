@@ -32,6 +32,9 @@ def test_mean_and_spread_are_those_of_the_standard_library(folds):
         assert figures["median pair rank"].mean == pytest.approx(statistics.mean(ranks))
     text = describe_folds(folds)
     assert max(map(len, text.splitlines())) <= 80
+    assert "Leaks from training: of 72 test sounds, 18 (25%) say" in " ".join(text.split()), "of all folds"
+    assert "Gallery: test." in text
+    assert "not known" in describe_folds([replace(folds[0], leakage={}), *folds[1:]])
     assert f"{found['sound->image']['mAP'].mean:.3f} ± {found['sound->image']['mAP'].deviation:.3f}" in text
 
 

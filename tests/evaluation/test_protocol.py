@@ -263,6 +263,8 @@ def test_what_can_not_be_evaluated_is_named(codes):
         evaluate(*(c.select([i.label == "beach" for i in c.items]) for c in codes), **SETTING)
     with pytest.raises(DataError, match="no relevant item"):
         evaluate(relabelled(images, lambda row, item: {"label": "other " + item.label}), sounds, **SETTING)
+    with pytest.raises(DataError, match="nothing but the query i-beach-0 itself"):
+        evaluate(images.select([0, 5]), None, **SETTING, gallery="all", searched=images.select([0]))
     with pytest.raises(DataError, match=r"Leakage\.to_dict"):
         evaluate(images, sounds, **{**SETTING, "leakage": {"leaks": 3}})
 
@@ -273,6 +275,51 @@ def test_one_query_has_no_interval(codes):
     assert report.directions["sound->image"].interval is None
     assert report.directions["image->sound"].queries_without_relevant == 8
     assert "None" not in describe(report)
+
+
+def test_a_gallery_of_one_class_is_said(codes, capsys):
+    images, sounds = codes
+    report = evaluate(images, sounds.select([0, 1]), **SETTING)
+    assert "warning: all labelled sounds of the gallery are of one class, beach" in capsys.readouterr().err
+    direction = report.directions["image->sound"]
+    assert (direction.map, direction.chance_map, direction.queries_without_relevant) == (1.0, 1.0, 8)
+    evaluate(images, sounds, **SETTING)
+    assert "warning" not in capsys.readouterr().err
+
+
+def test_other_definitions_have_their_own_chance(codes, report):
+    one = report.directions["image->sound"]
+    assert set(one.chance_conventions) == set(one.conventions)
+    assert one.chance_conventions["stable_order"] == one.chance_map
+    same = [replace(side, words=np.zeros_like(side.words)) for side in codes]
+    collapsed = evaluate(*same, **SETTING).directions["image->sound"]
+    for name, chance in one.chance_conventions.items():
+        if name != "stable_order":  # one order, of which the mean is not taken
+            assert collapsed.conventions[name] == pytest.approx(chance, abs=1e-12)
+    assert len({round(chance, 6) for chance in one.chance_conventions.values()}) > 2
+
+
+def test_classes_with_long_names_are_told_apart(codes):
+    long = "a_class_name_without_any_blank_that_is_long_"
+    told = describe(evaluate(*(relabelled(side, lambda row, item: {"label": long + item.label}) for side in codes),
+                             **SETTING), classes=True)  # fmt: skip
+    assert max(map(len, told.splitlines())) <= 80
+    assert all(any(line.startswith("a_class_name") and f"{name} " in line for line in told.splitlines())
+               for name in ("beach", "forest", "river"))  # fmt: skip
+
+
+def test_leaks_stand_beside_every_direction_with_sounds(codes):
+    images, sounds = codes
+    parts = describe(evaluate(images, sounds, **SETTING, directions=DIRECTIONS)).split("-" * 80)
+    assert [("leaks: of 24 test sounds" in part) for part in parts[1:5]] == [True, True, False, True]
+
+
+def test_what_became_of_queries_without_relevant_items_is_said(codes):
+    images, sounds = codes
+    fewer = images.select([i.label != "river" for i in images.items])
+    for without, words in (("drop", "left out"), ("zero", "counted as 0")):
+        text = " ".join(describe(evaluate(fewer, sounds, **SETTING, without=without)).split())
+        assert f"8 queries without anything relevant, {words}" in text
 
 
 def test_describe_fits_80_columns_and_says_what_it_must(report):

@@ -23,6 +23,15 @@ def test_the_json_is_the_report(media, folder):
     assert entry["directions"]["sound->image"]["map"] == report.directions["sound->image"].map
 
 
+def test_every_figure_in_the_json_has_its_definition_there(folder):
+    entry = json.loads((folder / "report.json").read_text())
+    direction, said = entry["directions"]["sound->image"], entry["definitions"]
+    names = {*direction, *(f"{part}.{name}" for part in ("pairs", "conventions") for name in direction[part])}
+    names |= {f"{part}.{name}" for part in ("precision_curve", "within_radius") for name in direction[part][0]}
+    assert {name for name in names if not said.get(name)} == set()
+    assert said["conventions.min_r_k"].startswith("mAP of the first 20, divided by min(R, 20)")
+
+
 def test_every_query_is_written_and_read_back(media, folder):
     report = evaluate(*media, **SETTING)
     lines = (folder / "queries.csv").read_text().splitlines()

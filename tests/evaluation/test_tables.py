@@ -48,7 +48,10 @@ def test_means_and_spreads(reports):
         assert cell.chance == reports["CCA-ITQ"][0].directions[way].chance_map
         assert table.rows(way)["CCA-ITQ"][1] is None
     fewer = "Of 3 seeds, there are fewer of: CCA-ITQ at 20 bits 2."
-    assert table.notes == ("Protocol: random.", "Gallery: test.", fewer)
+    leaks = "Leaks from training: of 24 test sounds, 6 (25%) say what training says; 12 (50%) in a voice of training."
+    assert table.notes == ("Protocol: random.", "Gallery: test.", leaks, fewer)
+    without = [replace(one, leakage={}) for one in reports["CCA-ITQ"]]
+    assert "Leaks from training: not known." in Table.of({"a": without}).notes
     one = Table.of({"a": reports["CCA-ITQ"][:1]})
     assert one.cells["a", "sound->image", 20].spread is None
     assert "±" not in one.text()
@@ -99,8 +102,10 @@ def test_markdown_has_a_column_a_direction_and_length(reports):
     lines = Table.of(reports).markdown().splitlines()
     assert lines[0] == ("| method | sound->image, 20 bits | sound->image, 40 bits | image->sound, 20 bits | "
                         "image->sound, 40 bits |")  # fmt: skip
-    assert len(lines) == 4
+    assert len(lines) == 7
     assert lines[3].count("–") == 2
+    assert lines[4].startswith("| chance | 0.")
+    assert lines[6].startswith("mAP, exact over ties; mean and standard deviation over seeds. Protocol: random.")
 
 
 def test_what_does_not_compare_is_said(reports):

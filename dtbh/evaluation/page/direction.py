@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from dtbh.evaluation.conventions import CONVENTIONS
+from dtbh.evaluation.describe import WITHOUT
 from dtbh.evaluation.examples import Example
 from dtbh.evaluation.page import charts
 from dtbh.evaluation.page.classes import class_table, confusion
@@ -36,20 +37,20 @@ def headline(name: str, direction: DirectionReport) -> str:
     )
 
 
-def panel(name: str, direction: DirectionReport, examples: Mapping[str, Sequence[Example]]) -> str:
-    """The whole of one direction."""
+def panel(name: str, direction: DirectionReport, examples: Mapping[str, Sequence[Example]], without: str) -> str:
+    """The whole of one direction; ``without`` is what became of queries without relevant items."""
     colour, place, title = WAYS[name]
     return (
         f'<section class="panel {colour}" id="{place}" aria-labelledby="title-{place}">'
         f'<h2 id="title-{place}"><span class="way">{title}</span></h2>'
-        f'{_figures(direction)}<h3>Curves</h3><div class="pairs">{_curves(direction)}</div>'
+        f'{_figures(direction, without)}<h3>Curves</h3><div class="pairs">{_curves(direction)}</div>'
         f'<h3>Codes</h3><div class="pairs">{_codes(direction)}</div>'
         f'<h3>Classes</h3><div class="pairs"><div>{class_table(direction)}</div><div>{confusion(direction)}</div></div>'
         f"{queries(examples)}</section>"
     )
 
 
-def _figures(direction: DirectionReport) -> str:
+def _figures(direction: DirectionReport, without: str) -> str:
     """The tables at k."""
     ks = list(direction.precision_at)
     rows = [
@@ -61,7 +62,7 @@ def _figures(direction: DirectionReport) -> str:
     whole = [["same class", over(share(direction.map), share(direction.chance_map)),
               over(share(direction.anmrr), share(direction.chance_anmrr))]]  # fmt: skip
     ranking = table(["", "mAP", "ANMRR"], whole, kind="at", caption="Whole ranking; of ANMRR 0 is best")
-    beside = f"{_pairs(direction.pairs)}{_collisions(direction)}{_embeddings(direction)}{_counts(direction)}"
+    beside = f"{_pairs(direction.pairs)}{_collisions(direction)}{_embeddings(direction)}{_counts(direction, without)}"
     return f'<div class="pairs"><div>{ranking}{by_class}</div><div>{beside}</div></div>'
 
 
@@ -76,18 +77,18 @@ def _pairs(pairs: PairFigures | None) -> str:
     ))  # fmt: skip
 
 
-def _counts(direction: DirectionReport) -> str:
-    """What was left out."""
+def _counts(direction: DirectionReport, without: str) -> str:
+    """What was left out, or counted as 0."""
     said = []
     if direction.pairs is not None and direction.pairs.queries_without_pair:
         without_pair = count(direction.pairs.queries_without_pair, "query", "queries")
         said.append(f"{without_pair} without a pair in the gallery left out of the pair's figures.")
     if direction.queries_without_relevant:
-        without = count(direction.queries_without_relevant, "query has", "queries have")
-        said.append(f"{without} nothing relevant in the gallery.")
-    for side, number in direction.unlabelled.items():
-        if number:
-            said.append(f"{count(number, 'item')} of the {side} without a label left out.")
+        number = count(direction.queries_without_relevant, "query has", "queries have")
+        said.append(f"{number} nothing relevant in the gallery: {WITHOUT.get(without, without)}.")
+    for side, items in direction.unlabelled.items():
+        if items:
+            said.append(f"{count(items, 'item')} of the {side} without a label left out.")
     return f'<p class="soft">{" ".join(said)}</p>' if said else ""
 
 
@@ -124,7 +125,7 @@ def _embeddings(direction: DirectionReport) -> str:
     """What the real values rank, and so what the signs cost."""
     rows = []
     for metric, one in direction.embeddings.items():
-        cost = "–" if one.cost is None else over(f"{one.cost:+.3f}", _between(one.cost_interval, "+"))
+        cost = "–" if one.cost is None else over(f"{one.cost:+z.3f}", _between(one.cost_interval, "+"))
         rows.append([f"{escape(metric)}, {one.dimensions}", over(share(one.map), _between(one.interval)),
                      share(one.anmrr), cost])  # fmt: skip
     if not rows:
@@ -134,7 +135,7 @@ def _embeddings(direction: DirectionReport) -> str:
 
 
 def _between(interval: tuple[float, float] | None, sign: str = "") -> str:
-    return "" if interval is None else " to ".join(f"{end:{sign}.3f}" for end in interval)
+    return "" if interval is None else " to ".join(f"{end:{sign}z.3f}" for end in interval)
 
 
 def _codes(direction: DirectionReport) -> str:
@@ -143,16 +144,19 @@ def _codes(direction: DirectionReport) -> str:
         "Use of each bit", charts.bit_use(direction.bit_balance),
         "A bit that is a one in half of the items tells most; one that never changes tells nothing.",
     )  # fmt: skip
-    rows = [_convention("this report: whole ranking, divided by all relevant ones", "", direction.map)]
+    this = "this report: whole ranking, divided by all relevant ones"
+    rows = [_convention(this, "", direction.map, direction.chance_map)]
     for name, value in direction.conventions.items():
         known = CONVENTIONS.get(name)
-        rows.append(_convention(*((known.meaning, known.used_by) if known else (name, "")), value))
+        words = (known.meaning, known.used_by) if known else (name, "")
+        rows.append(_convention(*words, value, direction.chance_conventions.get(name)))
     return bits + figure(
         "The same rankings by other definitions", f'<ul class="conventions">{"".join(rows)}</ul>',
-        "mAP as other code defines it. A published figure compares with the line of its own definition alone.",
+        "mAP as other code defines it; the tick is chance. A published figure compares with the line of its own "
+        "definition alone.",
     )  # fmt: skip
 
 
-def _convention(meaning: str, used_by: str, value: float) -> str:
+def _convention(meaning: str, used_by: str, value: float, chance: float | None) -> str:
     words = f"{escape(meaning)} <small>{escape(used_by)}</small>"
-    return f"<li><b>{share(value)}</b><span>{words}</span>{bar(value, None)}</li>"
+    return f"<li><b>{share(value)}</b><span>{words}</span>{bar(value, chance)}</li>"
