@@ -157,6 +157,21 @@ def test_a_text_file_named_wav_is_an_error_in_one_sentence(
     assert seen.page.locator("#error").is_hidden()
 
 
+def test_a_query_that_fails_leaves_what_was_found(address: str, go: Visiting, spoken: Path, tmp_path: Path) -> None:
+    (tmp_path / "none.png").write_text("no image at all")
+    seen = go(address)
+    ask(seen, spoken)
+    before = labels(seen)
+    seen.page.set_input_files("#file", tmp_path / "none.png")
+    seen.page.wait_for_selector("#error:not([hidden])")
+    assert seen.page.locator("[name=find][value=image]").is_checked()
+    seen.page.select_option("#label", before[0])
+    seen.page.wait_for_function("location.search.includes('where')")
+    assert seen.page.locator("#error").is_hidden()
+    assert seen.page.inner_text("#result-name") == "red.wav"
+    assert set(labels(seen)) == {before[0]}
+
+
 def test_a_link_gives_the_same_hits(address: str, go: Visiting, spoken: Path) -> None:
     seen = go(address)
     ask(seen, spoken)
@@ -266,7 +281,8 @@ def test_footprints_stand_on_a_map(
     for n, item in enumerate(items):
         west, south = 11.5 + 0.02 * (n % 6), 48.1 + 0.02 * (n // 6)
         footprint = tuple((west + dx, south + dy) for dx, dy in corners)
-        placed.append(Item(item.id, "image", item.path, item.label, footprint=footprint))
+        fields = {"sensor": "S2"}
+        placed.append(Item(item.id, "image", item.path, item.label, footprint=footprint, fields=fields))
     codes = tiny.codes([item.id for item in items])
     path = tmp_path / "placed"
     create_archive(path, HashCodes(codes.words, codes.bits, codes.encoder, tuple(placed)), model=tiny.model)
@@ -282,3 +298,42 @@ def test_footprints_stand_on_a_map(
         assert {address.split("/")[2] for address in seen.outside} == {"tiles.example"}
         seen.page.click("[aria-label='Zoom in']")
         seen.page.locator("#map a").last.focus()
+        seen.page.keyboard.press("ArrowLeft")
+        rank = seen.page.evaluate("document.activeElement.dataset.rank")
+        assert rank == seen.page.locator("#map a").last.get_attribute("data-rank")
+        link = seen.page.url
+        seen.page.keyboard.press("Enter")
+        assert seen.page.evaluate("document.activeElement.closest('.card').id") == f"hit-{rank}"
+        assert seen.page.url == link
+        assert seen.page.locator("#asked button").count() == 1  # no new search: the query still plays
+        with seen.page.expect_download() as download:
+            seen.page.click("#csv")
+        row = next(csv.DictReader(io.StringIO(Path(download.value.path()).read_text())))
+        assert row["sensor"] == "S2"
+        assert row["footprint"].startswith("POLYGON ((11.")
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("side", [0.001, 0.1, 7.0])
+def test_the_names_on_the_map_do_not_overlap(
+    make: Making, serving: Serving, go: Visiting, tiny_archive: Path, tmp_path: Path, width: int, side: float
+) -> None:
+    tiny = open_archive(tiny_archive)
+    corners = ((178, 40), (178 + side, 40), (178 + side, 40 + side), (178, 40 + side))
+    footprint = tuple((east if east <= 180 else east - 360, north) for east, north in corners)
+    codes = tiny.codes(["red0"])
+    item = Item("red0", "image", codes.items[0].path, footprint=footprint)
+    create_archive(tmp_path / "a", HashCodes(codes.words, codes.bits, codes.encoder, (item,)), model=tiny.model)
+    with serving(make(tmp_path / "a")) as address:
+        seen = go(address, width=width)
+        seen.page.click("#samples button")
+        seen.page.wait_for_selector("#map text")
+        boxes = seen.page.locator("#map text").evaluate_all(
+            "all => all.map(text => text.getBBox()).map(({ x, y, width, height }) => [x, y, x + width, y + height])"
+        )
+        low, high = np.array(boxes)[:, None], np.array(boxes)[None]
+        apart = (low[..., 2:] <= high[..., :2]).any(-1) | (high[..., 2:] <= low[..., :2]).any(-1)
+        assert (apart | np.eye(len(boxes), dtype=bool)).all()
+        across = seen.page.locator("#map a path").evaluate("path => path.getBBox().width")
+        assert across > 0.3 * min(width, 220)
+        assert seen.page.locator("#label").is_hidden()

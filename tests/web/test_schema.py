@@ -17,6 +17,7 @@ from schemathesis import GenerationMode  # noqa: E402
 from schemathesis.specs.openapi.checks import positive_data_acceptance  # noqa: E402
 
 FUZZ = int(os.environ.get("DTBH_FUZZ", "0"))  # so many requests drawn anew; else the same few each time
+WAIT = 60  # seconds for an answer, on a machine that has other work
 OPERATIONS = [
     "POST /v1/search/sound", "POST /v1/search/image", "POST /v1/search/code", "GET /v1/items/{id}/media",
     "GET /v1/items/{id}", "GET /v1/items", "GET /v1/archives", "GET /healthz", "GET /metrics",
@@ -26,7 +27,7 @@ OPERATIONS = [
 @pytest.fixture(scope="module")
 def schema(make: Making, serving: Serving) -> Iterator[Any]:
     with serving(make()) as address:
-        yield schemathesis.openapi.from_url(f"{address}/openapi.json")
+        yield schemathesis.openapi.from_url(f"{address}/openapi.json", timeout=WAIT)
 
 
 def test_every_operation_is_tried(schema: Any) -> None:
@@ -43,6 +44,6 @@ def test_replies_fit_the_schema(schema: Any, label: str) -> None:
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     def tried(case: Any) -> None:
-        case.call_and_validate(excluded_checks=[positive_data_acceptance])
+        case.call_and_validate(excluded_checks=[positive_data_acceptance], timeout=WAIT)
 
     tried()

@@ -15,8 +15,10 @@ export const map = {
     longitude / 360 + 0.5,
     0.5 - Math.asinh(Math.tan((Math.max(-85, Math.min(85, latitude)) * Math.PI) / 180)) / (2 * Math.PI),
   ],
+  /** A footprint's corners, those beyond the 180th meridian too, beside the first. */
+  corners: ({ footprint }) => footprint.map(([longitude, latitude]) => map.place([longitude - 360 * Math.round((longitude - footprint[0][0]) / 360), latitude])),
   fit() {
-    const points = this.hits.flatMap((hit) => hit.footprint.map(this.place));
+    const points = this.hits.flatMap(this.corners);
     const [left, top, right, bottom] = [Math.min, Math.max].flatMap((end) => [0, 1].map((axis) => end(...points.map((point) => point[axis]))));
     this.view = { x: (left + right) / 2, y: (top + bottom) / 2, width: Math.min(1, 1.25 * Math.max(right - left, ((bottom - top) * this.size()[0]) / this.size()[1], 1e-5)) };
     this.draw();
@@ -25,26 +27,32 @@ export const map = {
     const { x, y, width } = this.view, [across, down] = this.size(), scale = across / width, height = (width * down) / across;
     svg.setAttribute("viewBox", `0 0 ${across} ${down}`);
     const at = (point) => [across / 2 + (point[0] - x) * scale, down / 2 + (point[1] - y) * scale];
-    const degrees = 360 * width, step = [45, 30, 15, 10, 5, 2, 1].find((s) => degrees / s >= 4) ?? 10 ** Math.ceil(Math.log10(degrees / 4) - 0.7) / 2;
+    const least = (90 * 360) / scale, tens = 10 ** Math.floor(Math.log10(least)); // degrees: the names need 90 pixels
+    const step = least > 1 ? [2, 5, 10, 15, 30].find((s) => s >= least) ?? 45 : [1, 2, 5, 10].find((s) => s * tens >= least) * tens;
     const latitude = (point) => (Math.atan(Math.sinh((0.5 - point) * 2 * Math.PI)) * 180) / Math.PI;
     const digits = Math.max(0, Math.ceil(-Math.log10(step)));
-    const named = (value, letters) => `${Math.abs(value).toFixed(digits)}° ${value ? letters[+(value < 0)] : ""}`;
-    let drawn = this.tiles(at, scale, height);
+    const named = (value, letters) => `${Math.abs(value).toFixed(digits)}° ${+value.toFixed(digits) ? letters[+(value < 0)] : ""}`;
+    let drawn = this.tiles(at, scale, height), names = "";
     for (let s = Math.ceil(((x - width / 2 - 0.5) * 360) / step); s * step <= (x + width / 2 - 0.5) * 360; s++) {
       const [left] = at(this.place([s * step, 0]));
-      drawn += `<path class="net" d="M${left} 0V${down}"/><text x="${left + 4}" y="${down - 6}">${named(s * step, "EW")}</text>`;
+      drawn += `<path class="net" d="M${left} 0V${down}"/>`;
+      names += `<text x="${left + 4}" y="${down - 6}">${named(s * step - 360 * Math.round((s * step) / 360), "EW")}</text>`;
     }
     for (let s = Math.ceil(latitude(y + height / 2) / step); s * step <= latitude(y - height / 2); s++) {
       const [, top] = at(this.place([0, s * step]));
-      drawn += `<path class="net" d="M0 ${top}H${across}"/><text x="4" y="${top - 4}">${named(s * step, "NS")}</text>`;
+      drawn += `<path class="net" d="M0 ${top}H${across}"/>`;
+      if (top > 16 && top < down - 24) names += `<text x="4" y="${top - 4}">${named(s * step, "NS")}</text>`;
     }
+    const held = document.activeElement?.dataset.rank;
     svg.innerHTML = drawn;
     for (const hit of [...this.hits].reverse()) {
-      const points = hit.footprint.map((corner) => at(this.place(corner)));
+      const points = this.corners(hit).map(at);
       const middle = [0, 1].map((axis) => points.reduce((sum, point) => sum + point[axis], 0) / points.length);
       svg.insertAdjacentHTML("beforeend", `<a href="#hit-${hit.rank}" data-rank="${hit.rank}"><title></title><path d="M${points.join("L")}Z"/><circle cx="${middle[0]}" cy="${middle[1]}" r="4"/></a>`);
       svg.lastChild.firstChild.textContent = `${hit.rank}: ${hit.label || hit.id}, distance ${hit.distance}`;
     }
+    svg.insertAdjacentHTML("beforeend", names);
+    if (held) svg.querySelector(`[data-rank="${held}"]`)?.focus({ preventScroll: true });
   },
   size: () => [panel.clientWidth, panel.clientWidth < 600 ? 220 : 320],
   tiles(at, scale, height) {
@@ -75,7 +83,17 @@ export const map = {
   },
 };
 
-panel.onclick = ({ target }) => target.dataset.zoom && map.zoom(+target.dataset.zoom || "fit");
+panel.onclick = (event) => {
+  const { zoom } = event.target.dataset, link = event.target.closest("a");
+  if (zoom) map.zoom(+zoom || "fit");
+  if (!link) return;
+  event.preventDefault(); // following it would change the address, which stands for a search
+  const card = document.querySelector(link.getAttribute("href"));
+  document.querySelector(".card.here")?.classList.remove("here");
+  card.classList.add("here");
+  card.scrollIntoView({ block: "center" });
+  card.querySelector("button").focus({ preventScroll: true });
+};
 svg.onkeydown = (event) => {
   const steps = { ArrowLeft: [-60, 0], ArrowRight: [60, 0], ArrowUp: [0, -60], ArrowDown: [0, 60] };
   const zooms = { "+": 0.5, "-": 2 };

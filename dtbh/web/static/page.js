@@ -8,7 +8,7 @@ const MANY = 30; // hits, until more are asked for
 const IMAGE = /\.(jpe?g|png|tiff?|webp|bmp|gif|jp2|p[gpbn]m)$/i;
 const PLAY = '<svg viewBox="0 0 14 14" aria-hidden="true"><path class="play" d="M3 1.2 12.4 7 3 12.8z"/><path class="pause" d="M2.5 1.5h3v11h-3zM8.5 1.5h3v11h-3z"/></svg>';
 
-const state = { served: null, query: null, reply: null, k: MANY, under: null };
+const state = { served: null, query: null, find: null, reply: null, k: MANY, under: null }; // query, find: of what is shown
 
 /** An element with properties and children; texts stay texts. */
 function make(tag, properties = {}, ...children) {
@@ -41,8 +41,8 @@ const media = (item, size) =>
 /** Which modality a query finds if nobody said: the other one, where the archive has it. */
 const other = (modality) => (modality === "image" ? (count("sounds") ? "sound" : "image") : count("images") ? "image" : "sound");
 
-/** Run a search, show it, and put it into the address; a search under way is given up. */
-async function search(run, { push = true } = {}) {
+/** Run a search, show it, and put it into the address; a search under way is given up. What fails changes nothing. */
+async function search(query, run, { push = true } = {}) {
   state.under?.abort();
   const under = (state.under = new AbortController());
   say("");
@@ -50,13 +50,14 @@ async function search(run, { push = true } = {}) {
   try {
     const reply = await run(under.signal);
     if (under.signal.aborted) return;
-    state.reply = reply;
     const [answer] = reply.queries;
-    state.query = { ...state.query, code: answer.code, preview: state.query.preview ?? answer.preview };
+    Object.assign(state, { reply, find: find(), query: { ...query, code: answer.code, preview: query.preview ?? answer.preview } });
     if (push) history.pushState({ query: { ...state.query, source: null } }, "", "?" + address());
     show();
   } catch (error) {
-    if (error.name !== "AbortError") say(error.message, true);
+    if (error.name === "AbortError") return;
+    if (state.find) find(state.find);
+    say(error.message, true);
   } finally {
     if (state.under === under) $("hits").removeAttribute("aria-busy");
   }
@@ -66,10 +67,10 @@ function byFile(file) {
   const modality = file.type.startsWith("image/") || IMAGE.test(file.name) ? "image" : "sound";
   const most = state.served.limits.upload_mb;
   if (file.size > most * 1e6) return say(`${file.name}: too large, at most ${most} MB can be sent.`, true);
-  state.query = { name: file.name, modality, source: URL.createObjectURL(file) };
+  const query = { name: file.name, modality, source: URL.createObjectURL(file) };
   find(other(modality));
   const waits = entries().some((archive) => archive.model === "loading");
-  const done = search(async (signal) => {
+  const done = search(query, async (signal) => {
     say(waits ? "The model is still loading; the answer comes as soon as it is there." : "Searching…");
     const form = new FormData();
     form.append("file", file);
@@ -80,17 +81,16 @@ function byFile(file) {
   return done.then(() => $("result").hidden || $("result-name").focus());
 }
 
-function byCode(options) {
+function byCode(query, options) {
   const asked = filters();
-  const body = { codes: [state.query.code], archive: chosen(), k: state.k, find: find(), where: asked.getAll("where") };
+  const body = { codes: [query.code], archive: chosen(), k: state.k, find: find(), where: asked.getAll("where") };
   if (asked.has("distance")) body.distance = +asked.get("distance");
   const headers = { "content-type": "application/json" };
-  return search((signal) => ask("/v1/search/code", { method: "POST", headers, body: JSON.stringify(body), signal }), options);
+  return search(query, (signal) => ask("/v1/search/code", { method: "POST", headers, body: JSON.stringify(body), signal }), options);
 }
 
 async function byItem(item, options) {
-  state.query = { name: item.label || item.id, modality: item.modality, code: item.code, item };
-  await byCode(options);
+  await byCode({ name: item.label || item.id, modality: item.modality, code: item.code, item }, options);
   scrollTo({ top: 0 });
   $("result-name").focus({ preventScroll: true });
 }
@@ -125,6 +125,8 @@ async function restore() {
   if (!asked.has("code") && !asked.has("like")) {
     document.body.classList.remove("asked");
     $("result").hidden = true;
+    state.under?.abort();
+    Object.assign(state, { query: null, find: null });
     return begin();
   }
   const names = asked.getAll("archive").join("\n");
@@ -141,8 +143,7 @@ async function restore() {
       await byItem(await ask(`/v1/items/${encodeURIComponent(asked.get("like"))}?${from}`), { push: false });
     } else {
       const { code, name, by } = Object.fromEntries(asked);
-      state.query = history.state?.query ?? { code, name: name || code, modality: by || null };
-      await byCode({ push: false });
+      await byCode(history.state?.query ?? { code, name: name || code, modality: by || null }, { push: false });
     }
   } catch (error) {
     say(error.message, true);
@@ -295,10 +296,15 @@ function save(content, type, suffix) {
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }
 
+/** The hits as CSV: what every hit has, then the further fields of any; footprints as WKT, which GIS programs read. */
 function table(hits) {
-  const columns = ["rank", "distance", "archive", "id", "modality", "label", "pair", "split", "speaker", "transcript", "code"];
+  const known = ["rank", "distance", "archive", "id", "modality", "label", "pair", "split", "speaker", "transcript", "code"];
+  const wkt = ({ footprint: ring }) => ring && `POLYGON ((${[...ring, ring[0]].map((corner) => corner.join(" ")).join(", ")}))`;
+  const rows = hits.map((hit) => ({ ...hit.fields, ...hit, footprint: wkt(hit) }));
+  const more = new Set([...hits.flatMap((hit) => Object.keys(hit.fields)), ...(hits.some(wkt) ? ["footprint"] : [])]);
+  const columns = [...new Set([...known, ...more])];
   const cell = (value) => (/[",\r\n]/.test(value ?? "") ? `"${value.replaceAll('"', '""')}"` : (value ?? ""));
-  return [columns, ...hits.map((hit) => columns.map((name) => cell(hit[name])))].map((row) => row.join(",") + "\r\n").join("");
+  return [columns.map(cell), ...rows.map((row) => columns.map((name) => cell(row[name])))].map((row) => row.join(",") + "\r\n").join("");
 }
 
 // ---- what the reader does
@@ -308,6 +314,7 @@ function fill() {
   const labels = [...new Set(entries().flatMap((archive) => archive.labels))].sort(), kept = $("label").value;
   $("label").replaceChildren(new Option("all", ""), ...labels.map((label) => new Option(label)));
   $("label").value = labels.includes(kept) ? kept : "";
+  $("label").parentElement.hidden = !labels.length;
   $("distance").max = entries()[0].bits;
   $("distance").value = $("distance").max;
   moved();
@@ -317,7 +324,7 @@ function fill() {
 }
 
 const moved = () => ($("distance-value").textContent = $("distance").value);
-const again = () => state.query && ((state.k = MANY), byCode());
+const again = () => state.query && ((state.k = MANY), byCode(state.query));
 
 const words = $("spoken").textContent;
 recorder.on = (on) => {
@@ -344,7 +351,7 @@ $("file").onchange = () => $("file").files.length && (byFile($("file").files[0])
 $("tools").onchange = again;
 $("tools").onsubmit = (event) => event.preventDefault();
 $("distance").oninput = moved;
-$("more").onclick = () => ((state.k = Math.min(2 * state.k, state.served.limits.hits)), byCode());
+$("more").onclick = () => ((state.k = Math.min(2 * state.k, state.served.limits.hits)), byCode(state.query));
 $("archive").onchange = () => (fill(), state.query ? again() : begin());
 $("json").onclick = () => save(JSON.stringify(state.reply, null, 2), "application/json", "json");
 $("csv").onclick = () => save(table(state.reply.queries[0].hits), "text/csv", "csv");
