@@ -21,6 +21,7 @@ from dtbh.evaluation.values import CutPoint
 
 Count = Callable[[Callable[[Block], Any], Ints, Ints, tuple[Ints, Ints], Ints, int], Iterator[Any]]
 AT = (1, 5, 10, 20, 50)
+NAMED = 20  # queries that an error names, at most
 MEASURES = {
     "precision_at": ranking.precision_at,
     "recall_at": ranking.recall_at,
@@ -175,6 +176,8 @@ def rank(
 
     classes = len(names) if len(names) <= most_classes else 0
     parts = list(count(work, rows["queries"], rows["gallery"], labels, own, classes))
+    if without == "error":
+        _refuse_without(kept["queries"], parts)
     if any(left_out.values()):  # items without a label have no part in the above, but may be pairs
         none = np.full(len(queries), -1), np.full(len(gallery), -1)
         pair_parts = list(count(of_pairs, np.arange(len(queries)), np.arange(len(gallery)), none, all_own, 0))
@@ -191,6 +194,17 @@ def rank(
         pairs_length=all_length,
         left_out=left_out,
     )
+
+
+def _refuse_without(queries: Sequence[Item], parts: Sequence[Measured]) -> None:
+    """Raise `DataError` with the queries' names where some have nothing relevant."""
+    none = np.flatnonzero(np.concatenate([part.each["n_relevant"] for part in parts]) == 0)
+    if len(none):
+        raise DataError(
+            f"{len(none)} of {len(queries)} queries have no relevant item in the gallery; check the labels of both "
+            "sides, or let without be drop or zero",
+            [f"{queries[row].id}: class {queries[row].label}" for row in none[:NAMED].tolist()],
+        )
 
 
 def concatenated(parts: Sequence[Mapping[str, Floats]]) -> dict[str, Floats]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dtbh.errors import MissingExtraError
-from dtbh.evaluation.tables import Table
+from dtbh.evaluation.tables import CHANCE, Table
 from dtbh.files import write_file
 
 COLOURS = ("#0a4c8c", "#b94700", "#0c8171", "#b52bb5")  # those of the report page, told apart by any eye
@@ -46,17 +46,24 @@ def draw(table: Table, paths: Sequence[Path]) -> list[Path]:
             panel.set_visible(False)
         for way, panel in zip(table.directions, panels, strict=False):
             _fill(panel, table, way)
-        panels[0].set_ylabel("mAP")
-        chance, *methods = zip(*panels[0].get_legend_handles_labels(), strict=True)  # lines come before error bars
-        shown = [*methods, chance]
-        figure.legend(*zip(*shown, strict=True), loc="outside lower center", ncols=2 * columns, frameon=False)
+        for panel in panels[::columns]:
+            panel.set_ylabel("mAP")
+        panels[0].set_ylim(0, None)  # of all panels: only now are all figures known
+        found = {
+            label: handle for panel in panels for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
+        }
+        shown = {label: found[label] for label in (*table.methods, CHANCE) if label in found}
+        figure.legend(shown.values(), shown, loc="outside lower center", ncols=2 * columns, frameon=False)
         return [_save(figure, path) for path in paths]
 
 
 def _fill(panel: Any, table: Table, way: str) -> None:
     """One direction: the methods, and chance."""
-    known = {method for method, _, _ in table.cells}
-    for number, (method, cells) in enumerate((m, cells) for m, cells in table.rows(way).items() if m in known):
+    known = [method for method in table.methods if any(method == m for m, _, _ in table.cells)]
+    for method, cells in table.rows(way).items():
+        if method not in known:
+            continue
+        number = known.index(method)  # the same look in every panel
         there = [(bits, cell) for bits, cell in zip(table.bits, cells, strict=True) if cell is not None]
         panel.errorbar(
             [bits for bits, _ in there], [cell.mean for _, cell in there], [cell.spread or 0.0 for _, cell in there],
@@ -64,14 +71,13 @@ def _fill(panel: Any, table: Table, way: str) -> None:
             capsize=2, markersize=4, linewidth=1.4,
         )  # fmt: skip
     chances = [(bits, chance) for bits, chance in zip(table.bits, table.chance(way), strict=True) if chance is not None]
-    panel.plot(*zip(*chances, strict=True), color="#868f98", linestyle=(0, (1, 2)), label="chance")
+    panel.plot(*zip(*chances, strict=True), color="#868f98", linestyle=(0, (1, 2)), label=CHANCE)
     panel.set_xscale("log", base=2)
     panel.set_xticks(table.bits, labels=[str(bits) for bits in table.bits])
     panel.minorticks_off()
-    panel.set(title=way.replace("->", " → "), xlabel="bits of a code", ylim=(0, None))
+    panel.set(title=way.replace("->", " → "), xlabel="bits of a code")
     panel.grid(axis="y", color="#e9ecec")
     panel.set_axisbelow(True)
-    panel.label_outer()
 
 
 def _save(figure: Any, path: Path) -> Path:

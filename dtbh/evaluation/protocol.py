@@ -89,7 +89,8 @@ def evaluate(
     _check_classes([*sides["queries"].values(), *sides["gallery"].values()])
     for side, by_name in sides.items():
         for name, codes in by_name.items():
-            _name_unlabelled(side, name, codes)
+            if not (side == "gallery" and codes is sides["queries"].get(name)):  # else they are named already
+                _name_unlabelled("" if searched is None else f" among the {side}", name, codes)
             if side == "gallery":
                 _name_one_class(name, codes)
     return RetrievalReport(
@@ -127,13 +128,13 @@ def _check(side: str, name: str, codes: HashCodes) -> None:
         )
 
 
-def _name_unlabelled(side: str, name: str, codes: HashCodes) -> None:
+def _name_unlabelled(where: str, name: str, codes: HashCodes) -> None:
     """Say which items have no label."""
     without = [item.id for item in codes.items if item.label is None]
     if without:
         more = "" if len(without) <= NAMED else f" and {len(without) - NAMED} more"
         say(
-            f"warning: {len(without)} of {len(codes)} {name}s among the {side} have no label and are left out where "
+            f"warning: {len(without)} of {len(codes)} {name}s{where} have no label and are left out where "
             f"the class decides: {', '.join(without[:NAMED])}{more}"
         )
 

@@ -94,8 +94,12 @@ class Table:
         return cls(tuple(reports), lengths, ways, cells, _notes(known, cells))
 
     def rows(self, way: str) -> dict[str, list[Cell | None]]:
-        """Of one direction, the cells of each method over the lengths; None where nothing was run."""
-        return {method: [self.cells.get((method, way, bits)) for bits in self.bits] for method in self.methods}
+        """Of one direction, the cells of each method over the lengths; None where nothing was run.
+
+        A method that has figures in other directions alone has no row.
+        """
+        other = {m for m, _, _ in self.cells} - {m for m, w, _ in self.cells if w == way}
+        return {m: [self.cells.get((m, way, bits)) for bits in self.bits] for m in self.methods if m not in other}
 
     def chance(self, way: str) -> list[float | None]:
         """Of one direction, what a random ranking is expected to have at each length: the mean over methods."""
@@ -128,7 +132,8 @@ class Table:
         lines = [head, ["---"] * len(head)]
         found = {way: self.rows(way) for way in self.directions}
         for method in self.methods:
-            lines.append([method, *(_or_dash(cell) for way in self.directions for cell in found[way][method])])
+            cells = [cell for way in self.directions for cell in found[way].get(method, [None] * len(self.bits))]
+            lines.append([method, *map(_or_dash, cells)])
         chances = [NONE if value is None else f"{value:.3f}" for way in self.directions for value in self.chance(way)]
         lines.append([CHANCE, *chances])
         rows = "".join(f"| {' | '.join(line)} |\n" for line in lines)

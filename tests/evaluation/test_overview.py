@@ -39,6 +39,9 @@ def test_means_lines_and_links(reports):
     assert re.findall(r'href="([^"]+)"', text) == [run.link for run in runs]
     assert "<theirs>" not in text
     assert "do not compare" not in text
+    assert "Leaks from training: of 24 test sounds, 6 (25%) say what training says" in text
+    chance = reports[0].directions["sound->image"].chance_map
+    assert f'<th scope="row">chance</th><td>{chance:.3f}</td>' in text
     drawn = across_bits(runs, "sound->image")
     ours = re.search(r'class="line one own" points="([^"]+)"', drawn).group(1).split()
     assert len(ours) == 2  # the means at 20 and at 40 bits

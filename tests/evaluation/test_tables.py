@@ -7,11 +7,13 @@ import statistics
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from dtbh.errors import DataError, MissingExtraError
+from dtbh.evaluation import plots
 from dtbh.evaluation.plots import draw
 from dtbh.evaluation.protocol import evaluate
 from dtbh.evaluation.tables import Table, write_table
@@ -56,6 +58,11 @@ def test_means_and_spreads(reports):
     assert one.cells["a", "sound->image", 20].spread is None
     assert "±" not in one.text()
     assert "–" in Table.of({**reports, "nothing": []}).text()
+    alone = replace(
+        reports["CCA-ITQ"][0], directions={"sound->image": reports["CCA-ITQ"][0].directions["sound->image"]}
+    )
+    text = Table.of({"both": reports["CCA-ITQ"], "one way": [alone], "nothing": []}).text()
+    assert [text.count(f"\n{name} ") for name in ("both", "one way", "nothing")] == [2, 1, 2]
     with pytest.raises(DataError, match="no reports"):
         Table.of({"a": []})
 
@@ -124,6 +131,29 @@ def test_the_figure(reports, tmp_path):
         assert f">{said}<" in text, said
     before = svg.read_bytes()
     assert draw(table, [svg])[0].read_bytes() == before
+
+
+def test_the_figure_shows_every_figure_and_a_method_looks_alike_in_each_panel(reports, monkeypatch):
+    pytest.importorskip("matplotlib", reason="the figure needs the extra plots")
+    from matplotlib.figure import Figure
+
+    made = []
+    monkeypatch.setattr(plots, "_save", lambda figure, path: made.append(figure) or path)
+    low, high = (dict(reports["CCA-ITQ"][0].directions) for _ in range(2))
+    low["sound->image"] = replace(low["sound->image"], map=0.2)
+    high = {"image->sound": replace(high["image->sound"], map=0.97)}
+    known = reports["CCA-ITQ"][0]
+    draw(Table.of({"one": [replace(known, directions=low)], "other": [replace(known, directions=high)]}), [Path("x")])
+    (figure,) = made
+    assert isinstance(figure, Figure)
+    first, second = figure.axes
+    assert first.get_ylim()[0] == 0
+    assert first.get_ylim()[1] == second.get_ylim()[1] > 0.97, "what is drawn last is cut off"
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["one", "other", "chance"]
+    colours = [{bars.get_label(): bars.lines[0].get_color() for bars in panel.containers} for panel in figure.axes]
+    assert list(colours[0]) == ["one"]
+    assert list(colours[1]) == ["one", "other"]
+    assert colours[0]["one"] == colours[1]["one"] != colours[1]["other"]
 
 
 def test_the_figure_without_matplotlib_names_the_extra(reports, tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ from html import escape
 
 from dtbh.evaluation.page.axes import Plot, Scale
 from dtbh.evaluation.page.html import WAYS, bar, count, document, figure, table
-from dtbh.evaluation.tables import NONE, Cell, Table
+from dtbh.evaluation.tables import CHANCE, NONE, Cell, Table
 from dtbh.evaluation.values import RetrievalReport
 
 COLOURS = ("one", "two", "three", "four")
@@ -51,7 +51,9 @@ def overview(runs: Sequence[Run]) -> str:
         if len(found) > 1:
             apart += f"The {what} differ ({escape(', '.join(sorted(found)))}): such figures do not compare. "
     head = f"<header><h1>{count(len(runs), 'run')} <span>side by side</span></h1></header>"
-    warned = f'<section class="leaks"><p>{apart}</p></section>' if apart else ""
+    leaks = dict.fromkeys(run.report.leaks for run in runs if run.report.leakage.get("test_sounds", 1))
+    said = f"Leaks from training: {escape(', or '.join(leaks))}." if leaks else ""
+    warned = f'<section class="leaks"><p>{apart}{said}</p></section>' if apart or said else ""
     colours = {way: WAYS[way][0] if len(_series(runs)) == 1 else "" for way in ways}  # else colours tell the series
     drawn = "".join(
         f'<div class="{colours[way]}">{figure(_title(way), across_bits(runs, way), CAPTION)}</div>' for way in ways
@@ -86,12 +88,14 @@ def across_bits(runs: Sequence[Run], way: str) -> str:
         f"{series or 'mean'} " + ", ".join(f"{cell.mean:.3f} at {bits}" for bits, cell in line.items())
         for series, line in cells.items()
     )
+    right = 110 if len(made.methods) > 1 else 14
     plot = Plot(f"mAP against bits: {said}.", x, Scale(low, high, tuple((mark, f"{mark:g}") for mark in marks)),
-                x_label="bits of a code (logarithmic)", y_label="mAP", right=110 if len(cells) > 1 else 14)  # fmt: skip
-    for number, (series, line) in enumerate(cells.items()):
+                x_label="bits of a code (logarithmic)", y_label="mAP", right=right)  # fmt: skip
+    for number, series in enumerate(made.methods):  # a series has one colour in every direction
+        line = cells.get(series)
         if not line:
             continue
-        kind = "own" if len(cells) == 1 else f"{COLOURS[number % 4]} own" + " dashed" * (number >= 4)
+        kind = "own" if len(made.methods) == 1 else f"{COLOURS[number % 4]} own" + " dashed" * (number >= 4)
         plot.line([(bits, cell.mean) for bits, cell in line.items()], kind=kind, label=series)
         for bits, cell in line.items():
             for value in cell.values:
@@ -112,6 +116,7 @@ def _means(runs: Sequence[Run], way: str) -> str:
     made = _table(runs)
     there = [n for n, chance in enumerate(made.chance(way)) if chance is not None]
     rows = [[escape(series or "mAP"), *(_spread(line[n]) for n in there)] for series, line in made.rows(way).items()]
+    rows.append([CHANCE, *(f"{chance:.3f}" for chance in made.chance(way) if chance is not None)])
     return f"<h4>{_title(way)}</h4>{table(['bits', *(str(made.bits[n]) for n in there)], rows, wide=True)}"
 
 
