@@ -11,6 +11,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 import soundfile
@@ -26,6 +27,7 @@ from dtbh.encoders.twin import TwinEncoder
 from dtbh.errors import CodesError, MediaError, MissingExtraError, RunError
 from dtbh.exported import ExportedModel, collate, open_exported
 from dtbh.index.archive import open_archive
+from dtbh.packages import declared
 
 BLOCKING = """
 import sys
@@ -47,9 +49,10 @@ def canonical(requirement: str) -> str:
 
 
 @functools.cache
-def not_on_a_node() -> frozenset[str]:
-    """The modules installed here that an installation by the exported requirements would not have."""
-    node, new = {"dtbh", "pip", "setuptools"}, {canonical(line) for line in export.requirements()}
+def not_on_a_node(extra: str | None = None) -> frozenset[str]:
+    """The modules installed here that an installation by the exported requirements, and an extra, would not have."""
+    lines = [*export.requirements(), *(p.requirement for p in declared() if extra and p.extra == extra)]
+    node, new = {"dtbh", "pip", "setuptools"}, {canonical(line) for line in lines}
     while new:
         node |= new
         lines = [line for name in new for line in metadata.requires(name) or () if "extra ==" not in line]
@@ -115,6 +118,26 @@ def test_index_and_search_without_torch(tiny_run: Path, tiny_model: Path, tiny_d
     archive = open_archive(out)
     wanted = archive.search(dtbh.load(tiny_run).encode_sounds([sound]), k=5)
     assert [hit["id"] for hit in hits] == [hit.item.id for hit in wanted.hits()]
+
+
+def test_serve_without_torch(tiny_model: Path, tiny_data: Path, tmp_path: Path) -> None:
+    archive = stages.index(tiny_model, tiny_data, out=tmp_path / "archive").path
+    blocked = not_on_a_node("web")
+    assert "torch" in blocked
+    assert not {"fastapi", "uvicorn", "onnxruntime"} & blocked
+    command = [sys.executable, "-W", "error", "-c", BLOCKING, "serve", str(archive), "--port", "0"]
+    pipes = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as process:
+        process.stdin.write(" ".join(blocked))
+        process.stdin.close()
+        found = re.search(r"http://127\.0\.0\.1:\d+", process.stderr.readline())
+        sound = media(tiny_data, "sound")[0]
+        files = {"file": sound.read_bytes()}
+        reply = httpx.post(f"{found[0]}/v1/search/sound", params={"k": 5}, files=files, timeout=60).json()
+        process.terminate()
+        assert (process.wait(60), process.stderr.read()) == (0, "")
+    wanted = open_archive(archive).search(dtbh.load(tiny_model).encode_sounds([sound]), k=5)
+    assert [hit["id"] for hit in reply["queries"][0]["hits"]] == [hit.item.id for hit in wanted.hits()]
 
 
 def test_evaluate_gives_the_run_s_figures_without_torch(tiny_run: Path, tiny_model: Path, tmp_path: Path) -> None:

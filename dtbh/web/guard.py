@@ -24,6 +24,7 @@ from dtbh.web.metrics import Metrics
 COOKIE = "dtbh"
 OPEN = ("/healthz",)  # without a token
 ADDRESS = 32_000  # bytes; a longer one is refused
+GATHERED = 4  # times as many requests of all kinds as queries may be under way
 DRAIN = 1.0  # seconds in which what a refused client still sends is read, so that it reads the answer
 ASK = (
     '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
@@ -50,7 +51,7 @@ class Guard:
         pictures: str = "",
     ) -> None:  # fmt: skip
         self._app, self._limits, self._hosts, self._metrics = app, limits, hosts, metrics
-        self._searches = 0
+        self._requests = self._searches = 0
         self._token = None if token is None else _digest(token.encode())
         self._headers = [
             (b"x-content-type-options", b"nosniff"),
@@ -79,11 +80,13 @@ class Guard:
                 await _drain(receive)
                 await refusal(scope, receive, sending)
                 return
+            self._requests += 1
             self._searches += search
             self._metrics.waiting.set(self._searches)
             try:
                 await self._app(scope, self._counted(receive), sending)
             finally:
+                self._requests -= 1
                 self._searches -= search
                 self._metrics.waiting.set(self._searches)
         finally:
@@ -107,7 +110,10 @@ class Guard:
         length = headers.get(b"content-length", "0")
         if not length.isdecimal() or int(length) > self._limits.upload_mb * 1e6:
             return _problem(413, self._too_large)
-        if scope["method"] == "POST" and self._searches >= self._limits.waiting:
+        most = self._limits.waiting
+        if scope["path"] not in OPEN and (
+            self._requests >= GATHERED * most or (scope["method"] == "POST" and self._searches >= most)
+        ):
             self._metrics.refused.inc()
             return _problem(503, "too many queries are under way; try again in a moment", {"retry-after": "1"})
         return None

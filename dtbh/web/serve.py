@@ -73,16 +73,16 @@ def serve(
         threading.Thread(target=_show, args=[f"{address}/?token={token}" if token else address], daemon=True).start()
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it once more when all is finished
-    server(app, limits).run(sockets=[listening])
+    server(app).run(sockets=[listening])
 
 
-def server(app: FastAPI, limits: Service) -> uvicorn.Server:
-    """What reads requests from sockets for the application."""
+def server(app: FastAPI) -> uvicorn.Server:
+    """What reads requests from sockets for the application; how many are let in is the guard's business."""
     import uvicorn
 
     return uvicorn.Server(uvicorn.Config(
         app, port=0, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE, server_header=False,
-        limit_concurrency=4 * limits.waiting, timeout_keep_alive=20, h11_max_incomplete_event_size=HEAD,
+        timeout_keep_alive=20, h11_max_incomplete_event_size=HEAD,
     ))  # fmt: skip
 
 

@@ -61,7 +61,7 @@ def serving() -> Serving:
 
     @contextmanager
     def served(app: FastAPI) -> Iterator[str]:
-        running = server(app, Service())
+        running = server(app)
         thread = threading.Thread(target=running.run)
         thread.start()
         try:

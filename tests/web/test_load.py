@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,34 @@ def test_too_many_are_sent_away_at_once(make: Making, serving: Serving, held: He
         held.free.set()
         assert [future.result().status_code for future in under_way] == [200, 200]
         assert httpx.post(address + SOUND, files={"file": a_sound}).status_code == 200
+
+
+def test_who_only_holds_a_connection_is_in_nobodys_way(
+    make: Making, serving: Serving, held: Held, a_sound: bytes
+) -> None:
+    held.free.set()
+    with serving(make(load=lambda path: held, limits={"waiting": 1})) as address, ExitStack() as open_ones:
+        for _ in range(20):
+            open_ones.enter_context(socket.create_connection(("127.0.0.1", int(address.rsplit(":", 1)[1]))))
+        assert httpx.post(address + SOUND, files={"file": a_sound}, timeout=30).status_code == 200
+
+
+def test_too_many_requests_of_any_kind(make: Making, serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, free = threading.Semaphore(0), threading.Event()
+
+    def slow(*_: object) -> list[object]:
+        begun.release()
+        free.wait(30)
+        return []
+
+    monkeypatch.setattr(shelf.Shelf, "sample", slow)
+    with serving(make(limits={"waiting": 1})) as address, ThreadPoolExecutor(4) as clients:
+        under_way = [clients.submit(httpx.get, f"{address}/v1/items", timeout=30) for _ in range(4)]
+        assert all(begun.acquire(timeout=20) for _ in under_way)
+        assert httpx.get(f"{address}/v1/items").status_code == 503
+        assert httpx.get(f"{address}/healthz").status_code == 200
+        free.set()
+        assert [future.result().status_code for future in under_way] == [200] * 4
 
 
 def test_an_answer_that_takes_too_long(make: Making, held: Held, a_sound: bytes) -> None:
