@@ -27,11 +27,13 @@ class Batch(NamedTuple):
         media: What each modality's tower takes.
         labels: int64 [n], of each row.
         pairs: int64 [n] by modality; the same number is the same pair, and within a modality the same item's.
+        words: int8 [n, words] by modality, what the items of some modalities say (``learning.words``).
     """
 
     media: dict[Modality, tuple[Tensor, ...]]
     labels: Tensor
     pairs: dict[Modality, Tensor]
+    words: dict[Modality, Tensor]
 
 
 class Draw(NamedTuple):
@@ -126,16 +128,22 @@ class PairDataset(Dataset[Any]):
         readers: Read items by row, for each modality.
         items: The items they read.
         numbers: The number of each class.
+        words: What the items of a modality say, int8 [items, words]; none where no term asks for it.
     """
 
     def __init__(
-        self, readers: Mapping[Modality, Reader], items: Mapping[Modality, Sequence[Item]], numbers: Mapping[str, int]
+        self,
+        readers: Mapping[Modality, Reader],
+        items: Mapping[Modality, Sequence[Item]],
+        numbers: Mapping[str, int],
+        words: Mapping[Modality, Tensor] | None = None,
     ) -> None:
         self.readers = readers
+        self._words = dict(words or {})
         self._labels = {name: [numbers[str(item.label)] for item in own] for name, own in items.items()}
         self._pairs = pair_numbers(items)
 
-    def __getitem__(self, draw: Draw) -> tuple[dict[Modality, Tensor], int, dict[Modality, int]] | DtbhError:
+    def __getitem__(self, draw: Draw) -> tuple[dict[Modality, Tensor], int, dict[Modality, int], Draw] | DtbhError:
         """Read one row of a batch."""
         generator = torch.Generator().manual_seed(draw.seed)
         lead = next(iter(draw.rows))
@@ -144,16 +152,17 @@ class PairDataset(Dataset[Any]):
         except DtbhError as error:
             return error
         pairs = {name: self._pairs[name][row] for name, row in draw.rows.items()}
-        return media, self._labels[lead][draw.rows[lead]], pairs
+        return media, self._labels[lead][draw.rows[lead]], pairs, draw
 
     def collate(self, rows: Sequence[Any]) -> Batch | DtbhError:
         """Put rows together as a batch, or hand on the first error among them."""
         errors = [row for row in rows if isinstance(row, DtbhError)]
         if errors:
             return errors[0]
-        media, labels, pairs = zip(*rows, strict=True)
+        media, labels, pairs, draws = zip(*rows, strict=True)
         return Batch(
             {name: reader.collate([row[name] for row in media]) for name, reader in self.readers.items()},
             torch.tensor(labels),
             {name: torch.tensor([row[name] for row in pairs]) for name in self.readers},
+            {name: said[[draw.rows[name] for draw in draws]] for name, said in self._words.items()},
         )

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from dtbh.codes import pack, signs
-from dtbh.config import Config
+from dtbh.config import Config, Learning
 from dtbh.data.manifest import Item, Modality
 from dtbh.encoders.heads import Encoded
 from dtbh.encoders.reading import Reader, Rows, StoredReader
@@ -31,6 +31,8 @@ from dtbh.learning.batches import Batch, PairDataset, PairSampler, pair_numbers
 from dtbh.learning.fitting import Sample, fitted, set_layers
 from dtbh.learning.objectives import Loss, Objective
 from dtbh.learning.terms import Outputs
+from dtbh.learning.words import occurrences, vocabulary
+from dtbh.progress import say
 
 VALIDATION_BATCH = 64
 
@@ -68,8 +70,12 @@ class TwinTraining(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.twin, self.config = twin, config
-        sizes = {"classes": len(classes), "bits": config.encoders.bits, "feature_dim": config.encoders.feature_dim}
-        self.objective = Objective(config.learning, sizes)
+        known, self._words = _words(config.learning, train)
+        sizes = {
+            "classes": len(classes), "bits": config.encoders.bits, "feature_dim": config.encoders.feature_dim,
+            "words": sum(words.shape[1] for words in self._words.values()),
+        }  # fmt: skip
+        self.objective = Objective(known, sizes)
         self._train, self._val = train, val
         self._number = {name: number for number, name in enumerate(classes)}
         self._workers = workers
@@ -88,7 +94,8 @@ class TwinTraining(pl.LightningModule):
             rank=self.global_rank,
             world=self.trainer.world_size,
         )
-        data = PairDataset({name: side.reader for name, side in self._train.items()}, items, self._number)
+        readers = {name: side.reader for name, side in self._train.items()}
+        data = PairDataset(readers, items, self._number, self._words)
         return DataLoader(
             data,
             batch_sampler=sampler,
@@ -120,8 +127,8 @@ class TwinTraining(pl.LightningModule):
         for name, media in batch.media.items():
             self.twin.tower(name).head.sharpness = low * (high / low) ** min(1.0, done)
             encoded = self._encode(name, media, masks if name == "sound" else None)
-            outputs = Outputs(*encoded, batch.labels, batch.pairs[name])
-            sides.append(Outputs(*map(self._all, outputs)) if self.trainer.world_size > 1 else outputs)
+            outputs = Outputs(*encoded, batch.labels, batch.pairs[name], batch.words.get(name))
+            sides.append(self._gathered(outputs) if self.trainer.world_size > 1 else outputs)
         loss: Loss = self.objective(tuple(sides), epoch=self.current_epoch)
         values = {"train/loss": loss.total.detach(), **{f"train/{name}": v for name, v in loss.terms.items()}}
         self.log_dict(values, on_step=False, on_epoch=True, batch_size=len(sides[0].labels))
@@ -215,11 +222,28 @@ class TwinTraining(pl.LightningModule):
         encoded = (tower.finish if self._stored[modality] else tower)(*media, generator=masks)
         return Encoded(*(x.float() for x in encoded))
 
+    def _gathered(self, outputs: Outputs) -> Outputs:
+        """What the towers of all processes say."""
+        return Outputs(*(None if part is None else self._all(part) for part in outputs))  # type: ignore[arg-type]
+
     def _all(self, x: Tensor) -> Tensor:
         """Rows [n, ...] of every process as [world * n, ...]."""
         gathered = self.all_gather(x, sync_grads=x.is_floating_point())
         assert isinstance(gathered, Tensor)
         return gathered.flatten(0, 1)
+
+
+def _words(learning: Learning, train: Mapping[Modality, Side]) -> tuple[Learning, dict[Modality, Tensor]]:
+    """The settings, without the term of words where none are known, and what the training sounds say."""
+    asked = learning.terms.get("spoken_words")
+    if asked is None or not asked.weight:
+        return learning, {}
+    sounds = train["sound"].items if "sound" in train else []
+    if known := vocabulary(sounds):
+        return learning, {"sound": occurrences(sounds, known)}
+    say("no word is known of the training sounds: the term spoken_words stays out")
+    terms = {name: term for name, term in learning.terms.items() if name != "spoken_words"}
+    return learning.model_copy(update={"terms": terms}), {}
 
 
 def _mixed(*numbers: int) -> int:

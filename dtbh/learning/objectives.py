@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from dtbh.config import Learning, check_parameters, hint
 from dtbh.errors import ConfigError
-from dtbh.learning import contrast, pairwise, terms
+from dtbh.learning import contrast, pairwise, terms, words
 from dtbh.learning.terms import Sides
 
 TERMS: dict[str, Callable[..., Any]] = {
@@ -31,6 +31,7 @@ TERMS: dict[str, Callable[..., Any]] = {
     "central_similarity": pairwise.central_similarity,
     "orthogonal_centres": pairwise.orthogonal_centres,
     "classification": pairwise.Classification,
+    "spoken_words": words.SpokenWords,
     "approximate_l1": terms.approximate_l1,
     "quantization": terms.quantization,
     "push": terms.push,
@@ -61,7 +62,7 @@ class Objective(nn.Module):
 
     Args:
         settings: The terms with their weights and parameters, and what they share.
-        sizes: ``bits``, ``classes`` and ``feature_dim``, for terms that ask for them.
+        sizes: ``bits``, ``classes``, ``feature_dim`` and ``words``, for terms that ask for them.
 
     Raises:
         ConfigError: No such term, or a parameter that it does not have, lacks or refuses; names the nearest.

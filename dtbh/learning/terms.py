@@ -33,12 +33,15 @@ class Outputs(NamedTuple):
         codes: float [n, bits] in (-1, 1), the hash-like codes.
         labels: int64 [n], class numbers.
         pairs: int64 [n]; the same number in two modalities is a true pair, and in one the same item.
+        words: int8 [n, words], which words of the vocabulary each item says; rows of -1 where that is not known, and
+            None where no item says anything.
     """
 
     features: Tensor
     codes: Tensor
     labels: Tensor
     pairs: Tensor
+    words: Tensor | None = None
 
 
 Sides = tuple[Outputs, ...]

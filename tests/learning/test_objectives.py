@@ -17,7 +17,7 @@ from tests.reference import triplets as reference
 G = torch.Generator().manual_seed(0)
 
 
-SIZES = {"bits": 10, "classes": 3, "feature_dim": 6}
+SIZES = {"bits": 10, "classes": 3, "feature_dim": 6, "words": 5}
 PRESETS = sorted((Path(__file__).parents[2] / "configs").rglob("*.yaml"))
 
 

@@ -14,7 +14,8 @@ from dtbh.learning.terms import Outputs, Sides
 from tests.reference import objectives as reference
 
 BITS, CLASSES, FEATURES = 8, 3, 5
-SIZES = {"bits": BITS, "classes": CLASSES, "feature_dim": FEATURES}
+WORDS = 4
+SIZES = {"bits": BITS, "classes": CLASSES, "feature_dim": FEATURES, "words": WORDS}
 TRIPLETS = {"margin": 0.3, "within": 0.6}
 GIVEN: dict[str, dict[str, object]] = {
     "feature_triplets": {**TRIPLETS, "selection": "active"},
@@ -31,6 +32,7 @@ GIVEN: dict[str, dict[str, object]] = {
     "central_similarity": {},
     "orthogonal_centres": {"scale": 4.0, "margin": 0.2},
     "classification": {},
+    "spoken_words": {},
     "approximate_l1": {},
     "quantization": {},
     "push": {},
@@ -47,7 +49,9 @@ def outputs(n: int, seed: int) -> Outputs:
     features = torch.rand(n, FEATURES, generator=g, dtype=torch.float64) + 0.05
     codes = torch.tanh(torch.randn(n, BITS, generator=g, dtype=torch.float64))
     labels, pairs = torch.arange(n) // 3 % CLASSES, torch.arange(n) // 2
-    return Outputs(features.requires_grad_(), codes.requires_grad_(), labels, pairs)
+    words = torch.randint(2, (n, WORDS), generator=g).to(torch.int8)
+    words[2::3] = -1  # of these nobody knows what they say
+    return Outputs(features.requires_grad_(), codes.requires_grad_(), labels, pairs, words)
 
 
 def plain(sides: Sides) -> list[dict[str, list[object]]]:
@@ -69,6 +73,10 @@ def loop(name: str, sides: Sides, **changes: object) -> float:
     if name == "classification":
         torch.manual_seed(0)
         linear = TERMS[name](bits=BITS, classes=CLASSES).linear
+        more = {"weight": linear.weight.tolist(), "bias": linear.bias.tolist()}
+    if name == "spoken_words":
+        torch.manual_seed(0)
+        linear = TERMS[name](feature_dim=FEATURES, words=WORDS).linear
         more = {"weight": linear.weight.tolist(), "bias": linear.bias.tolist()}
     if name == "learned_centres":
         torch.manual_seed(0)

@@ -14,7 +14,7 @@ import pytest
 from safetensors.torch import load_file
 
 import dtbh
-from dtbh.config import Config, make_config, read_config, write_config
+from dtbh.config import Config, Term, make_config, read_config, write_config
 from dtbh.data.manifest import Manifest, read_manifest, write_manifest
 from dtbh.errors import DataError, DtbhError, RunError
 from dtbh.files import alone
@@ -149,6 +149,37 @@ def test_without_labels_the_classes_are_never_looked_at(tiny_config: Config, tin
     run = train(config, tmp_path, tmp_path / "run")
     losses = [float(row["train/loss"]) for row in metrics(run)]
     assert losses[-1] < losses[0]
+
+
+def spoken(config: Config) -> Config:
+    return config.model_copy(
+        update={
+            "learning": config.learning.model_copy(update={"terms": {**config.learning.terms, "spoken_words": Term()}}),
+            "training": config.training.model_copy(update={"epochs": 2}),
+        }
+    )
+
+
+def test_words_are_learned_where_they_are_known(
+    tiny_config: Config, tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = train(spoken(tiny_config), tiny_data, tmp_path / "run")
+    first, last = (float(row["train/spoken_words"]) for row in metrics(run))
+    assert last < first
+    assert not [name for name in load_file(run / "model.safetensors") if "words" in name or "objective" in name]
+    assert "spoken_words" not in capsys.readouterr().err
+
+
+def test_without_transcripts_the_term_of_words_stays_out(
+    tiny_config: Config, tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = read_manifest(tiny_data)
+    mute = tmp_path / "mute"
+    items = [replace(i, transcript=None, path=str(manifest.file(i).resolve())) for i in manifest]
+    write_manifest(replace(manifest, items=tuple(items), root=mute))
+    run = train(spoken(tiny_config), mute, tmp_path / "run")
+    assert "train/spoken_words" not in metrics(run)[0]
+    assert "no word is known of the training sounds" in capsys.readouterr().err
 
 
 def test_mixed_precision_learns_too(tiny_config: Config, tiny_data: Path, tmp_path: Path) -> None:

@@ -220,6 +220,20 @@ def classification(sides, weight, bias):
     return mean_over(sides, one)
 
 
+def spoken_words(sides, weight, bias):
+    costs = []
+    for side in sides:
+        for features, words in zip(side["features"], side["words"], strict=True):
+            if words[0] < 0:
+                continue
+            cost = 0.0
+            for w, b, said in zip(weight, bias, words, strict=True):
+                probability = 1 / (1 + math.exp(-(dot(features, w) + b)))
+                cost -= math.log(probability if said else 1 - probability)
+            costs.append(cost)
+    return sum(costs) / len(costs)
+
+
 def approximate_l1(sides):
     return mean_over(sides, lambda side: one_approximate_l1(side["codes"]))
 
