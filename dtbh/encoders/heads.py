@@ -35,7 +35,7 @@ class HashHead(nn.Module):
         inputs: Width of the backbone's output.
         settings: ``hidden``, ``feature_dim``, ``bits``, ``dropout``, ``activation``, and ``normalize_features``:
             whether the deep features are batch-normalised before their ReLU. Without it, triplets selected among
-            those that still teach tend to pull all codes to one point (the ablation in the README).
+            those that still teach tend to pull all codes to one point (the ablation in docs/dtbh.md).
         reader: Comes before all else, and says in ``out_dim`` what width it hands on.
     """
 

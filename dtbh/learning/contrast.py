@@ -32,7 +32,7 @@ def pair_in_class(sides: Sides, *, temperature: Positive, within: NotNegative) -
     """Each item among those of its own class: its pair is right, the others of the class are wrong.
 
     Mean of -log softmax(c / T) over pairs, c being cosines of hash-like codes. What tells pairs apart where the
-    class does not; it leaves other classes to the other terms.
+    class does not; it leaves other classes to the other terms. Ours.
     """
 
     def loss(rows: Outputs, columns: Outputs, same: bool) -> Tensor:
@@ -62,7 +62,11 @@ class LearnedCentres(nn.Module):
 
 
 def decorrelation(sides: Sides) -> Tensor:
-    """Mean squared covariance of different bits over the items of a batch: zero where no bit tells of another."""
+    """Mean squared covariance of different bits over the items of a batch: zero where no bit tells of another.
+
+    The covariance term of VICReg (Bardes, Ponce and LeCun, ICLR 2022), on codes; there the sum is divided by the
+    number of bits, here by its square.
+    """
 
     def one(codes: Tensor) -> Tensor:
         centred = codes - codes.mean(dim=0)
