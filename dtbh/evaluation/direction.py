@@ -34,6 +34,7 @@ def direction_report(
     gallery_name: str,
     without: Without,
     seed: int,
+    bits: Sequence[Mapping[str, Any]],
     values: Embeddings | None = None,
 ) -> DirectionReport:
     """The figures of one direction.
@@ -44,6 +45,7 @@ def direction_report(
         gallery_name: Which split the gallery is.
         without: What becomes of queries without relevant items.
         seed: Of the bootstrap.
+        bits: What ``bit_use`` gave of the queries, and of the gallery.
         values: Embeddings of all these items, to be ranked beside the codes.
 
     Raises:
@@ -85,7 +87,7 @@ def direction_report(
         per_class=_per_class(ranked, clusters, seed),
         confusion=_confusion(ranked, sums["classes"]) if sums["classes"].size else None,
         distances={"relevant": tuple(relevant.tolist()), "irrelevant": tuple((total - relevant).tolist())},
-        **_bits({"queries": queries, "gallery": gallery}),
+        **_by_side(*bits),
         best=best,
         worst=worst,
         query_figures=figures,
@@ -139,17 +141,20 @@ def embedding_figures(
     )
 
 
-def _bits(sides: Mapping[str, HashCodes]) -> dict[str, Any]:
-    """What the bits of each side are like."""
-    bits = {side: unpack(codes.words, codes.bits) for side, codes in sides.items()}
-    balance = {side: values.mean(axis=0) for side, values in bits.items()}
-    constant = {side: np.flatnonzero((ones == 0) | (ones == 1)) for side, ones in balance.items()}
+def bit_use(codes: HashCodes) -> dict[str, Any]:
+    """What the bits of codes are like: the figures of one side by the names of ``DirectionReport``."""
+    bits = unpack(codes.words, codes.bits)
+    balance = bits.mean(axis=0)
     return {
-        "distinct_codes": {side: len(np.unique(_as_one(codes.words))) for side, codes in sides.items()},
-        "bits_constant": {side: tuple(places.tolist()) for side, places in constant.items()},
-        "bit_balance": {side: tuple(ones.tolist()) for side, ones in balance.items()},
-        "bit_correlation": {side: bit_correlation(values) for side, values in bits.items()},
+        "distinct_codes": len(np.unique(_as_one(codes.words))),
+        "bits_constant": tuple(np.flatnonzero((balance == 0) | (balance == 1)).tolist()),
+        "bit_balance": tuple(balance.tolist()),
+        "bit_correlation": bit_correlation(bits),
     }
+
+
+def _by_side(queries: Mapping[str, Any], gallery: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: {"queries": value, "gallery": gallery[name]} for name, value in queries.items()}
 
 
 def _as_one(words: np.ndarray) -> np.ndarray:

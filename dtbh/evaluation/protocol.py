@@ -12,10 +12,10 @@ from typing import Any
 
 from dtbh.codes import HashCodes, check_same
 from dtbh.errors import ConfigError, DataError
-from dtbh.evaluation.direction import direction_report
+from dtbh.evaluation.direction import bit_use, direction_report
 from dtbh.evaluation.embeddings import Embeddings
 from dtbh.evaluation.ranking import Without
-from dtbh.evaluation.values import CROSS, DIRECTIONS, RetrievalReport
+from dtbh.evaluation.values import CROSS, DIRECTIONS, DirectionReport, RetrievalReport
 from dtbh.progress import say
 
 NAMED = 5  # items that a remark names, at most
@@ -93,6 +93,16 @@ def evaluate(
                 _name_unlabelled("" if searched is None else f" among the {side}", name, codes)
             if side == "gallery":
                 _name_one_class(name, codes)
+    apart = {id(codes): codes for by_name in sides.values() for codes in by_name.values()}
+    bits = {key: bit_use(codes) for key, codes in apart.items()}
+
+    def one(direction: str) -> DirectionReport:
+        both = [sides[side][name] for side, name in zip(sides, direction.split("->"), strict=True)]
+        return direction_report(
+            *both, bits=[bits[id(codes)] for codes in both], gallery_name=gallery, without=without, seed=seed,
+            values=embeddings,
+        )  # fmt: skip
+
     return RetrievalReport(
         bits=first.bits,
         encoder=first.encoder,
@@ -102,14 +112,8 @@ def evaluate(
         checkpoint_rule=checkpoint_rule,
         seed=seed,
         without=without,
-        directions={
-            direction: direction_report(
-                *(sides[side][name] for side, name in zip(sides, direction.split("->"), strict=True)),
-                gallery_name=gallery, without=without, seed=seed, values=embeddings,
-            )
-            for direction in directions
-        },
-    )  # fmt: skip
+        directions={direction: one(direction) for direction in directions},
+    )
 
 
 def _check(side: str, name: str, codes: HashCodes) -> None:
