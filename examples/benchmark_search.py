@@ -6,7 +6,7 @@
 
 All sides search the same codes for the same queries with the same number of threads, in turns; each cell is the best
 of some runs, in milliseconds for all queries together. It is processor time divided by threads, so that other programs
-don't count, or with ``--wall`` time on the clock, as always for Milvus Lite, which is a process of its own. Distances
+don't count (of Milvus Lite that of its process too), or with ``--wall`` time on the clock. Distances
 are compared, and ids wherever a distance is not tied; it exits with 1 where they differ. "of copy" is how fast one
 query gets through the codes, as a part of what a plain copy reads and writes on as many threads; codes that fit in a
 cache may get beyond it. FAISS has two ways (``use_heap``); the ratio is to the quicker one.
@@ -22,6 +22,7 @@ import os
 os.environ["OMP_WAIT_POLICY"] = "passive"  # before FAISS is imported: waiting threads take no processor time
 
 import argparse
+import contextlib
 import functools
 import importlib
 import itertools
@@ -150,11 +151,22 @@ def measure(
     for run in range(runs):
         for name, search in searches.items():
             for _ in range(1 if not run else int(np.clip(20 / best[name], best[name] < 3000, 50))):
-                clock, share = (time.perf_counter, 1) if wall or name == "Milvus Lite" else (time.process_time, threads)
+                clock = time.perf_counter if wall else both_processes if name == "Milvus Lite" else time.process_time
+                share = 1 if wall else threads
                 start = clock()
                 search()
                 best[name] = min(best[name], 1000 * (clock() - start) / share)
     return best
+
+
+def both_processes() -> float:
+    """Seconds of processor time that this process and those it has started have taken."""
+    total = time.process_time()
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended
+            if int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1]) == os.getpid():
+                total += sum(int(task.read_text().split()[0]) for task in folder.glob("task/*/schedstat")) / 1e9
+    return total
 
 
 def copy_speed(threads: int, wall: bool) -> float:
@@ -186,15 +198,15 @@ def learn(searcher: hamming.Searcher, queries: Words, codes: Words) -> str:
 
 def rows_of(
     codes: Words, kind: str, bits: int, settings: argparse.Namespace, copies: dict[int, float]
-) -> tuple[list[str], bool]:
-    """The rows of the table for one code set, and whether all answers agreed."""
+) -> tuple[str, bool]:
+    """Print the rows of the table for one code set; what the searcher learned, and whether all answers agreed."""
     rng = np.random.default_rng(1)
     queries = codes[rng.integers(0, len(codes), max(settings.queries))].copy()
     queries[::2] ^= np.uint64(0b10010001)  # half of them stand nowhere
     searcher = hamming.Searcher(codes)
-    print(f"  {kind}, {len(codes):,} codes of {bits} bits: {learn(searcher, queries, codes)}", flush=True)
+    learned = f"{kind}, {len(codes):,} codes of {bits} bits: {learn(searcher, queries, codes)}"
     packed, asked = as_bytes(codes, bits), as_bytes(queries, bits)
-    flat, lines, agreed = with_faiss(packed), [], True
+    flat, agreed = with_faiss(packed), True
     with tempfile.TemporaryDirectory() as folder:
         milvus = with_milvus(packed, folder) if len(codes) <= settings.milvus and peer("pymilvus") else None
         for threads in settings.threads:
@@ -219,17 +231,20 @@ def rows_of(
                     quicker = min((took[name] for name in COLUMNS[1:3] if name in took), default=float("nan"))
                     rate = codes.nbytes / took["dtbh"] * 1000 / copies[threads]
                     share = f"{rate:>8.0%}" if q == 1 and searcher.distinct is None else f"{'':>8}"
-                    lines.append(
+                    print(
                         f"{len(codes) / 1e6:>6.2f}M {kind:<13}{bits:>4}{q:>4}{k:>5}{threads:>4}"
-                        + "".join(cells) + f"{quicker / took['dtbh']:>9.1f}{share}"
+                        + "".join(cells) + f"{quicker / took['dtbh']:>9.1f}{share}", flush=True
                     )  # fmt: skip
-    return lines, agreed
+    return learned, agreed
 
 
-def radius_lines(n: int, settings: argparse.Namespace) -> tuple[list[str], bool]:
-    """The rows of the table for radii: random codes of 64 bits, one thread, and FAISS's hashes made to be exact."""
+def radius_rows(n: int, settings: argparse.Namespace) -> bool:
+    """Print the rows of the table for radii; whether all answers agreed.
+
+    They are of random codes of 64 bits, one thread, and FAISS's hashes made to be exact.
+    """
     if (faiss := peer("faiss")) is None:
-        return [], True
+        return True
     rng = np.random.default_rng(2)
     codes = make_codes("random", n, 64, rng)
     queries = codes[rng.integers(0, n, max(settings.queries))] ^ np.uint64(0b10010001)
@@ -242,7 +257,7 @@ def radius_lines(n: int, settings: argparse.Namespace) -> tuple[list[str], bool]
     for index in (flat, single, multi):
         index.add(packed)
     faiss.omp_set_num_threads(1)
-    searcher, lines, agreed = hamming.Searcher(codes), [], True
+    searcher, agreed = hamming.Searcher(codes), True
     before = measure({"dtbh": lambda: searcher.within(queries, 3, threads=1)}, 1, 3)["dtbh"]
     for _ in range(2 * adaptive.LISTING // (adaptive.FETCHING + len(queries))):
         searcher.within(queries, 3, threads=1)
@@ -264,8 +279,8 @@ def radius_lines(n: int, settings: argparse.Namespace) -> tuple[list[str], bool]
                 agreed = False
         took = measure(searches, 1, settings.runs, settings.wall)
         cells = "".join(f"  {name} {took[name]:.2f} ms ({took[name] / took['dtbh']:.1f}x)" for name in searches)
-        lines.append(f"{n / 1e6:>6.2f}M random        64{len(queries):>4}  r<={radius}   1{cells}  ({tables})")
-    return lines, agreed
+        print(f"{n / 1e6:>6.2f}M random        64{len(queries):>4}  r<={radius}   1{cells}  ({tables})", flush=True)
+    return agreed
 
 
 def peak_line(kind: str, n: int, bits: int) -> str:
@@ -274,12 +289,13 @@ def peak_line(kind: str, n: int, bits: int) -> str:
         path = Path(folder) / "codes.npy"
         np.save(path, make_codes(kind, n, bits, np.random.default_rng(0)))
         run = subprocess.run([sys.executable, "-c", PEAK, str(path)], capture_output=True, text=True, check=True)
-    return f"  {kind}, {n:,} codes of {bits} bits, memory-mapped, 64 queries, k = 100: {run.stdout.strip()}"
+    return f"{kind}, {n:,} codes of {bits} bits, memory-mapped, 64 queries, k = 100: {run.stdout.strip()}"
 
 
 PEAK = """
 import sys, numpy as np
-from dtbh.index import hamming
+from dtbh.index import grouping, hamming
+from dtbh.index.rows import choose
 
 def memory(name):
     return next(1024 * int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(name))
@@ -287,6 +303,8 @@ def memory(name):
 hamming.WORTH = 1
 small = np.random.default_rng(0).integers(0, 2**64, (70_000, np.load(sys.argv[1], mmap_mode="r").shape[1]), np.uint64)
 hamming.nearest(small[:64], small, 100)  # the compiler and its code are what the process had
+groups = grouping.group(choose(np.tile(small[:50], (20, 1)), None))
+groups.nearest((np.zeros((1, 1), np.int32), np.zeros((1, 1), np.int64)), 20)
 codes = np.load(sys.argv[1], mmap_mode="r").view(np.ndarray)
 open("/proc/self/clear_refs", "w").write("5")
 before, searcher = memory("VmRSS"), hamming.Searcher(codes)
@@ -320,22 +338,21 @@ def main() -> int:
     adaptive.grouping.group(choose(np.zeros((100, 1), np.uint64), None))
     copies = {threads: copy_speed(threads, settings.wall) for threads in settings.threads}
     print("; ".join(f"a plain copy on {t} threads reads and writes {s / 1e9:.1f} GB/s" for t, s in copies.items()))
-    lines, agreed = [], True
+    head = "".join(f"{name:>12}" for name in COLUMNS)
+    print(f"{'codes':>7} {'kind':<13}{'bits':>4}{'q':>4}{'k':>5}{'thr':>4}{head}{'x FAISS':>9}{'of copy':>8}")
+    notes, agreed = [], True
     for millions in settings.codes:
         n = round(1e6 * millions)
         for kind in settings.kinds:
             for bits in settings.bits:
                 codes = make_codes(kind, n, bits, np.random.default_rng(0))
-                more, right = rows_of(codes, kind, bits, settings, copies)
-                lines, agreed = lines + more, agreed and right
-    beyond, right = radius_lines(min(1_000_000, n), settings)
+                learned, right = rows_of(codes, kind, bits, settings, copies)
+                notes, agreed = [*notes, learned], agreed and right
+    agreed &= radius_rows(min(1_000_000, n), settings)
     if Path("/proc/self/clear_refs").exists():
-        for kind in settings.kinds:
-            print(peak_line(kind, n, max(settings.bits)))
-    head = "".join(f"{name:>12}" for name in COLUMNS)
-    print(f"{'codes':>7} {'kind':<13}{'bits':>4}{'q':>4}{'k':>5}{'thr':>4}{head}{'x FAISS':>9}{'of copy':>8}")
-    print(*lines, *beyond, sep="\n")
-    return 0 if agreed and right else 1
+        notes += [peak_line(kind, n, max(settings.bits)) for kind in settings.kinds]
+    print(*notes, sep="\n")
+    return 0 if agreed else 1
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 Comes in: the rows that count. Groups stand in the order of their first rows, and each lists its rows in order.
 Then the k nearest groups, by distance and first row, hold the k nearest rows: a row in any other group has k first
-rows before it. Importing this needs numba.
+rows before it. Codes in a file leave memory as the lists come into it. Importing this needs numba.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dtbh.index.kernels import LISTED, MARKED, ROW_BITS, Ints, Words, arguments, compiled
-from dtbh.index.rows import Found, Rows
+from dtbh.index.rows import Found, Rows, let_go
 
 Shorts = NDArray[np.int32]
 Members = NDArray[np.uint32] | NDArray[np.int64]
@@ -21,6 +21,7 @@ Members = NDArray[np.uint32] | NDArray[np.int64]
 PAYS = 8  # rows a distinct code, from which grouping makes a search quicker and smaller
 SMALL = np.iinfo(np.uint32)
 SAMPLE = 1 << 14  # rows looked at to guess how many codes are distinct
+PIECE = 1 << 20  # rows, after which codes that are mapped are let go
 NOTHING = np.empty(0, np.uint32)
 MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
@@ -66,7 +67,11 @@ def group(rows: Rows) -> Groups | None:
     codes, counts, table = found
     starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
     members: Members = np.empty(rows.count, np.uint32) if small else np.empty(rows.count, np.int64)
-    _meet(*arguments(rows), 0, rows.span, len(codes), codes, starts[:-1].copy(), table, members, rows.first)
+    places = starts[:-1].copy()
+    for start in range(0, rows.span, PIECE):
+        stop = min(start + PIECE, rows.span)
+        _meet(*arguments(rows), start, stop, len(codes), codes, places, table, members, rows.first)
+        let_go(rows.words)
     return Groups(Rows(codes, len(codes)), starts, members)
 
 
@@ -98,7 +103,9 @@ def _distinct(rows: Rows, most: int) -> tuple[Words, Ints, NDArray[np.int32]] | 
     place = size = 0
     codes, counts, table = _room(1 << 11, rows.words.shape[1])
     while place < rows.span:
-        place, size = _meet(*arguments(rows), place, rows.span, size, codes, counts, table, NOTHING, 0)
+        stop = min(place + PIECE, rows.span)
+        place, size = _meet(*arguments(rows), place, stop, size, codes, counts, table, NOTHING, 0)
+        let_go(rows.words)
         if size > most:
             return None
         if size == len(codes):

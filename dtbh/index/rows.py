@@ -5,7 +5,9 @@ Comes in: packed codes, and the rows that pass a filter. No code is copied.
 
 from __future__ import annotations
 
+import mmap
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,6 +71,15 @@ def choose(words: NDArray[np.uint64], rows: Which | None) -> Rows:
         marked = np.zeros(len(words), np.bool_)
         marked[rows] = True
     return Rows(words, count, marked=marked)
+
+
+def let_go(words: NDArray[np.uint64]) -> None:
+    """Give back the memory in which this process saw a file that it maps read-only; the file is seen again at need."""
+    array: Any = words
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    if isinstance(array, np.memmap) and array.mode == "r" and hasattr(mmap, "MADV_DONTNEED"):
+        array.base.madvise(mmap.MADV_DONTNEED)
 
 
 def _check(rows: Which, n: int) -> None:

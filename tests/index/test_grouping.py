@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from dtbh.index import grouping, plain, scan
-from dtbh.index.rows import choose
+from dtbh.index.rows import choose, let_go
 
 MASK = np.random.default_rng(9).random(6000) < 0.7
 WHICH = {"all": None, "marked": MASK, "listed": np.flatnonzero(MASK)[::13], "a run": np.arange(500, 4500)}
@@ -39,6 +41,36 @@ def test_groups_hold_the_same_rows(which, w, distinct):
         distances, numbers = groups.within(one)
         assert (distances == other[0]).all()
         assert (numbers == other[1]).all()
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="asks Linux what is in memory")
+def test_codes_in_a_file_leave_memory_and_can_be_read_again(monkeypatch, tmp_path):
+    monkeypatch.setattr(grouping, "PIECE", 1 << 15)
+    wanted = codes(np.random.default_rng(0), 1 << 18, 1, 40)
+    wanted.tofile(tmp_path / "codes.bin")
+    mapped = np.memmap(tmp_path / "codes.bin", "<u8", mode="r", shape=wanted.shape).view(np.ndarray)
+    assert (mapped == wanted).all()
+    before = in_memory(tmp_path / "codes.bin")
+    assert before >= wanted.nbytes
+    groups = grouping.group(choose(mapped, None))
+    assert in_memory(tmp_path / "codes.bin") < before / 2
+    assert (mapped == wanted).all()
+    assert sorted(groups.members.tolist()) == list(range(len(wanted)))
+
+
+def in_memory(path):
+    """Bytes of a mapped file that lie in this process's memory."""
+    after = Path("/proc/self/smaps").read_text().split(str(path))[1]
+    return 1024 * int(after.split("Rss:")[1].split()[0])
+
+
+def test_what_was_changed_in_memory_stays(tmp_path):
+    np.zeros(9000, np.uint64).tofile(tmp_path / "codes.bin")
+    own = np.memmap(tmp_path / "codes.bin", "<u8", mode="c", shape=(9000, 1))
+    own[7] = 3
+    let_go(own.view(np.ndarray))
+    assert own[7] == 3
+    let_go(np.zeros((3, 1), np.uint64))
 
 
 def test_a_table_that_grows():
