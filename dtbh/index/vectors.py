@@ -3,7 +3,8 @@
 Comes in: addresses of packed codes, within compiled code only. A vector holds eight words; codes have 1, 2, 4
 or 8 words, so that a vector holds whole codes and one pattern, the query's words over and over, meets them
 all. LLVM turns ``ctpop`` into VPOPCNTQ where the processor has it, and into table look-ups of bytes elsewhere.
-Importing this needs numba.
+Distances are small, so the least of two is taken of 32-bit halves and they are compared as signed: AVX2 has one
+instruction for each of these, and needs four or five for unsigned words. Importing this needs numba.
 
 Compiled code holds a copy of these: who changes this file touches the files that import it too, so that numba's cache
 of them is made anew.
@@ -11,6 +12,7 @@ of them is made anew.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir  # type: ignore[import-untyped]
@@ -23,7 +25,10 @@ GROUP = 64  # codes that `near` looks at, and of which `least` wants a multiple
 AHEAD = 4096  # bytes: memory is asked for codes while those before them are looked at
 WORD = ir.IntType(64)
 VECTOR = ir.VectorType(WORD, LANES)
+HALVES = ir.VectorType(ir.IntType(32), 2 * LANES)
 cgutils: Any = untyped
+Lanes = tuple[list[int], list[int]]
+Pairing = Callable[[int], Lanes]
 
 
 def _inlined(typed: Any) -> Any:
@@ -48,10 +53,10 @@ def least(typing: Any, query: Any, codes: Any, count: Any, width: Any) -> Any:
             start = builder.add(args[1], builder.mul(loop.index, ir.Constant(WORD, 8 * GROUP * words)))
             for part in range(GROUP // LANES):
                 _fetch(builder, start, part, words)
-                here = _distances(builder, start, part, words, pattern)
+                here = _distances(builder, start, part, words, pattern, _by_lanes)
                 kept = best[part % 2]
-                builder.store(_call(builder, "llvm.umin.v8i64", VECTOR, builder.load(kept), here), kept)
-        both = _call(builder, "llvm.umin.v8i64", VECTOR, *map(builder.load, best))
+                builder.store(_least(builder, builder.load(kept), here), kept)
+        both = _least(builder, *map(builder.load, best))
         return _call(builder, "llvm.vector.reduce.umin.v8i64", WORD, both)
 
     return types.int64(query, codes, count, width), generate
@@ -72,9 +77,9 @@ def near(typing: Any, query: Any, codes: Any, limit: Any, out: Any, width: Any) 
         for lane in range(LANES):
             limits = builder.insert_element(limits, args[2], ir.Constant(ir.IntType(32), lane))
         for part in range(GROUP // LANES):
-            here = _distances(builder, args[1], part, words, pattern)
+            here = _distances(builder, args[1], part, words, pattern, _in_order)
             builder.store(here, _pointer(builder, args[3], part), align=8)
-            below = builder.bitcast(builder.icmp_unsigned("<", here, limits), ir.IntType(LANES))
+            below = builder.bitcast(builder.icmp_signed("<", here, limits), ir.IntType(LANES))
             place = ir.Constant(WORD, LANES * part)
             bits = builder.or_(bits, builder.shl(builder.zext(below, WORD), place))
         return bits
@@ -102,16 +107,38 @@ def ones(typing: Any, word: Any) -> Any:
     return types.uint64(types.uint64), generate
 
 
-def _distances(builder: Any, start: Any, part: int, words: int, pattern: Any) -> Any:
-    """Distances of the 8 codes of this part, in order: neighbouring lanes are added until each is a code."""
+def _distances(builder: Any, start: Any, part: int, words: int, pattern: Any, pair: Pairing) -> Any:
+    """Distances of the 8 codes of this part: the sums of a code's words, brought together pair by pair."""
     vectors = []
     for place in range(part * words, (part + 1) * words):
         differ = builder.xor(_load(builder, start, place), pattern)
         vectors.append(_call(builder, "llvm.ctpop.v8i64", VECTOR, differ))
+    apart = 1
     while len(vectors) > 1:
-        pairs = zip(vectors[::2], vectors[1::2], strict=True)
-        vectors = [builder.add(_every_other(builder, a, b, 0), _every_other(builder, a, b, 1)) for a, b in pairs]
+        sides = [[_shuffled(builder, a, b, places) for places in pair(apart)]
+                 for a, b in zip(vectors[::2], vectors[1::2], strict=True)]  # fmt: skip
+        vectors, apart = [builder.add(*two) for two in sides], 2 * apart
     return vectors[0]
+
+
+def _in_order(_: int) -> Lanes:
+    """Of two vectors, 16 lanes, the even ones and the odd ones: codes stay in their order."""
+    return list(range(0, 2 * LANES, 2)), list(range(1, 2 * LANES, 2))
+
+
+def _by_lanes(apart: int) -> Lanes:
+    """Of two vectors the lanes to be added that lie so far apart, moved the least: codes lose their order.
+
+    Within 128 bits it is one instruction a side, where keeping the order takes two or three.
+    """
+    low = [lane if not lane & apart else LANES + lane - apart for lane in range(LANES)]
+    return low, [lane + apart for lane in low]
+
+
+def _least(builder: Any, *distances: Any) -> Any:
+    """Lane by lane the less of two distances, of which the high halves are 0."""
+    halves = (builder.bitcast(one, HALVES) for one in distances)
+    return builder.bitcast(_call(builder, "llvm.umin.v16i32", HALVES, *halves), VECTOR)
 
 
 def _fetch(builder: Any, start: Any, part: int, words: int) -> None:
@@ -123,9 +150,9 @@ def _fetch(builder: Any, start: Any, part: int, words: int) -> None:
         _call(builder, "llvm.prefetch.p0", ir.VoidType(), line, *options)
 
 
-def _every_other(builder: Any, first: Any, second: Any, start: int) -> Any:
-    places = ir.Constant(ir.VectorType(ir.IntType(32), LANES), list(range(start, 2 * LANES, 2)))
-    return builder.shuffle_vector(first, second, places)
+def _shuffled(builder: Any, first: Any, second: Any, places: list[int]) -> Any:
+    """The lanes at these places, of which the second vector's follow the first's."""
+    return builder.shuffle_vector(first, second, ir.Constant(ir.VectorType(ir.IntType(32), LANES), places))
 
 
 def _pointer(builder: Any, address: Any, vector: int) -> Any:
