@@ -45,11 +45,10 @@ def occurrences(sounds: Sequence[Item], words: Sequence[str]) -> Tensor:
 class SpokenWords(nn.Module):
     """Whether each word of the vocabulary is said: binary cross-entropy from deep features, summed over words.
 
-    Mean over the sounds whose words are known. A linear layer a word, trained with the towers and left behind with
-    the training. Class labels alone let a tower learn how a few voices say whole sentences; to tell single words it
-    must hear what voices have in common (docs/dtbh-plus.md has the measurement). A bag of words as the target of a
-    whole clip is that of Kamper, Settle, Shakhnarovich and Livescu (*Visually grounded learning of keyword prediction
-    from untranscribed speech*, Interspeech 2017), who take an image tagger's guesses in the place of the words.
+    Mean over the sounds whose words are known. A linear layer, trained with the towers and left behind afterwards; what
+    it brings is measured in docs/dtbh-plus.md. A bag of words as the target of a whole clip is that of Kamper, Settle,
+    Shakhnarovich and Livescu (*Visually grounded learning of keyword prediction from untranscribed speech*,
+    Interspeech 2017), who take an image tagger's guesses in the place of the words.
 
     Args:
         feature_dim: Width of the deep features.
