@@ -7,18 +7,17 @@ import json
 import os
 import shutil
 import signal
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from dtbh.cli import main
-from dtbh.codes import HashCodes, read_codes, write_codes
+from dtbh.codes import HashCodes, read_codes
 from dtbh.config import Config
 from dtbh.data.manifest import Item, Manifest, write_manifest
 from dtbh.errors import CodesError, ConfigError, DtbhError, MediaError
-from dtbh.index.archive import create_archive, open_archive
+from dtbh.index.archive import open_archive
 from dtbh.indexing import encode, grow, index, merge
 from dtbh.model import Encoding
 from dtbh.shards import Shard
@@ -311,42 +310,6 @@ def test_merging_refuses_what_does_not_fit(model, media, tmp_path):
     assert not (tmp_path / "all").exists()
 
 
-def test_merging_refuses_other_encoders_and_ids_twice(tmp_path):
-    def some(prefix, encoder="e1"):
-        items = tuple(Item(f"{prefix}{n}", "image", str(tmp_path / f"{n}.png")) for n in range(3))
-        return HashCodes(np.zeros((3, 1), np.uint64), 8, encoder, items)
-
-    a, b, c = (tmp_path / name for name in "abc")
-    create_archive(a, some("a"))
-    create_archive(b, some("b", "e2"))
-    create_archive(c, replace(some("c"), items=(some("a").items[1], *some("c").items[1:])))
-    with pytest.raises(CodesError, match=r"b: of encoder e2 with 8 bits, .*a of e1 with 8"):
-        merge(tmp_path / "all", [a, b])
-    with pytest.raises(CodesError, match=r"a, .*c have the id 'a1' each; nothing was written"):
-        merge(tmp_path / "all", [a, c])
-    assert not (tmp_path / "all").exists()
-    open_archive(a).remove(["a1"])
-    assert merge(tmp_path / "all", [c, a]).count == 5
-    assert [item.id for item in whole(open_archive(tmp_path / "all")).items] == ["a1", "c1", "c2", "a0", "a2"]
-
-
-def test_what_is_merged_moves_with_its_media(tmp_path):
-    for name in "ab":
-        (tmp_path / name).mkdir()
-        items = (Item(name, "image", str(tmp_path / "media" / name / "x.png")), Item(f"{name}2", "sound", None))
-        create_archive(
-            tmp_path / name / "part", HashCodes(np.zeros((2, 1), np.uint64), 8, "e1", items), model=tmp_path / "run"
-        )
-    merge(tmp_path / "deep" / "all", [tmp_path / name / "part" for name in "ab"])
-    merged = open_archive(tmp_path / "deep" / "all")
-    assert merged.item("b").path == str(tmp_path / "media" / "b" / "x.png")
-    assert merged.model == tmp_path / "run"
-    tmp_path.rename(tmp_path.with_name(tmp_path.name + "-moved"))
-    moved = tmp_path.with_name(tmp_path.name + "-moved")
-    assert open_archive(moved / "deep" / "all").item("a").path == str(moved / "media" / "a" / "x.png")
-    moved.rename(tmp_path)
-
-
 def test_merging_notices_an_altered_part(model, media, tmp_path):
     parts = shards(STAGES["index"], media, tmp_path / "parts", 2)
     data = bytearray((parts[1] / "codes.bin").read_bytes())
@@ -364,12 +327,6 @@ def test_two_at_the_same_place(model, media, tmp_path, monkeypatch):
 
     with alone(folder, "encoding"), pytest.raises(DtbhError, match="another process is encoding here"):
         index("x", media, out=tmp_path / "out")
-
-
-@pytest.mark.parametrize("text", ["0/4", "5/4", "3", "3/", "a/b", "-1/4", "1/0"])
-def test_a_wrong_shard(text):
-    with pytest.raises(ConfigError, match=r"as in --shard 3/16"):
-        Shard.parse(text)
 
 
 def test_an_index_on_milvus_is_made_and_grows(model, media, tmp_path, capsys):
@@ -401,14 +358,3 @@ def test_by_the_command_line(model, media, tmp_path, capsys):
     assert capsys.readouterr().out == f"{out}-all: 1 items added, 24 in all\n"
     assert main(["index", "x", str(media), "--out", f"{out}-all", "--add", "--shard", "1/2"]) == 2
     assert "go with neither --add nor --engine; index the shards" in capsys.readouterr().err
-
-
-def test_a_whole_is_no_shard(tmp_path):
-    codes = HashCodes(np.zeros((1, 1), np.uint64), 8, "e1", (Item("a", "image"),))
-    write_codes(codes, tmp_path / "c")
-    meta = json.loads((tmp_path / "c" / "meta.json").read_text())
-    assert "shard" not in meta
-    (tmp_path / "c" / "meta.json").write_text(json.dumps({**meta, "shard": "3/4"}))
-    shutil.copytree(tmp_path / "c", tmp_path / "d")
-    with pytest.raises(CodesError, match="says to be the shard '3/4', which is none"):
-        merge(tmp_path / "all", [tmp_path / "c", tmp_path / "d"])

@@ -9,11 +9,10 @@ import textwrap
 from collections.abc import Mapping
 
 from dtbh.evaluation.conventions import CONVENTIONS
-from dtbh.evaluation.values import DirectionReport, RetrievalReport
+from dtbh.evaluation.values import WITHOUT, DirectionReport, RetrievalReport
 
 WIDTH = 80
 NAME = 35  # of a class, at most
-WITHOUT = {"drop": "left out", "zero": "counted as 0", "error": "refused"}
 MEASURES = {"precision": "precision", "recall": "recall", "f1": "F1", "ndcg": "NDCG"}
 
 
@@ -110,9 +109,7 @@ def _counts(direction: DirectionReport, without: str) -> str:
     distinct, constant = direction.distinct_codes, direction.bits_constant
     parts = [f"{direction.n_queries:,} queries over a gallery of {direction.n_gallery:,} ({direction.gallery})"]
     if direction.queries_without_relevant:
-        parts.append(
-            f"{direction.queries_without_relevant:,} queries without anything relevant, {WITHOUT.get(without, without)}"
-        )
+        parts.append(f"{direction.queries_without_relevant:,} queries without anything relevant, {WITHOUT[without]}")
     if any(direction.unlabelled.values()):
         parts.append(
             "without a label {queries:,} queries and {gallery:,} of the gallery".format(**direction.unlabelled)

@@ -37,6 +37,8 @@ CROSS = ("sound->image", "image->sound")
 WITHIN = ("image->image", "sound->sound")
 DIRECTIONS = CROSS + WITHIN
 GALLERIES = ("test", "val", "train", "all")
+WITHOUT = {"drop": "left out", "zero": "counted as 0", "error": "refused"}
+"""What becomes of queries without relevant items, in words."""
 TIES = "averaged over all orders"
 RELEVANCE = "same class; beside it the true pair, where pairs are known"
 SIDES = {"queries", "gallery"}
@@ -205,6 +207,8 @@ class RetrievalReport:
     def __post_init__(self) -> None:
         if self.version != VERSION:
             raise DataError(f"report version {self.version}, this dtbh reads {VERSION}; evaluate again")
+        if self.without not in WITHOUT:
+            raise DataError(f"without must be one of {', '.join(WITHOUT)}, found {self.without!r}")
         check_count("bits", self.bits, low=1)
         try:
             self.leaks  # noqa: B018

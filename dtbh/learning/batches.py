@@ -143,8 +143,10 @@ class PairDataset(Dataset[Any]):
         self._labels = {name: [numbers[str(item.label)] for item in own] for name, own in items.items()}
         self._pairs = pair_numbers(items)
 
-    def __getitem__(self, draw: Draw) -> tuple[dict[Modality, Tensor], int, dict[Modality, int], Draw] | DtbhError:
-        """Read one row of a batch."""
+    def __getitem__(
+        self, draw: Draw
+    ) -> tuple[dict[Modality, Any], int, dict[Modality, int], dict[Modality, Tensor]] | DtbhError:
+        """Read one row of a batch: its media, label, pairs and words."""
         generator = torch.Generator().manual_seed(draw.seed)
         lead = next(iter(draw.rows))
         try:
@@ -152,17 +154,18 @@ class PairDataset(Dataset[Any]):
         except DtbhError as error:
             return error
         pairs = {name: self._pairs[name][row] for name, row in draw.rows.items()}
-        return media, self._labels[lead][draw.rows[lead]], pairs, draw
+        words = {name: said[draw.rows[name]] for name, said in self._words.items()}
+        return media, self._labels[lead][draw.rows[lead]], pairs, words
 
     def collate(self, rows: Sequence[Any]) -> Batch | DtbhError:
         """Put rows together as a batch, or hand on the first error among them."""
         errors = [row for row in rows if isinstance(row, DtbhError)]
         if errors:
             return errors[0]
-        media, labels, pairs, draws = zip(*rows, strict=True)
+        media, labels, pairs, words = zip(*rows, strict=True)
         return Batch(
             {name: reader.collate([row[name] for row in media]) for name, reader in self.readers.items()},
             torch.tensor(labels),
             {name: torch.tensor([row[name] for row in pairs]) for name in self.readers},
-            {name: said[[draw.rows[name] for draw in draws]] for name, said in self._words.items()},
+            {name: torch.stack([row[name] for row in words]) for name in self._words},
         )

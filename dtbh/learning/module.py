@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from dtbh.codes import pack, signs
-from dtbh.config import Config, Learning
+from dtbh.config import Config
 from dtbh.data.manifest import Item, Modality
 from dtbh.encoders.heads import Encoded
 from dtbh.encoders.reading import Reader, Rows, StoredReader
@@ -31,8 +31,7 @@ from dtbh.learning.batches import Batch, PairDataset, PairSampler, pair_numbers
 from dtbh.learning.fitting import Sample, fitted, set_layers
 from dtbh.learning.objectives import Loss, Objective
 from dtbh.learning.terms import Outputs
-from dtbh.learning.words import occurrences, vocabulary
-from dtbh.progress import say
+from dtbh.learning.words import targets
 
 VALIDATION_BATCH = 64
 
@@ -70,12 +69,13 @@ class TwinTraining(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.twin, self.config = twin, config
-        known, self._words = _words(config.learning, train)
+        learning, words = targets(config.learning, train["sound"].items if "sound" in train else [])
+        self._words: dict[Modality, Tensor] = {} if words is None else {"sound": words}
         sizes = {
             "classes": len(classes), "bits": config.encoders.bits, "feature_dim": config.encoders.feature_dim,
-            "words": sum(words.shape[1] for words in self._words.values()),
+            "words": 0 if words is None else words.shape[1],
         }  # fmt: skip
-        self.objective = Objective(known, sizes)
+        self.objective = Objective(learning, sizes)
         self._train, self._val = train, val
         self._number = {name: number for number, name in enumerate(classes)}
         self._workers = workers
@@ -231,19 +231,6 @@ class TwinTraining(pl.LightningModule):
         gathered = self.all_gather(x, sync_grads=x.is_floating_point())
         assert isinstance(gathered, Tensor)
         return gathered.flatten(0, 1)
-
-
-def _words(learning: Learning, train: Mapping[Modality, Side]) -> tuple[Learning, dict[Modality, Tensor]]:
-    """The settings, without the term of words where none are known, and what the training sounds say."""
-    asked = learning.terms.get("spoken_words")
-    if asked is None or not asked.weight:
-        return learning, {}
-    sounds = train["sound"].items if "sound" in train else []
-    if known := vocabulary(sounds):
-        return learning, {"sound": occurrences(sounds, known)}
-    say("no word is known of the training sounds: the term spoken_words stays out")
-    terms = {name: term for name, term in learning.terms.items() if name != "spoken_words"}
-    return learning.model_copy(update={"terms": terms}), {}
 
 
 def _mixed(*numbers: int) -> int:

@@ -31,7 +31,7 @@ TERMS: dict[str, Callable[..., Any]] = {
     "central_similarity": pairwise.central_similarity,
     "orthogonal_centres": pairwise.orthogonal_centres,
     "classification": pairwise.Classification,
-    "spoken_words": words.SpokenWords,
+    words.TERM: words.SpokenWords,
     "approximate_l1": terms.approximate_l1,
     "quantization": terms.quantization,
     "push": terms.push,

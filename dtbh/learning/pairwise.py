@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dtbh.encoders.heads import glorot_
 from dtbh.learning.terms import NotNegative, Outputs, Positive, Sides, over_ways
 
 
@@ -99,8 +100,7 @@ class Classification(nn.Module):
     def __init__(self, *, bits: int, classes: int) -> None:
         super().__init__()
         self.linear = nn.Linear(bits, classes)
-        nn.init.xavier_uniform_(self.linear.weight)
-        nn.init.zeros_(self.linear.bias)
+        glorot_(self)
 
     def forward(self, sides: Sides) -> Tensor:
         """Mean over modalities and items."""

@@ -9,37 +9,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dtbh.config import Learning
 from dtbh.data.manifest import Item
 from dtbh.data.splits import said
+from dtbh.encoders.heads import glorot_
 from dtbh.learning.terms import Sides
+from dtbh.progress import say
 
+TERM = "spoken_words"
 FEWEST = 4
 """Sounds that must say a word before it is one of the vocabulary."""
-
-
-def vocabulary(sounds: Sequence[Item]) -> tuple[str, ...]:
-    """The words that at least ``FEWEST`` of the sounds say, in alphabetical order; case and punctuation aside."""
-    counts = Counter(word for sound in sounds for word in set((said(sound) or "").split()))
-    return tuple(sorted(word for word, count in counts.items() if count >= FEWEST))
-
-
-def occurrences(sounds: Sequence[Item], words: Sequence[str]) -> Tensor:
-    """Which of the words each sound says: int8 [n, words] of 0 and 1, and a row of -1 where no transcript is known."""
-    place = {word: number for number, word in enumerate(words)}
-    found = torch.zeros(len(sounds), len(words), dtype=torch.int8)
-    for row, sound in enumerate(sounds):
-        text = said(sound)
-        if text is None:
-            found[row] = -1
-            continue
-        for word in text.split():
-            if word in place:
-                found[row, place[word]] = 1
-    return found
 
 
 class SpokenWords(nn.Module):
@@ -58,19 +42,52 @@ class SpokenWords(nn.Module):
     def __init__(self, *, feature_dim: int, words: int) -> None:
         super().__init__()
         self.linear = nn.Linear(feature_dim, words)
-        nn.init.xavier_uniform_(self.linear.weight)
-        nn.init.zeros_(self.linear.bias)
+        glorot_(self)
 
     def forward(self, sides: Sides) -> Tensor:
-        """Over every side whose words are given; zero where none has any."""
-        total, count = sides[0].features.sum() * 0, 0
-        for side in sides:
-            if side.words is None:
-                continue
-            known = side.words[:, 0] >= 0
-            targets = side.words[known].to(side.features.dtype)
-            total = total + F.binary_cross_entropy_with_logits(
-                self.linear(side.features[known]), targets, reduction="sum"
-            )
-            count += int(known.sum())
-        return total / max(1, count)
+        """Over every side whose words are given; zero where nothing is known."""
+        given = [(side.features, side.words) for side in sides if side.words is not None]
+        if not given:
+            return sides[0].features.sum() * 0
+        features, words = (torch.cat(parts) for parts in zip(*given, strict=True))
+        known = (words[:, 0] >= 0).to(features.dtype)
+        targets = words.clamp(min=0).to(features.dtype)
+        costs = F.binary_cross_entropy_with_logits(self.linear(features), targets, reduction="none").sum(1)
+        return (costs * known).sum() / known.sum().clamp(min=1)
+
+
+def targets(learning: Learning, sounds: Sequence[Item]) -> tuple[Learning, Tensor | None]:
+    """The settings, without the term of words where none are known, and what the training sounds say.
+
+    Args:
+        learning: Of a run.
+        sounds: The training sounds; none where there is no sound tower.
+
+    Returns:
+        The settings, and ``occurrences`` over the sounds' own ``vocabulary``; None where the term is not there.
+    """
+    asked = learning.terms.get(TERM)
+    if asked is None or not asked.weight:
+        return learning, None
+    if known := vocabulary(sounds):
+        return learning, occurrences(sounds, known)
+    say(f"no word is known of the training sounds: the term {TERM} stays out")
+    return learning.model_copy(update={"terms": {k: v for k, v in learning.terms.items() if k != TERM}}), None
+
+
+def vocabulary(sounds: Sequence[Item]) -> tuple[str, ...]:
+    """The words that at least ``FEWEST`` of the sounds say, in alphabetical order; case and punctuation aside."""
+    counts = Counter(word for sound in sounds for word in set((said(sound) or "").split()))
+    return tuple(sorted(word for word, count in counts.items() if count >= FEWEST))
+
+
+def occurrences(sounds: Sequence[Item], words: Sequence[str]) -> Tensor:
+    """Which of the words each sound says: int8 [n, words] of 0 and 1, and a row of -1 where no transcript is known."""
+    place = {word: number for number, word in enumerate(words)}
+    found = np.zeros((len(sounds), len(words)), np.int8)
+    for row, sound in enumerate(sounds):
+        text = said(sound)
+        found[row, [place[word] for word in (text or "").split() if word in place]] = 1
+        if text is None:
+            found[row] = -1
+    return torch.from_numpy(found)

@@ -96,7 +96,7 @@ class Guard:
 
     def _refusal(self, scope: Scope) -> Response | None:
         """Why this request is not let in."""
-        if len(scope["path"]) + len(scope["query_string"]) > ADDRESS:
+        if len(scope["raw_path"]) + len(scope["query_string"]) > ADDRESS:
             return _problem(414, f"the address is too long: at most {ADDRESS} bytes")
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         host = headers.get(b"host", "")

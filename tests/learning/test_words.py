@@ -11,7 +11,7 @@ SOUNDS = [Item(f"s{n}", "sound", transcript=text) for n, text in enumerate(SAID 
 
 
 def test_the_vocabulary_is_what_enough_sounds_say() -> None:
-    # white and boat are in three sounds of SAID each, harbor and the in two, the others in fewer.
+    # white and boat are in three sounds of SAID each, a, harbor and the in two, the others in fewer.
     assert FEWEST == 4
     assert vocabulary(SOUNDS) == ("a", "boat", "harbor", "the", "white")
     assert vocabulary(SOUNDS[:7]) == ()

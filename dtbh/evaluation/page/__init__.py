@@ -10,12 +10,11 @@ from html import escape
 
 from dtbh import __version__
 from dtbh.data.splits import Leakage
-from dtbh.evaluation.describe import WITHOUT
 from dtbh.evaluation.examples import Examples
 from dtbh.evaluation.page.direction import headline, panel
 from dtbh.evaluation.page.html import WAYS, document, percent, table, terms
 from dtbh.evaluation.page.script import SCRIPT
-from dtbh.evaluation.values import RetrievalReport
+from dtbh.evaluation.values import WITHOUT, RetrievalReport
 
 
 def render(report: RetrievalReport, examples: Examples) -> str:
@@ -92,8 +91,7 @@ def _definitions(report: RetrievalReport) -> str:
         "median over queries of the expected rank of the first of them.",
         "Ties": f"Codes of {report.bits} bits have {report.bits + 1} distances, so many items tie. Every figure at a "
         f"rank is {report.ties} of tied items, exactly. The hits shown with the queries are in one order.",
-        "Nothing relevant": "Queries with nothing relevant in the gallery are counted, and "
-        f"{WITHOUT.get(report.without, report.without)}.",
+        "Nothing relevant": f"Queries with nothing relevant in the gallery are counted, and {WITHOUT[report.without]}.",
         "Chance": "What a random ranking of the same gallery is expected to give, exactly.",
         "Gallery": "The split that is searched. Within a modality a query is no part of its own ranking.",
         "Cost of hashing": "The mAP of the real values, before their signs became bits, less that of the codes; "

@@ -9,13 +9,12 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from dtbh.evaluation.conventions import CONVENTIONS
-from dtbh.evaluation.describe import WITHOUT
 from dtbh.evaluation.examples import Example
 from dtbh.evaluation.page import charts
 from dtbh.evaluation.page.classes import class_table, confusion
 from dtbh.evaluation.page.html import WAYS, bar, count, figure, over, share, table
 from dtbh.evaluation.page.queries import queries
-from dtbh.evaluation.values import DirectionReport, PairFigures
+from dtbh.evaluation.values import WITHOUT, DirectionReport, PairFigures
 
 ENOUGH = "Hollow where fewer than half of the queries find anything."
 MEASURES = (("precision", "precision_at"), ("recall", "recall_at"), ("F1", "f1_at"), ("NDCG", "ndcg_at"))
@@ -85,7 +84,7 @@ def _counts(direction: DirectionReport, without: str) -> str:
         said.append(f"{without_pair} without a pair in the gallery left out of the pair's figures.")
     if direction.queries_without_relevant:
         number = count(direction.queries_without_relevant, "query has", "queries have")
-        said.append(f"{number} nothing relevant in the gallery: {WITHOUT.get(without, without)}.")
+        said.append(f"{number} nothing relevant in the gallery: {WITHOUT[without]}.")
     for side, items in direction.unlabelled.items():
         if items:
             said.append(f"{count(items, 'item')} of the {side} without a label left out.")
