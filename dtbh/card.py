@@ -102,7 +102,8 @@ def _training(config: Config, said: dict[str, object]) -> list[str]:
         )
     if sound is not None:
         views = f", {sound.views} views of each clip" if sound.frozen and sound.views > 1 else ""
-        lines.append(f"- sounds: `{sound.backbone}`, {'frozen' if sound.frozen else 'trained'}{views}")
+        speeds = f", codes averaged over {sound.averaged} speeds" if sound.averaged > 1 else ""
+        lines.append(f"- sounds: `{sound.backbone}`, {'frozen' if sound.frozen else 'trained'}{views}{speeds}")
     terms = ", ".join(f"{name} {term.weight:g}" for name, term in config.learning.terms.items())
     lines.append(f"- objective: {terms}; seed {config.seed}")
     if said.get("finished"):

@@ -146,6 +146,8 @@ def _fingerprint(twin: TwinEncoder) -> str:
     # What came later is said only where it is used, so that older runs keep their fingerprints.
     if s.image is not None and s.image.averaged > 1:
         before.append(s.image.averaged)
+    if s.sound is not None and s.sound.averaged > 1:
+        before.append(f"{s.sound.averaged} speeds")
     if s.image is not None and s.image.depths:
         before.append(s.image.depths)
     if s.activation != "relu":

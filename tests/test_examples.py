@@ -41,8 +41,9 @@ def test_an_objective_of_ones_own_trains(
 
 def test_every_change_of_the_ablation_is_a_config() -> None:
     ablation = load("ablation")
-    configs = [read_config(ablation.CONFIG, changes) for changes in ablation.CHANGES.values()]
-    assert len(set(map(repr, configs))) == len(configs)
+    for config, variants in ((ablation.CONFIG, ablation.CHANGES), (ablation.PLUS_CONFIG, ablation.PLUS)):
+        configs = [read_config(config, changes) for changes in variants.values()]
+        assert len(set(map(repr, configs))) == len(configs)
 
 
 def test_the_loop_of_the_field_gives_what_the_report_calls_its_order(

@@ -175,6 +175,7 @@ class SoundTower(Settings):
     )
     frozen: bool = Field(False, description="features are then computed once and cached")
     views: int = Field(1, ge=1, le=32, description="frozen: cached views of a training sound; all but one augmented")
+    averaged: int = Field(1, ge=1, le=5, description="speeds whose hash-like codes are averaged in encoding")
     augmentation: SoundAugmentation = SoundAugmentation()
 
 

@@ -19,8 +19,9 @@ from torch import Tensor
 from dtbh.config import SoundTower
 from dtbh.data.manifest import Modality
 from dtbh.encoders.reading import ImageReader, Reader, SoundReader, StoredReader
-from dtbh.encoders.store import Wanted, oriented, stored_outputs
+from dtbh.encoders.store import Wanted, stored_outputs
 from dtbh.encoders.twin import Tower, TwinEncoder
+from dtbh.encoders.views import SPEEDS, oriented, paced
 from dtbh.encoders.weights import state_fingerprint
 from dtbh.features.augment import augment_sound
 from dtbh.media.scene import Tile
@@ -39,7 +40,7 @@ def reader_for(
         paths: Media files.
         device: Where to compute.
         training: Whether to keep as many views of each file as the settings say for training: flips and turns
-            of images, augmented sounds.
+            of images, augmented sounds; else those that are averaged.
     """
     media = media_reader(twin, modality, paths)
     tower = twin.tower(modality)
@@ -51,7 +52,7 @@ def reader_for(
         views, sound = list(range(image.views if training else tower.averaged)), None
     else:
         assert sound is not None
-        views = sound_views(sound, sound.views if training else 1)
+        views = sound_views(sound, sound.views) if training else list(range(tower.averaged))
     sequences = tower.temporal is not None
     rows = stored_outputs(
         paths,
@@ -61,15 +62,18 @@ def reader_for(
         batch=BATCH,
         dtype="<f2" if sequences else "<f4",
     )
+    together = not training and len(views) > 1
     if sequences:
         width = tower.backbone.out_dim
-        return StoredReader([[view.reshape(-1, width) for view in row] for row in rows])
-    averaged = not training and len(views) > 1
-    return StoredReader(torch.from_numpy(np.stack([np.stack(row) for row in rows])), together=averaged)
+        return StoredReader([[view.reshape(-1, width) for view in row] for row in rows], together=together)
+    return StoredReader(torch.from_numpy(np.stack([np.stack(row) for row in rows])), together=together)
 
 
 def sound_views(settings: SoundTower, count: int) -> list[int]:
-    """Numbers of a sound's views: 0 is the clip as it is; others tell the augmentation too, in 1..2**63 - 1."""
+    """Numbers of a sound's views in training: 0 is the clip as it is; others tell the augmentation, up to 2**63 - 1.
+
+    The first numbers after 0 are its speeds, which the augmentation's don't meet.
+    """
     waveform = settings.augmentation.model_dump_json(exclude={"time_masks", "time_mask", "freq_masks", "freq_mask"})
     said = f"{settings.features.sample_rate} {waveform}"
     digests = [hashlib.sha256(f"{said} {number}".encode()).digest() for number in range(1, count)]
@@ -87,7 +91,7 @@ class _Computing:
 
     @torch.inference_mode()
     def __call__(self, wanted: list[Wanted]) -> list[NDArray[Any]]:
-        read = [self._view(self._media(self._rows[path]), view) for path, view in wanted]
+        read = [self._view(torch.as_tensor(self._media(self._rows[path])), view) for path, view in wanted]
         outputs = self._tower.outputs(*(x.to(self._device) for x in self._media.collate(read)))
         arrays = [x.float().cpu().numpy() for x in outputs]
         if len(arrays) == 1:
@@ -98,8 +102,8 @@ class _Computing:
         """A view of what was read; a sound's chances hang on its samples and the view alone."""
         if self._sound is None:
             return oriented(x, view)
-        if view == 0:
-            return x
+        if view < len(SPEEDS):
+            return paced(x[None], torch.tensor([len(x)]), view)[0][0]
         seed = view ^ zlib.crc32(x.numpy().tobytes())
         rate = self._sound.features.sample_rate
         generator = torch.Generator().manual_seed(seed)

@@ -25,17 +25,20 @@ from dtbh.features.image import load_image
 from dtbh.media.scene import Tile
 from dtbh.media.sound import load_sound
 
+Row = Tensor | list[Tensor]
+"""What stands for one item: a tensor, or a sequence for each of its views."""
+
 
 class Reader(Protocol):
     """What reads the rows of one modality."""
 
     def __len__(self) -> int: ...
 
-    def __call__(self, row: int, generator: torch.Generator | None = None) -> Tensor:
+    def __call__(self, row: int, generator: torch.Generator | None = None) -> Row:
         """One row, augmented where a generator is given."""
         ...
 
-    def collate(self, rows: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    def collate(self, rows: Sequence[Any]) -> tuple[Tensor, ...]:
         """Rows as the arguments of a tower."""
         ...
 
@@ -92,7 +95,8 @@ class StoredReader:
     Args:
         outputs: float [n, views, d], one vector a view; or lists of n times views arrays float [t, d], one
             sequence a view.
-        together: Give all views of an item at once where no generator chooses, float [views, d].
+        together: Give all views of an item at once where no generator chooses: float [views, d], or a list of
+            sequences.
     """
 
     def __init__(self, outputs: Tensor | list[list[NDArray[Any]]], *, together: bool = False) -> None:
@@ -101,19 +105,27 @@ class StoredReader:
     def __len__(self) -> int:
         return len(self.outputs)
 
-    def __call__(self, row: int, generator: torch.Generator | None = None) -> Tensor:
-        """One view's output, float [d] or [t, d]: the first without a generator."""
+    def __call__(self, row: int, generator: torch.Generator | None = None) -> Row:
+        """One view's output, float [d] or [t, d]: the first without a generator, or all together."""
         views = self.outputs[row]
         if generator is None and self.together:
-            return torch.as_tensor(views)
+            return views if isinstance(views, Tensor) else [torch.as_tensor(view).float() for view in views]
         view = 0 if generator is None else int(torch.randint(len(views), (), generator=generator))
         return torch.as_tensor(views[view]).float()
 
-    def collate(self, rows: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Vectors as one tensor; sequences as float [n, t, d], zero beyond each, and int64 [n]."""
+    def collate(self, rows: Sequence[Any]) -> tuple[Tensor, ...]:
+        """Vectors as one tensor; sequences as float [n, t, d], zero beyond each, and int64 [n].
+
+        Several views of each item: float [n, views, d]; or float [n, views, t, d] and int64 [n, views].
+        """
         if isinstance(self.outputs, Tensor):
             return (torch.stack(list(rows)),)
-        return pad_sequence(list(rows), batch_first=True), torch.tensor([len(row) for row in rows])
+        views = [view for row in rows for view in (row if isinstance(row, list) else [row])]
+        frames, counts = pad_sequence(views, batch_first=True), torch.tensor([len(view) for view in views])
+        if not isinstance(rows[0], list):
+            return frames, counts
+        several = (len(rows), len(rows[0]))
+        return frames.reshape(*several, *frames.shape[1:]), counts.reshape(several)
 
 
 class Rows(Dataset[Any]):
@@ -125,7 +137,7 @@ class Rows(Dataset[Any]):
     def __len__(self) -> int:
         return len(self.reader)
 
-    def __getitem__(self, row: int) -> Tensor | DtbhError:
+    def __getitem__(self, row: int) -> Row | DtbhError:
         """One row, or why it can't be read."""
         try:
             return self.reader(row)

@@ -15,23 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from dtbh.errors import DtbhError
 from dtbh.progress import track
 
 TABLE = """CREATE TABLE IF NOT EXISTS outputs
            (file BLOB, view INTEGER, vector BLOB, PRIMARY KEY (file, view)) WITHOUT ROWID"""
-FLIPS_AND_TURNS = ((False, 0), (True, 1), (False, 2), (True, 3), (False, 1), (True, 0), (False, 3), (True, 2))
-"""The eight orientations of an image as (flip, quarter turns); the first is as it is."""
-
-
-def oriented(x: Tensor, view: int) -> Tensor:
-    """An image, or any tensor [..., h, w], in one of the eight orientations."""
-    flip, turns = FLIPS_AND_TURNS[view]
-    return torch.rot90(x.flip(-1) if flip else x, turns, (-2, -1))
 
 
 def cache_folder() -> Path:

@@ -14,8 +14,8 @@ from dtbh.encoders.audio import SoundBackbone
 from dtbh.encoders.heads import DepthReader, Encoded, HashHead
 from dtbh.encoders.image import ImageBackbone, image_backbone
 from dtbh.encoders.sounds import SequenceBackbone, sound_backbone
-from dtbh.encoders.store import oriented
 from dtbh.encoders.temporal import TemporalPooling
+from dtbh.encoders.views import viewed
 from dtbh.errors import DtbhError
 
 
@@ -27,7 +27,7 @@ class Tower(nn.Module):
         head: Maps a vector to deep features and hash-like codes.
         frozen: The backbone then stays as it is: no gradients, always in evaluation mode.
         temporal: Maps sequences to vectors.
-        averaged: Orientations of an image whose encodings are averaged, outside of training.
+        averaged: Orientations of an image, or speeds of a sound, whose encodings are averaged outside of training.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Tower(nn.Module):
         """Encode a batch of media; ``generator`` is for a sound tower's masks in training."""
         if self.averaged == 1 or self.training:
             return self.finish(*self.outputs(*media, generator=generator), generator=generator)
-        views = [self.finish(*self.outputs(oriented(media[0], view))) for view in range(self.averaged)]
+        views = [self.finish(*self.outputs(*viewed(media, view))) for view in range(self.averaged)]
         return Encoded(*(torch.stack(part).mean(0) for part in zip(*views, strict=True)))
 
     def outputs(self, *media: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, ...]:
@@ -71,11 +71,15 @@ class Tower(nn.Module):
 
     def vectors(self, *outputs: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """What the head sees of the backbone's outputs: float [n, d], or [n, views, d]."""
-        (x,) = outputs if self.temporal is None else (self.temporal(*outputs, generator=generator),)
-        return x
+        if self.temporal is None:
+            (x,) = outputs
+            return x
+        frames, counts = outputs
+        vectors: Tensor = self.temporal(frames.flatten(0, -3), counts.flatten(), generator=generator)
+        return vectors.reshape(*counts.shape, -1)
 
     def finish(self, *outputs: Tensor, generator: torch.Generator | None = None) -> Encoded:
-        """Encode the backbone's outputs; those of several views of an image, [n, views, d], as their mean."""
+        """Encode the backbone's outputs; those of several views of an item, [n, views, ...], as their mean."""
         x = self.vectors(*outputs, generator=generator)
         if x.ndim == 2:
             return Encoded(*self.head(x))
@@ -106,7 +110,8 @@ class TwinEncoder(nn.Module):
             if isinstance(sounds, SequenceBackbone):
                 temporal = TemporalPooling(sounds.out_dim, sound.temporal, sound.augmentation)
             width = sounds.out_dim if temporal is None else temporal.out_dim
-            self.sound = Tower(sounds, HashHead(width, settings), frozen=sound.frozen, temporal=temporal)
+            head = HashHead(width, settings)
+            self.sound = Tower(sounds, head, frozen=sound.frozen, temporal=temporal, averaged=sound.averaged)
 
     @property
     def modalities(self) -> tuple[Modality, ...]:

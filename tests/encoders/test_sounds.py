@@ -18,6 +18,7 @@ from dtbh.encoders.sounds import EDGE, RATE, SequenceBackbone, sound_backbone
 from dtbh.encoders.speech import SpeechEmbedding, _resources
 from dtbh.encoders.temporal import TemporalPooling
 from dtbh.encoders.twin import TwinEncoder
+from dtbh.encoders.views import SPEEDS, paced
 from dtbh.errors import ConfigError, RunError
 from dtbh.features.audio import pad_batch
 from dtbh.learning.trainer import train
@@ -169,6 +170,42 @@ def test_codes_averaged_over_flips_and_turns_do_not_change_with_them(
         assert torch.allclose(net.image.finish(*stored.collate([stored(i) for i in range(3)])).codes, codes, atol=1e-4)
 
 
+def test_a_paced_sound_is_its_samples_read_at_another_speed() -> None:
+    waves = clips(0.3, 0.21)
+    waveforms, lengths = pad_batch(waves)
+    for view, percent in enumerate(SPEEDS):
+        heard, counts = paced(waveforms, lengths, view)
+        for row, wave in enumerate(waves):
+            places = np.arange(int(counts[row])) * percent / 100
+            assert len(wave) - 1 - percent / 100 < places[-1] <= len(wave) - 1
+            wanted = np.interp(places, np.arange(len(wave)), wave.numpy())
+            assert np.allclose(heard[row, : counts[row]], wanted, atol=1e-6)
+    assert torch.equal(paced(waveforms, lengths, 0)[0], waveforms)
+    assert [int(paced(torch.ones(1, 1), torch.tensor([1]), view)[1]) for view in range(len(SPEEDS))] == [1] * len(
+        SPEEDS
+    )
+
+
+@pytest.mark.parametrize("backbone", ["speech_embedding", "cnn"])
+def test_codes_averaged_over_speeds_are_the_mean_of_each(
+    backbone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DTBH_CACHE", str(tmp_path))
+    net = twin(sound={**SMALL["sound"], "backbone": backbone, "width": 8, "averaged": 5}).eval()
+    waves = [0.2 * torch.sin(torch.arange(round(s * RATE)) ** 1.5 / 300) for s in (0.9, 1.3)]
+    batch = pad_batch(waves)
+    with torch.inference_mode():
+        each = [net.sound.finish(*net.sound.outputs(*paced(*batch, view))).codes for view in range(5)]
+        codes = net.sound(*batch).codes
+        assert torch.allclose(codes, torch.stack(each).mean(0), atol=1e-5)
+        apart = (codes - each[0]).abs().max()
+        for row, wave in enumerate(waves):
+            soundfile.write(tmp_path / f"{row}.wav", wave.numpy(), RATE, subtype="FLOAT")
+        stored = reader_for(net, "sound", [tmp_path / f"{row}.wav" for row in range(2)], device=CPU)
+        kept = net.sound.finish(*stored.collate([stored(row) for row in range(2)])).codes
+    assert (kept - codes).abs().max() < 0.1 * apart  # not zero: frames are kept as halves
+
+
 def test_a_run_with_stored_sequences_learns_and_encodes(
     tiny_data: Path, tiny_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,6 +217,7 @@ def test_a_run_with_stored_sequences_learns_and_encodes(
         "backbone": "speech_embedding",
         "frozen": True,
         "views": 2,
+        "averaged": 3,
         "temporal": {"width": 16},
     }
     content["training"]["epochs"] = 4

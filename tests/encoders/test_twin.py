@@ -14,8 +14,9 @@ from dtbh.encoders.audio import SoundBackbone
 from dtbh.encoders.frozen import backbone_fingerprint, reader_for
 from dtbh.encoders.heads import DepthReader, HashHead
 from dtbh.encoders.image import image_backbone
-from dtbh.encoders.store import FLIPS_AND_TURNS, oriented, stored_outputs
+from dtbh.encoders.store import stored_outputs
 from dtbh.encoders.twin import TwinEncoder
+from dtbh.encoders.views import FLIPS_AND_TURNS, oriented
 from dtbh.encoders.weights import load_weights, state_fingerprint
 from dtbh.errors import ConfigError, DtbhError, RunError
 
