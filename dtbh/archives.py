@@ -34,6 +34,8 @@ def encode(args: Arguments) -> int:
 def index(args: Arguments) -> int:
     """Make an archive of media, or add to one."""
     milvus = on_milvus(args)
+    if args.index_type and not milvus:
+        raise ConfigError(f"--index-type {args.index_type}: goes with --engine milvus")
     if not (args.add or milvus):
         done = _made("index", args, args.archive)
         return _left_out(f"{done.path}: {done.count} items", done.failures)
@@ -43,7 +45,7 @@ def index(args: Arguments) -> int:
 
     what: dict[str, Any] = {"split": args.split, "strict": args.strict, "cutting": geo.cutting(args)}
     if milvus:
-        done = index_on_milvus(args.run_folder, args.source, **milvus, index_type=args.index_type, **what)
+        done = index_on_milvus(args.run_folder, args.source, **milvus, index_type=args.index_type or "BIN_FLAT", **what)
     else:
         done = grow(args.run_folder, args.source, out=args.archive, **what)
     return _left_out(f"{done.path}: {done.new} items added, {done.count} in all", done.failures)
@@ -193,8 +195,11 @@ def add_makers(command: Command) -> None:
         )
     sub.add_argument("--add", action="store_true", help="add to the archive what it does not have")
     add_engine(sub)
-    sub.add_argument("--index-type", choices=("BIN_FLAT", "BIN_IVF_FLAT"), default="BIN_FLAT",
-                     help="of Milvus: BIN_FLAT is exact, BIN_IVF_FLAT quicker and may miss items")  # fmt: skip
+    sub.add_argument(
+        "--index-type",
+        choices=("BIN_FLAT", "BIN_IVF_FLAT"),
+        help="of Milvus: BIN_FLAT (default) is exact, BIN_IVF_FLAT quicker and may miss items",
+    )
 
 
 def add_commands(command: Command) -> None:

@@ -276,7 +276,7 @@ def read_meta(path: Path, versions: Sequence[int], keys: Sequence[str], again: s
     try:
         meta = json.loads(path.read_text(encoding="utf-8"))
         found = meta["version"]
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise CodesError(f"{path}: can't be read as JSON with a version ({error}); {again}") from None
     if found not in versions:
         reads = " and ".join(map(str, versions))

@@ -213,6 +213,7 @@ OPENING = [
         r"archive\.json: version 3, this dtbh reads 1 and 2; update",
     ),
     ("archive.json", lambda path: path.write_text("{"), r"archive\.json: can't be read as JSON"),
+    ("archive.json", lambda path: path.write_text("[" * 100_000), r"archive\.json: can't be read as JSON"),
     ("archive.json", lambda path: path.write_text('{"version": 1}'), r"lacks bits, encoder, model"),
 ]
 

@@ -126,6 +126,11 @@ def test_one_place_is_named(capsys, arguments, message) -> None:
     assert message in capsys.readouterr().err
 
 
+def test_an_index_type_is_of_milvus(capsys) -> None:
+    assert main(["index", "run", "data", "--out", "x", "--index-type", "BIN_IVF_FLAT"]) == 2
+    assert "--index-type BIN_IVF_FLAT: goes with --engine milvus" in capsys.readouterr().err
+
+
 def test_removing_from_the_shell(capsys, name) -> None:
     create_milvus(URI, make_codes(), collection=name)
     place = ["--engine", "milvus", "--uri", URI, "--collection", name]
