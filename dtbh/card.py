@@ -106,9 +106,9 @@ def _training(config: Config, said: dict[str, object]) -> list[str]:
         lines.append(f"- sounds: `{sound.backbone}`, {'frozen' if sound.frozen else 'trained'}{views}{speeds}")
     terms = ", ".join(f"{name} {term.weight:g}" for name, term in config.learning.terms.items())
     lines.append(f"- objective: {terms}; seed {config.seed}")
-    if said.get("finished"):
+    if "kept_epoch" in said:
         lines.append(
-            f"- epoch {said['best_epoch']} of {said['epochs']}, validation mAP {said['best_val_map']:.4f}, "
+            f"- epoch {said['kept_epoch']} of {said['epochs']}, validation mAP {said['kept_val_map']:.4f}, "
             f"{said['seconds']:.0f} s; rule: {said['checkpoint_rule']}"
         )
     return lines

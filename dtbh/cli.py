@@ -113,8 +113,8 @@ def train(args: Arguments) -> int:
     config = read_config(args.config, [*args.set, *([f"training.devices={args.devices}"] if args.devices else [])])
     path = run(config, args.data, args.out)
     details = json.loads((path / "run.json").read_text())
-    print(f"{path}: best epoch {details['best_epoch']} of {details['epochs']}, validation mAP "
-          f"{details['best_val_map']:.4f}, {details['seconds']:.0f} s")  # fmt: skip
+    print(f"{path}: kept epoch {details['kept_epoch']} of {details['epochs']}, validation mAP "
+          f"{details['kept_val_map']:.4f}, {details['seconds']:.0f} s")  # fmt: skip
     return 0
 
 

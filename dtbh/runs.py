@@ -19,7 +19,11 @@ CONFIG, RUN, MODEL, METRICS, RESUME = (
     "resume.safetensors",
 )
 VERSION = 1
-RULE = "the epoch with the best validation mAP, mean of both directions where there are two"
+RULES = {
+    "best": "the epoch with the best validation mAP, mean of both directions where there are two",
+    "last": "the last epoch; validation chose none",
+}
+"""How the epoch was chosen that a run keeps, by ``training.keep``."""
 
 
 def read_run(path: Path) -> dict[str, Any]:

@@ -140,7 +140,7 @@ def heads(data: Path, out: Path, epochs: int) -> None:
     base = variant(data, out, "as configured", [f"training.epochs={epochs}"])
     frozen = [f"encoders.sound.weights={base.resolve()}", "encoders.sound.frozen=true"]
     run = json.loads((variant(data, out, "heads", frozen) / "run.json").read_text())
-    print(f"heads alone: {run['epochs']} epochs in {run['seconds']:.0f} s, validation mAP {run['best_val_map']:.3f}")
+    print(f"heads alone: {run['epochs']} epochs in {run['seconds']:.0f} s, validation mAP {run['kept_val_map']:.3f}")
 
 
 def variant(data: Path, out: Path, name: str, changes: list[str], config: Path = CONFIG) -> Path:

@@ -293,7 +293,10 @@ class Training(Settings):
     schedule: Literal["cosine", "constant"] = Field("cosine", description="of the rate, after it has risen")
     warmup: float = Field(0.1, ge=0, le=1, description="share of the steps in which the rate rises")
     clip: float = Field(5.0, gt=0, description="largest gradient norm")
-    patience: int = Field(6, ge=1, description="epochs without a better validation mAP before it stops")
+    keep: Literal["best", "last"] = Field(
+        "best", description="the epoch with the best validation mAP, or the last: for few validation items"
+    )
+    patience: int = Field(6, ge=1, description="best: epochs without a better validation mAP before it stops")
     precision: Literal["auto", "32", "bf16", "16"] = Field("auto", description="auto: mixed on a GPU, else 32")
     device: str = Field("auto", description="auto | cpu | cuda | mps")
     devices: int = Field(1, ge=1)

@@ -1,7 +1,7 @@
 """The run folder: what a training leaves, and how it goes on after a kill.
 
 Comes in: a training's state after each epoch. The folder holds ``config.yaml``, ``run.json``,
-``model.safetensors`` (the best epoch's), ``metrics.csv``, ``events`` (TensorBoard) and, while the training is
+``model.safetensors`` (the kept epoch's), ``metrics.csv``, ``events`` (TensorBoard) and, while the training is
 not finished, ``resume.safetensors``.
 """
 
@@ -26,7 +26,7 @@ from dtbh.files import write_file, write_text
 from dtbh.learning.checkpoint import portable
 from dtbh.learning.module import TwinTraining
 from dtbh.progress import say
-from dtbh.runs import CONFIG, METRICS, MODEL, RESUME, RULE, RUN, VERSION, read_run
+from dtbh.runs import CONFIG, METRICS, MODEL, RESUME, RULES, RUN, VERSION, read_run
 
 
 class RunFolder(pl.Callback):
@@ -35,10 +35,11 @@ class RunFolder(pl.Callback):
     Args:
         path: The run folder.
         classes: How many there are; fewer distinct codes are a collapse.
+        keep: Which epoch's weights stay, ``best`` or ``last``.
     """
 
-    def __init__(self, path: Path, classes: int) -> None:
-        self.path, self.classes = path, classes
+    def __init__(self, path: Path, classes: int, keep: str) -> None:
+        self.path, self.classes, self.keep = path, classes, keep
         self.rows: list[dict[str, float]] = []
         self.best = {"epoch": -1.0, "map": -1.0}
         self._started = time.monotonic()
@@ -56,7 +57,7 @@ class RunFolder(pl.Callback):
         self._started = time.monotonic()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the metrics, the best weights so far, and the checkpoint to go on from."""
+        """Write the metrics, the weights to keep so far, and the checkpoint to go on from."""
         assert isinstance(pl_module, TwinTraining)
         values = {name: float(value) for name, value in trainer.callback_metrics.items()}
         seconds = round(time.monotonic() - self._started, 1)
@@ -66,7 +67,7 @@ class RunFolder(pl.Callback):
         if better:
             self.best = {"epoch": row["epoch"], "map": values["val/map"]}
         if trainer.is_global_zero:
-            if better:
+            if better or self.keep == "last":
                 weights = save(portable(pl_module.twin))
                 write_file(self.path / MODEL, lambda file: file.write(weights))
             write_text(self.path / METRICS, _table(self.rows))
@@ -119,25 +120,27 @@ def left_to_do(path: Path, config: Config, data: Manifest) -> bool:
 def begin_run(path: Path, config: Config, data: Manifest) -> None:
     """Write what a run starts from."""
     write_config(config, path / CONFIG)
-    _write_run(path, data, {"finished": False})
+    _write_run(path, config, data, {"finished": False})
 
 
-def close_run(path: Path, data: Manifest) -> None:
+def close_run(path: Path, config: Config, data: Manifest) -> None:
     """Mark a run as finished, with what its metrics say."""
     with (path / METRICS).open(encoding="utf-8") as file:
         rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
-    best = max(rows, key=lambda row: row["val/map"])
-    done = {"finished": True, "best_epoch": int(best["epoch"]) + 1, "best_val_map": best["val/map"]}
-    _write_run(path, data, {**done, "epochs": len(rows), "seconds": round(sum(row["seconds"] for row in rows), 1)})
+    kept = rows[-1] if config.training.keep == "last" else max(rows, key=lambda row: row["val/map"])
+    done = {"finished": True, "kept_epoch": int(kept["epoch"]) + 1, "kept_val_map": kept["val/map"]}
+    _write_run(
+        path, config, data, {**done, "epochs": len(rows), "seconds": round(sum(row["seconds"] for row in rows), 1)}
+    )
     (path / RESUME).unlink(missing_ok=True)
 
 
-def _write_run(path: Path, data: Manifest, more: Mapping[str, Any]) -> None:
+def _write_run(path: Path, config: Config, data: Manifest, more: Mapping[str, Any]) -> None:
     from dtbh import __version__
 
     run = {
         "version": VERSION, "dtbh": __version__, "data": relative(data.root, path), "source": data.source,
-        "manifest": data.fingerprint, "checkpoint_rule": RULE, **more,
+        "manifest": data.fingerprint, "checkpoint_rule": RULES[config.training.keep], **more,
     }  # fmt: skip
     write_text(path / RUN, json.dumps(run, indent=2) + "\n")
 

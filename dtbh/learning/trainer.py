@@ -75,7 +75,7 @@ def _train(config: Config, manifest: Manifest, split: Manifest, out: Path) -> No
     pl.seed_everything(config.seed, verbose=False)
     twin = TwinEncoder(config.encoders)
     known = split if config.learning.labels else _by_pairs(split)
-    folder = RunFolder(out, len(known.labels) if config.learning.labels else 2)
+    folder = RunFolder(out, len(known.labels) if config.learning.labels else 2, config.training.keep)
     with warnings.catch_warnings():
         _hush()
         module = TwinTraining(
@@ -99,7 +99,7 @@ def _train(config: Config, manifest: Manifest, split: Manifest, out: Path) -> No
                 _trainer(config, out, folder, device).fit(module, ckpt_path=resume if resume.is_file() else None)
         except SystemExit:  # what Lightning makes of Ctrl-C
             raise KeyboardInterrupt from None
-    close_run(out, manifest)
+    close_run(out, config, manifest)
     write_card(out, split)
 
 
@@ -128,7 +128,7 @@ def _trainer(config: Config, out: Path, folder: RunFolder, device: torch.device)
     settings = config.training
     mixed = {"cuda": "bf16-mixed", "mps": "16-mixed"}.get(device.type, "32-true")
     precision: Any = {"auto": mixed, "32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[settings.precision]
-    stop = EarlyStopping("val/map", mode="max", patience=settings.patience)
+    stops = [EarlyStopping("val/map", mode="max", patience=settings.patience)] if settings.keep == "best" else []
     bar = [RichProgressBar(leave=False)] if shown() else []
     return pl.Trainer(
         accelerator=device.type,
@@ -137,7 +137,7 @@ def _trainer(config: Config, out: Path, folder: RunFolder, device: torch.device)
         precision=precision,
         max_epochs=settings.epochs,
         gradient_clip_val=settings.clip,
-        callbacks=[stop, *bar, folder],
+        callbacks=[*stops, *bar, folder],
         plugins=[SafetensorsIO()],
         logger=TensorBoardLogger(out, name="events", version=""),
         default_root_dir=out,

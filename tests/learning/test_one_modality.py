@@ -45,7 +45,7 @@ def columns(run: Path) -> list[str]:
 
 
 def test_images_alone_train_and_evaluate(image_run: Path) -> None:
-    assert json.loads((image_run / "run.json").read_text())["best_val_map"] > 0.8
+    assert json.loads((image_run / "run.json").read_text())["kept_val_map"] > 0.8
     assert [name for name in columns(image_run) if "sound" in name] == []
     assert "val/map_image_to_image" in columns(image_run)
     report, _ = evaluate(image_run)
@@ -58,7 +58,7 @@ def test_images_alone_train_and_evaluate(image_run: Path) -> None:
 
 def test_validation_is_the_mean_of_the_report(image_run: Path) -> None:
     """The query is no part of its own gallery in training's validation either."""
-    best = json.loads((image_run / "run.json").read_text())["best_val_map"]
+    best = json.loads((image_run / "run.json").read_text())["kept_val_map"]
     report, _ = evaluate(image_run, split="val", out=image_run / "val")
     assert report.directions["image->image"].map == pytest.approx(best, abs=1e-6)
 
@@ -98,7 +98,7 @@ def test_real_values_are_validated_and_evaluated_by_their_distances(
     content["encoders"] |= {"activation": "linear"}
     content["learning"] |= {"ranked_by": "features", "selection": "hard", "terms": {"embedding_triplets": {}}}
     run = train(make_config(content), images_alone, tmp_path / "run")
-    best = json.loads((run / "run.json").read_text())["best_val_map"]
+    best = json.loads((run / "run.json").read_text())["kept_val_map"]
     report, _ = evaluate(run, split="val", out=tmp_path / "val")
     figures = report.directions["image->image"].embeddings["euclidean"]
     assert figures.map == pytest.approx(best, abs=1e-6)

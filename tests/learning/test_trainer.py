@@ -10,6 +10,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from safetensors.torch import load_file
 
@@ -17,6 +18,7 @@ import dtbh
 from dtbh.config import Config, Term, make_config, read_config, write_config
 from dtbh.data.manifest import Manifest, read_manifest, write_manifest
 from dtbh.errors import DataError, DtbhError, RunError
+from dtbh.evaluating import evaluate
 from dtbh.files import alone
 from dtbh.learning.trainer import train
 
@@ -37,7 +39,7 @@ def test_a_run_folder_is_whole(tiny_run: Path, tiny_config: Config, tiny_data: P
     run = json.loads((tiny_run / "run.json").read_text())
     assert run["finished"]
     assert run["epochs"] == 8
-    assert run["best_val_map"] == max(float(row["val/map"]) for row in metrics(tiny_run))
+    assert run["kept_val_map"] == max(float(row["val/map"]) for row in metrics(tiny_run))
     assert (tiny_run / run["data"]).resolve() == tiny_data.resolve()
     assert not (tiny_run / "resume.safetensors").exists()
     assert list((tiny_run / "events").glob("events.out.tfevents.*"))
@@ -45,7 +47,7 @@ def test_a_run_folder_is_whole(tiny_run: Path, tiny_config: Config, tiny_data: P
 
 
 def test_it_learns(tiny_run: Path) -> None:
-    assert json.loads((tiny_run / "run.json").read_text())["best_val_map"] > 0.8  # chance is about 0.4
+    assert json.loads((tiny_run / "run.json").read_text())["kept_val_map"] > 0.8  # chance is about 0.4
 
 
 def test_a_finished_run_is_left_alone(tiny_run: Path, tiny_config: Config, tiny_data: Path) -> None:
@@ -187,14 +189,26 @@ def test_mixed_precision_learns_too(tiny_config: Config, tiny_data: Path, tmp_pa
     assert max(float(row["val/map"]) for row in metrics(run)) > 0.8
 
 
+def test_the_last_epoch_is_kept_where_it_is_asked_for(tiny_config: Config, tiny_data: Path, tmp_path: Path) -> None:
+    settings = {"keep": "last", "patience": 1, "epochs": 3, "schedule": "constant", "learning_rate": 0.05}
+    run = train(changed(tiny_config, training=settings), tiny_data, tmp_path / "run")
+    rows, said = metrics(run), json.loads((run / "run.json").read_text())
+    assert len(rows) == said["kept_epoch"] == 3
+    maps = [float(row["val/map"]) for row in rows]
+    assert said["kept_val_map"] == maps[-1] < max(maps)
+    report, _ = evaluate(run, split="val")
+    assert report.checkpoint_rule == said["checkpoint_rule"] == "the last epoch; validation chose none"
+    assert np.mean([way.map for way in report.directions.values()]) == pytest.approx(maps[-1], abs=1e-6)
+
+
 def test_two_devices_share_each_batch(tiny_config: Config, tiny_data: Path, tmp_path: Path) -> None:
     two = changed(tiny_config, training={"devices": 2, "device": "cpu", "epochs": 4})
     run = train(two, tiny_data, tmp_path / "run")
     assert len(metrics(run)) == 4
     best = max(metrics(run), key=lambda row: float(row["val/map"]))
     said = json.loads((run / "run.json").read_text())
-    assert said["best_val_map"] == float(best["val/map"]) > 0.5
-    assert said["best_epoch"] == int(float(best["epoch"])) + 1
+    assert said["kept_val_map"] == float(best["val/map"]) > 0.5
+    assert said["kept_epoch"] == int(float(best["epoch"])) + 1
 
 
 def test_stored_features_train_the_heads_alone(
