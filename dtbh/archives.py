@@ -39,7 +39,7 @@ def index(args: Arguments) -> int:
     if not (args.add or milvus):
         done = _made("index", args, args.archive)
         return _left_out(f"{done.path}: {done.count} items", done.failures)
-    if args.shard or args.ray:
+    if args.shard or args.ray is not None:
         raise ConfigError("--shard and --ray go with neither --add nor --engine; index the shards, and merge them")
     from dtbh.indexing import grow, index_on_milvus
 
@@ -106,10 +106,10 @@ def _made(stage: Literal["encode", "index"], args: Arguments, out: Path) -> Done
     from dtbh import indexing
     from dtbh.shards import Shard
 
-    if args.shard and args.ray:
+    if args.shard and args.ray is not None:
         raise ConfigError("--ray makes the shards itself; leave --shard away")
     what: dict[str, Any] = {"out": out, "split": args.split, "strict": args.strict, "cutting": geo.cutting(args)}
-    if args.ray:
+    if args.ray is not None:
         from dtbh.distributed import over_cluster
 
         return over_cluster(stage, args.run_folder, args.source, shards=args.ray, **what)

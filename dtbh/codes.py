@@ -290,8 +290,9 @@ def check_place(folder: Path, marker: str, kind: str) -> None:
     """Raise `CodesError` where writing ``folder`` would replace anything but an older one of its ``kind``."""
     if folder.is_dir() and not (folder / marker).is_file() and any(folder.iterdir()):
         raise CodesError(f"{folder}: the folder is in use and holds no {kind}; choose another place, or empty it")
-    if folder.exists() and not folder.is_dir():
-        raise CodesError(f"{folder}: a file stands here, wanted a folder for {kind}; choose another place")
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not there.is_dir():
+        raise CodesError(f"{there}: a file stands here, wanted a folder for {kind}; choose another place")
 
 
 def check_storable(codes: HashCodes) -> None:

@@ -153,7 +153,8 @@ def grow(
         CodesError: No archive, one of another encoder (both fingerprints are named), or ids that stand for other
             files there; nothing is added then.
     """
-    done = _grow(load(run), source, open_archive(out), split=split, strict=strict, cutting=cutting)
+    model, index = load(run), open_archive(out)
+    done = _grow(model, items_of(model, source, split, cutting), index, strict=strict)
     return replace(done, path=Path(out))
 
 
@@ -171,25 +172,23 @@ def index_on_milvus(
 ) -> Done:
     """Make an index on Milvus, or add to the one that is there, as `grow` does; `create_milvus` has the arguments."""
     model = load(run)
+    items = items_of(model, source, split, cutting)
     if not milvus.is_there(uri, collection=collection, token=token):
         index = milvus.create_milvus(
             uri, _no_codes(model), collection=collection, model=run, index_type=index_type, token=token
         )
     else:
         index = milvus.open_milvus(uri, collection=collection, token=token)
-    return _grow(model, source, index, split=split, strict=strict, cutting=cutting)
+    return _grow(model, items, index, strict=strict)
 
 
-def _grow(
-    model: Encoder, source: str | Path, index: Index, *, split: str, strict: bool, cutting: Cutting | None
-) -> Done:
-    """Add to an index the items of a source that it does not have."""
+def _grow(model: Encoder, items: Sequence[Item], index: Index, *, strict: bool) -> Done:
+    """Add to an index the items that it does not have."""
     if model.fingerprint != index.encoder:
         raise CodesError(
             f"{index.name}: made by encoder {index.encoder}, {model.path} is {model.fingerprint}; add with "
             f"{index.model or 'the run that made it'}, or index again"
         )
-    items = items_of(model, source, split, cutting)
     places = index.places(item.id for item in items)
     there = [item for item, row in zip(items, places, strict=True) if row is not None]
     stored = index.items(row for row in places if row is not None)

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from dtbh.codes import HashCodes, pack, read_codes, signs, unpack, write_codes
+from dtbh.codes import HashCodes, check_place, pack, read_codes, signs, unpack, write_codes
 from dtbh.data.manifest import Item
 from dtbh.errors import CodesError
 
@@ -161,6 +161,8 @@ def test_writing_again_replaces_codes_and_nothing_else(tmp_path):
         write_codes(make_codes(3), tmp_path / "photos")
     with pytest.raises(CodesError, match=r"a\.tif: a file stands here"):
         write_codes(make_codes(3), tmp_path / "photos" / "a.tif")
+    with pytest.raises(CodesError, match=r"a\.tif: a file stands here"):
+        check_place(tmp_path / "photos" / "a.tif" / "deeper" / "c", "meta.json", "codes")
     assert (tmp_path / "photos" / "a.tif").read_bytes() == b"x"
 
 

@@ -43,11 +43,15 @@ def test_two_workers_make_what_one_process_makes(
         ray.shutdown()
 
 
-def test_what_can_be_said_without_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_can_be_said_without_ray(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     from dtbh.distributed import over_cluster
 
     with pytest.raises(ConfigError, match="--ray 1: wanted two shards or more"):
         over_cluster("index", "x", "y", out=tmp_path / "out", shards=1)
+    assert main(["index", "x", "y", "--out", str(tmp_path / "out"), "--ray", "0"]) == 2
+    assert "--ray 0: wanted two shards or more" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingExtraError, match=r"--ray needs ray, which is not installed: pip install 'dtbh\[ray\]'"):
         over_cluster("index", "x", "y", out=tmp_path / "out", shards=2)

@@ -202,9 +202,8 @@ class Collection:
             yield
         except MilvusException as error:
             said = " ".join(str(error.message).split())[:300]
-            raise CodesError(
-                f"{self.uri}: collection {self.name}: {said}; is the address right and Milvus up?"
-            ) from None
+            hint = "; is the address right and Milvus up?" if "connecting" in said else ""
+            raise CodesError(f"{self.uri}: collection {self.name}: {said}{hint}") from None
 
 
 def expression(found: Sequence[Condition], start: int, stop: int) -> str:

@@ -75,12 +75,19 @@ def open_milvus(uri: str, *, collection: str = NAME, token: str | None = None) -
         CodesError: Nothing answers there, or it holds no such index.
         MissingExtraError: pymilvus is not installed.
     """
+    if _not_made(uri):
+        raise CodesError(f"{uri}: no such file; make it: dtbh index RUN ITEMS --engine milvus --uri {uri}")
     return MilvusIndex(Collection(uri, collection, token))
 
 
 def is_there(uri: str, *, collection: str = NAME, token: str | None = None) -> bool:
     """Whether there is an index; arguments and errors as for `open_milvus`."""
-    return _made(Collection(uri, collection, token))
+    return not _not_made(uri) and _made(Collection(uri, collection, token))
+
+
+def _not_made(uri: str) -> bool:
+    """Whether it would be a new file of the embedded Milvus, which makes one of any name that it is asked for."""
+    return uri.endswith(".db") and not Path(uri).exists()
 
 
 def _made(place: Collection) -> bool:

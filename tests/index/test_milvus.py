@@ -77,6 +77,16 @@ def test_what_a_killed_creation_left_is_made_anew(name) -> None:
     assert len(create_milvus(URI, make_codes(), collection=name)) == 60
 
 
+def test_asking_a_file_that_is_not_there_makes_none(tmp_path, tiny_run, capsys) -> None:
+    uri = str(tmp_path / "new.db")
+    with pytest.raises(CodesError, match=r"new\.db: no such file; make it: dtbh index"):
+        open_milvus(uri)
+    assert not is_there(uri)
+    assert main(["index", str(tiny_run), str(tmp_path / "nowhere"), "--engine", "milvus", "--uri", uri]) == 2
+    assert "nowhere: no such file or folder" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_second_creation_is_refused(name) -> None:
     create_milvus(URI, make_codes(), collection=name)
     with pytest.raises(CodesError, match=f"there is an index in collection {name} already"):
