@@ -221,6 +221,16 @@ def test_an_image_is_dropped_or_pasted(address: str, go: Visiting, tiny_data: Pa
     assert labels(seen)[0] == "blue"
 
 
+def test_the_bits_of_narrow_cards_are_in_short_rows(address: str, go: Visiting, tiny_data: Path) -> None:
+    seen = go(address)
+    ask(seen, next((tiny_data / "images").glob("green*.png")))
+    rows = "[...document.querySelectorAll('#hits .bits')].map(bits => bits.viewBox.baseVal.width)"
+    assert set(seen.page.evaluate(rows)) == {32}  # sounds alone
+    seen.page.click("#tools label:has([value=any])")
+    seen.page.wait_for_selector("#hits:not(.sounds):not([aria-busy]) .sound")
+    assert set(seen.page.evaluate(rows)) == {16}
+
+
 @pytest.mark.parametrize("dark", [False, True])
 def test_a_phones_width(address: str, go: Visiting, spoken: Path, dark: bool) -> None:
     seen = go(address, width=390, height=844, dark=dark)
@@ -229,7 +239,10 @@ def test_a_phones_width(address: str, go: Visiting, spoken: Path, dark: bool) ->
     seen.page.locator(f"{CARDS} .picture").first.click()
     assert seen.page.locator("#detail").is_visible()
     assert "distance" in seen.page.inner_text("#detail-fields")
-    seen.page.keyboard.press("Escape")
+    seen.page.set_viewport_size({"width": 390, "height": 480})  # less than the dialog's
+    close = seen.page.locator("#detail form button")
+    assert close.evaluate("button => button.getBoundingClientRect().bottom") < 480
+    close.click()
     assert seen.page.locator("#detail").is_hidden()
 
 
@@ -242,10 +255,12 @@ def test_everything_has_a_name_and_the_keyboard_reaches_it(address: str, go: Vis
     )
     assert nameless == []
     seen.page.locator(".brand").focus()
-    reached = set()
+    reached, outlined = set(), "[...document.querySelectorAll('.files *')].map(e => getComputedStyle(e).outlineStyle)"
     for _ in range(16):
         seen.page.keyboard.press("Tab")
-        reached.add(seen.page.evaluate("document.activeElement.id || document.activeElement.className"))
+        name = seen.page.evaluate("document.activeElement.id || document.activeElement.className")
+        reached.add(name)
+        assert name != "file" or seen.page.evaluate(outlined) == ["solid", "solid", "none"]  # the button, the input
     assert {"mic", "file", "label", "distance", "link", "csv", "json", "picture", "like"} <= reached
 
 
@@ -334,6 +349,7 @@ def test_the_names_on_the_map_do_not_overlap(
         low, high = np.array(boxes)[:, None], np.array(boxes)[None]
         apart = (low[..., 2:] <= high[..., :2]).any(-1) | (high[..., 2:] <= low[..., :2]).any(-1)
         assert (apart | np.eye(len(boxes), dtype=bool)).all()
+        assert (np.array(boxes)[:, 2] <= seen.page.locator("#map svg").evaluate("map => map.clientWidth")).all()
         across = seen.page.locator("#map a path").evaluate("path => path.getBBox().width")
         assert across > 0.3 * min(width, 220)
         assert seen.page.locator("#label").is_hidden()

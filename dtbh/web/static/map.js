@@ -2,6 +2,7 @@
 
 const panel = document.getElementById("map");
 const svg = panel.querySelector("svg");
+const NAME = 90; // pixels that the name of a meridian needs
 
 export const map = {
   template: "", // of the tiles' addresses
@@ -27,7 +28,7 @@ export const map = {
     const { x, y, width } = this.view, [across, down] = this.size(), scale = across / width, height = (width * down) / across;
     svg.setAttribute("viewBox", `0 0 ${across} ${down}`);
     const at = (point) => [across / 2 + (point[0] - x) * scale, down / 2 + (point[1] - y) * scale];
-    const least = (90 * 360) / scale, tens = 10 ** Math.floor(Math.log10(least)); // degrees: the names need 90 pixels
+    const least = (NAME * 360) / scale, tens = 10 ** Math.floor(Math.log10(least)); // in degrees
     const step = least > 1 ? [2, 5, 10, 15, 30].find((s) => s >= least) ?? 45 : [1, 2, 5, 10].find((s) => s * tens >= least) * tens;
     const latitude = (point) => (Math.atan(Math.sinh((0.5 - point) * 2 * Math.PI)) * 180) / Math.PI;
     const digits = Math.max(0, Math.ceil(-Math.log10(step)));
@@ -36,7 +37,7 @@ export const map = {
     for (let s = Math.ceil(((x - width / 2 - 0.5) * 360) / step); s * step <= (x + width / 2 - 0.5) * 360; s++) {
       const [left] = at(this.place([s * step, 0]));
       drawn += `<path class="net" d="M${left} 0V${down}"/>`;
-      names += `<text x="${left + 4}" y="${down - 6}">${named(s * step - 360 * Math.round((s * step) / 360), "EW")}</text>`;
+      if (left < across - NAME) names += `<text x="${left + 4}" y="${down - 6}">${named(s * step - 360 * Math.round((s * step) / 360), "EW")}</text>`;
     }
     for (let s = Math.ceil(latitude(y + height / 2) / step); s * step <= latitude(y - height / 2); s++) {
       const [, top] = at(this.place([0, s * step]));

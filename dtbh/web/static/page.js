@@ -190,7 +190,7 @@ function card(hit) {
   like.onclick = () => byItem(hit);
   const line = make("div", { className: "line" }, make("i", { textContent: hit.rank, title: "rank" }), make("b", { textContent: name, title: name }));
   const foot = make("div", { className: "foot" }, make("span", { textContent: `distance ${hit.distance}` }), like);
-  const narrow = hit.modality === "image" && state.reply.bits <= 64;
+  const narrow = $("hits").className !== "sounds" && state.reply.bits <= 64; // sounds alone have wide cards
   const several = state.reply.archives.length > 1 ? make("div", { className: "id", textContent: hit.archive }) : null;
   return make("li", { className: "card", id: `hit-${hit.rank}`, onmouseenter: () => map.mark(hit.rank, true), onmouseleave: () => map.mark(hit.rank, false) },
     hit.modality === "sound" ? player(media(hit), media(hit, 240), name) : picture(hit, name),
