@@ -38,8 +38,11 @@ from dtbh.runs import CONFIG, RUN, read_run
 OPSET = 18
 INPUTS: dict[Modality, list[str]] = {"image": ["pixels"], "sound": ["waveforms", "lengths"]}
 REQUIREMENTS = "requirements.txt"
-NODE = ("numpy", "soundfile", "soxr", "pyyaml", "pydantic", "rich", "pillow", "onnxruntime", "numba")
-"""What indexing and searching need of dtbh's dependencies and of its extra ``search``."""
+NODE = (
+    "numpy", "soundfile", "soxr", "pyyaml", "pydantic", "rich", "pillow", "onnxruntime", "numba",
+    "fastapi", "uvicorn", "python-multipart", "prometheus-client",
+)  # fmt: skip
+"""What indexing, searching and serving need of dtbh's dependencies and of its extras ``search`` and ``web``."""
 
 
 class _Codes(nn.Module):
@@ -207,7 +210,7 @@ def _copy_run(model: Model, new: Path, out: Path) -> None:
 
 def requirements() -> list[str]:
     """The packages of a search node with dtbh's own bounds, as pip wants them; dtbh itself goes in by --no-deps."""
-    found = {p.name: p.requirement for p in declared() if p.name in NODE and p.extra in (None, "search")}
+    found = {p.name: p.requirement for p in declared() if p.name in NODE and p.extra in (None, "search", "web")}
     return [found[name] for name in NODE]
 
 
