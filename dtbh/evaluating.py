@@ -28,7 +28,7 @@ from dtbh.evaluation.values import CROSS, WITHIN, RetrievalReport
 from dtbh.gathering import absolute, manifest_for, of_split, with_towers
 from dtbh.listening import in_noise, in_other_voices
 from dtbh.model import Encoder, Encoding, load
-from dtbh.runs import RULES, read_run
+from dtbh.runs import read_run
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def _encoded(
         protocol=protocol,
         splits={name: _counts(of_split(manifest, name)) for name in SPLITS},
         leaks=leakage(manifest).to_dict(),
-        rule=RULES[model.config.training.keep],
+        rule=read_run(model.path)["checkpoint_rule"],
         modalities=model.config.encoders.modalities,
         real=real,
         names=names,

@@ -77,7 +77,7 @@ PLUS = {
     "code balance": ["learning.terms.balance=0.3"],
     "decorrelation": ["learning.terms.decorrelation=1"],
     "steeper towards the sign": ["learning.sharpness=[1, 4]"],
-    "twice as long": ["training.epochs=32", "training.patience=32"],
+    "twice as long": ["training.epochs=32"],
 }
 
 

@@ -84,14 +84,19 @@ class _Computing:
     """What the store calls for outputs that it lacks."""
 
     def __init__(
-        self, tower: Tower, media: Reader, paths: Sequence[Path], device: torch.device, sound: SoundTower | None
+        self,
+        tower: Tower,
+        media: ImageReader | SoundReader,
+        paths: Sequence[Path],
+        device: torch.device,
+        sound: SoundTower | None,
     ) -> None:
         self._tower, self._media, self._device, self._sound = tower, media, device, sound
         self._rows = {path: row for row, path in enumerate(paths)}
 
     @torch.inference_mode()
     def __call__(self, wanted: list[Wanted]) -> list[NDArray[Any]]:
-        read = [self._view(torch.as_tensor(self._media(self._rows[path])), view) for path, view in wanted]
+        read = [self._view(self._media(self._rows[path]), view) for path, view in wanted]
         outputs = self._tower.outputs(*(x.to(self._device) for x in self._media.collate(read)))
         arrays = [x.float().cpu().numpy() for x in outputs]
         if len(arrays) == 1:
@@ -110,7 +115,7 @@ class _Computing:
         return augment_sound(x, generator, settings=self._sound.augmentation, sample_rate=rate)
 
 
-def media_reader(twin: TwinEncoder, modality: Modality, paths: Sequence[Path | Tile]) -> Reader:
+def media_reader(twin: TwinEncoder, modality: Modality, paths: Sequence[Path | Tile]) -> ImageReader | SoundReader:
     """What reads the files, or tiles of scenes, themselves."""
     twin.tower(modality)  # there is one
     image, sound = twin.settings.image, twin.settings.sound
