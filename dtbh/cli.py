@@ -98,7 +98,7 @@ def speak(args: Arguments) -> int:
     from dtbh.data.speech import speak as run
 
     manifest = run(args.data, engine=args.engine, voices=args.voices, seed=args.seed, suffix=args.suffix,
-                   workers=args.workers)  # fmt: skip
+                   paraphrases=args.paraphrases, workers=args.workers)  # fmt: skip
     speakers = {sound.speaker for sound in manifest.sounds if sound.speaker}
     print(f"{args.data}: {len(manifest.sounds)} sounds, {len(speakers)} speakers")
     _print_protocols(manifest)
@@ -239,6 +239,8 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--voices", type=int, default=40, help="how many (default 40)")
     sub.add_argument("--seed", type=int, default=0)
     sub.add_argument("--suffix", choices=("flac", "opus"), default="flac")
+    sub.add_argument("--paraphrases", type=int, default=0, metavar="N",
+                     help="speak N other ways to say each caption too, for training alone")  # fmt: skip
     sub.add_argument("--workers", type=int, help="processes (default: one a core)")
 
     sub = command("train", train)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dtbh.data.manifest import Item, Manifest
-from dtbh.data.splits import said
+from dtbh.data.words import said
 from dtbh.errors import DataError
 from dtbh.progress import track
 

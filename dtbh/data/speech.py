@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dtbh.data.manifest import Item, Manifest, read_manifest, write_manifest
+from dtbh.data.paraphrases import paraphrased
 from dtbh.data.speaking.clips import FORMATS
 from dtbh.data.speaking.shards import Shard, Utterance, cut, speak_shards
 from dtbh.data.speaking.voices import VOICES, Engine, Voice, check_engine
@@ -38,6 +39,7 @@ def speak(
     voices: int | Sequence[str] = 40,
     seed: int = 0,
     suffix: str = "flac",
+    paraphrases: int = 0,
     workers: int | None = None,
 ) -> Manifest:
     """Speak the captions of ``data`` into ``data/sounds`` and write their paths into the manifest.
@@ -55,6 +57,8 @@ def speak(
             ``dtbh.data.speaking.voices.VOICES``.
         seed: Another seed gives other voices, rates and pitches.
         suffix: ``"flac"``, or ``"opus"`` (in an Ogg container, a fifth of the size).
+        paraphrases: How many other ways of saying each caption are spoken with it, for training alone
+            (see ``dtbh.data.paraphrases``); those of an earlier call go.
         workers: How many processes; the number of cores where None.
 
     Returns:
@@ -71,14 +75,16 @@ def speak(
     name, chosen = _voices(engine, voices)
     _check(engine, suffix, workers)
     with _alone(Path(data)) as sounds:
-        manifest = read_manifest(data)
-        settings = {"engine": name, "voices": [v.name for v in chosen], "seed": seed, "suffix": suffix}
+        before = read_manifest(data)
+        manifest = paraphrased(before, paraphrases, seed=seed)
+        settings = {"engine": name, "voices": [v.name for v in chosen], "seed": seed, "suffix": suffix,
+                    "paraphrases": paraphrases}  # fmt: skip
         todo = [item for item in manifest.sounds if item.path is None or _ours(item)]
         _check_words(manifest.root, todo)
         shards = cut([utterance(item, chosen, seed) for item in todo], suffix)
         missing = [shard for shard in shards if not shard.complete(sounds)]
         spoken = _with_paths(manifest, shards, settings)
-        if not missing and spoken == manifest:
+        if not missing and spoken == before:
             say(f"{manifest.root}: all {len(manifest.sounds)} sounds have their clips; nothing to speak")
             return manifest
         total = sum(len(shard.utterances) for shard in missing)

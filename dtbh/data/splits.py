@@ -9,16 +9,16 @@ from __future__ import annotations
 import difflib
 import hashlib
 import math
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from dtbh.config import Config, Protocol
 from dtbh.data.manifest import Item, Manifest, Split
+from dtbh.data.paraphrases import original, originals
+from dtbh.data.words import said
 from dtbh.errors import ConfigError, DataError
 
 PROTOCOLS = ("files", "random", "caption-disjoint", "speaker-disjoint", "caption-speaker-disjoint")
@@ -85,7 +85,8 @@ def assign(
     of the images (see ``dtbh.data.speech``), images are parted by their speakers instead of at random, and
     no sound need be left out for its voice. Each class with three captions
     or more has one on each side; a caption of several classes has one side in all of them, so this holds
-    as far as the captions that it shares allow.
+    as far as the captions that it shares allow. Paraphrases (``dtbh.data.paraphrases``) train where their caption
+    does, unless they say what a sound that validates or is tested on says; nothing is ever tested on one.
 
     Args:
         manifest: All items.
@@ -103,7 +104,8 @@ def assign(
     _checked(protocol, seed, test, val)
     _checked_folds(protocol, folds, fold)
     if protocol == "files":
-        return _as_filed(manifest)
+        return _with_paraphrases(_as_filed(originals(manifest)), manifest)
+    whole, manifest = manifest, originals(manifest)
     draw = _Draw(seed, test, val, folds, fold)
     sides = _random(manifest, draw)
     parts: list[tuple[str, dict[str, Split]]] = []
@@ -121,7 +123,21 @@ def assign(
         keys = {"transcript": said(item), "speaker": item.speaker}
         return own if all(known.get(keys[name] or "") == own for name, known in parts) else None
 
-    return manifest.replaced(replace(item, split=side(item)) for item in manifest)
+    return _with_paraphrases(manifest.replaced(replace(item, split=side(item)) for item in manifest), whole)
+
+
+def _with_paraphrases(split: Manifest, whole: Manifest) -> Manifest:
+    """All of ``whole`` on the sides of ``split``, which lacks its paraphrases: those of training captions train."""
+    own = {item.id: item.split for item in split}
+    held = {said(item) for item in split.sounds if item.split in ("val", "test")}
+
+    def side(item: Item) -> Split | None:
+        source = original(item)
+        if source is None:
+            return own[item.id]
+        return "train" if own.get(source) == "train" and said(item) not in held else None
+
+    return whole.replaced(replace(item, split=side(item)) for item in whole)
 
 
 def split_for(manifest: Manifest, config: Config) -> Manifest:
@@ -152,17 +168,6 @@ def leakage(manifest: Manifest) -> Leakage:
         unknown_speakers=sum(item.speaker is None for item in test),
         n_speakers=len({item.speaker for item in test} - {None}),
     )
-
-
-def said(item: Item) -> str | None:
-    """A sound's transcript with case, punctuation and spacing folded; None where there are no words."""
-    return (_folded(item.transcript) or None) if item.transcript is not None else None
-
-
-@lru_cache(maxsize=1 << 17)
-def _folded(text: str) -> str:
-    kept = (c if unicodedata.category(c)[0] in "LMN" else " " for c in unicodedata.normalize("NFKC", text).casefold())
-    return " ".join("".join(kept).split())
 
 
 @dataclass(frozen=True)

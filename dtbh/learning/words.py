@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from dtbh.config import Learning
 from dtbh.data.manifest import Item
-from dtbh.data.splits import said
+from dtbh.data.words import said
 from dtbh.encoders.heads import glorot_
 from dtbh.learning.terms import Sides
 from dtbh.progress import say

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dtbh.data.manifest import Item, Manifest, read_manifest, write_manifest
-from dtbh.data.splits import PROTOCOLS, assign, leakage, said
+from dtbh.data.splits import PROTOCOLS, assign, leakage
+from dtbh.data.words import said
 from tests.reference.splits import leaks
 
 LABELS = st.sampled_from(["beach", "river", "forest", None])

@@ -1,0 +1,19 @@
+"""The words of a transcript, as they are compared: case, punctuation and spacing aside. No torch in this room."""
+
+from __future__ import annotations
+
+import unicodedata
+from functools import lru_cache
+
+from dtbh.data.manifest import Item
+
+
+def said(item: Item) -> str | None:
+    """A sound's transcript with case, punctuation and spacing folded; None where there are no words."""
+    return (_folded(item.transcript) or None) if item.transcript is not None else None
+
+
+@lru_cache(maxsize=1 << 17)
+def _folded(text: str) -> str:
+    kept = (c if unicodedata.category(c)[0] in "LMN" else " " for c in unicodedata.normalize("NFKC", text).casefold())
+    return " ".join("".join(kept).split())
