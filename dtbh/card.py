@@ -11,6 +11,7 @@ from pathlib import Path
 
 from dtbh.config import Config, read_config
 from dtbh.data.manifest import SPLITS, Manifest
+from dtbh.data.paraphrases import original
 from dtbh.data.splits import leakage
 from dtbh.errors import DtbhError
 from dtbh.evaluation.report import read_report
@@ -73,6 +74,9 @@ def _data(manifest: Manifest, config: Config) -> list[str]:
         images = sum(item.split == split for item in manifest.images)
         speakers, sentences = ({getattr(s, name) for s in sounds} - {None} for name in ("speaker", "transcript"))
         lines.append(f"| {split} | {images} | {len(sounds)} | {len(speakers)} | {len(sentences)} |")
+    others = sum(item.split == "train" and original(item) is not None for item in manifest)
+    if others:
+        lines += ["", f"{others} of the training sounds are paraphrases: templates, and captions with words left out."]
     unused = sum(item.split is None for item in manifest)
     if unused:
         lines += ["", f"{unused} items are on no side, so that none leaks."]

