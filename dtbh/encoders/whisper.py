@@ -23,6 +23,7 @@ from dtbh.errors import MissingExtraError, RunError
 WINDOW, HOP, MELS = 400, 160, 80  # samples of a mel frame, and from one to the next
 STRIDE = 8  # mel frames from one value to the next: two in the convolutions, and four that are averaged
 WIDTH, HEADS, LAYERS, POSITIONS = 384, 6, 4, 1500
+_AT_ONCE = 24 * 16000  # samples per step on a CPU: what a step makes stays near the core
 _FLOOR, _RANGE = 1e-10, 8.0  # the least power, and powers of ten below the clip's loudest that are kept
 _DTYPES = ("<f4", "i1", "<i2", "<i4", "<f2")  # by their numbers in a file of CTranslate2
 
@@ -73,14 +74,21 @@ class WhisperEncoder(nn.Module):
         counts = (lengths + step - 1) // step
         inside = torch.arange(waveforms.shape[1], device=lengths.device) < lengths[:, None]
         waveforms = F.pad(waveforms * inside, (0, step + -waveforms.shape[1] % step))  # silence after the last frame
-        x = self._mel(waveforms)
-        x = F.gelu(self.conv2(F.gelu(self.conv1(x))))[..., : -STRIDE // 2].mT
+        if torch.compiler.is_compiling() or waveforms.device.type != "cpu":
+            return self._encoded(waveforms, counts), counts
+        at_once = max(1, _AT_ONCE // waveforms.shape[1])
+        parts = zip(torch.split(waveforms, at_once), torch.split(counts, at_once), strict=True)
+        return torch.cat([self._encoded(*part) for part in parts]), counts
+
+    def _encoded(self, waveforms: Tensor, counts: Tensor) -> Tensor:
+        """Waveforms with silence of 80 ms at the end, and numbers of frames, to float [n, t, 384]."""
+        x = F.gelu(self.conv2(F.gelu(self.conv1(self._mel(waveforms)))))[..., : -STRIDE // 2].mT
         x = x + self.positions[: x.shape[1]]
-        own = torch.arange(x.shape[1], device=lengths.device) < counts[:, None] * (STRIDE // 2)
+        own = torch.arange(x.shape[1], device=counts.device) < counts[:, None] * (STRIDE // 2)
         for layer in self.layers:
             x = layer(x, own[:, None, None])
-        x = (self.norm(x) * own[..., None]).unflatten(1, (-1, STRIDE // 2)).mean(2)
-        return x, counts
+        result: Tensor = (self.norm(x) * own[..., None]).unflatten(1, (-1, STRIDE // 2)).mean(2)
+        return result
 
     def _mel(self, waveforms: Tensor) -> Tensor:
         """Log-mel, at most eight powers of ten under the clip's own loudest: float [n, 80, frames]."""
