@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+import shutil
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -12,8 +13,11 @@ import numpy as np
 import pytest
 
 from dtbh.config import Config, read_config, write_config
+from dtbh.data.speech import speak
+from dtbh.data.splits import split_for
 from dtbh.learning.objectives import TERMS
 from dtbh.learning.trainer import train
+from tests.tones import VOICES, tones
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -90,3 +94,22 @@ def test_what_a_big_archive_costs_is_printed(
     for what in ("writing", "opening", "filter: a class", "adding 1,000", "removing 1,000", "verifying", "compacting"):
         assert f"\n{what}" in f"\n{said}"
     assert "67 of 2,000 pass" in said
+
+
+def test_short_queries_are_searched_beside_whole_captions(
+    tiny_run: Path, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    short = shutil.copytree(tiny_data, tmp_path / "short")
+    spoken = speak(short, engine=tones, voices=VOICES, workers=1, paraphrases=2)
+    example = load("short_queries")
+    monkeypatch.setattr("sys.argv", ["short_queries.py", str(tiny_run), str(short)])
+    capfd.readouterr()
+    example.main()
+    rows = [line.split(" | ") for line in capfd.readouterr().out.splitlines()[2:]]
+    assert [name for name, *_ in rows] == ["whole captions", "words left out", "a few words"]
+    assert all(0.5 < float(value) <= 1 for *_, value in rows)
+    split = split_for(spoken, read_config(tiny_run / "config.yaml"))
+    found = example.queries(split, "test")
+    assert [len(items) for items in found.values()] == [int(count) for _, count, _ in rows]
+    trained = {item.transcript for item in split.sounds if item.split == "train"}
+    assert not trained & {item.transcript for name in ("words left out", "a few words") for item in found[name]}

@@ -86,7 +86,7 @@ def speak(
         spoken = _with_paths(manifest, shards, settings)
         if not missing and spoken == before:
             say(f"{manifest.root}: all {len(manifest.sounds)} sounds have their clips; nothing to speak")
-            return manifest
+            return before
         total = sum(len(shard.utterances) for shard in missing)
         clips = speak_shards(missing, sounds, engine=engine, workers=workers or _cores())
         with closing(clips):

@@ -17,6 +17,7 @@ import pytest
 import soundfile
 
 from dtbh.data.manifest import NAME, Item, Manifest, read_manifest, write_manifest
+from dtbh.data.paraphrases import original
 from dtbh.data.speaking import shards
 from dtbh.data.speaking.clips import PEAK, SAMPLE_RATE, finish, pack
 from dtbh.data.speaking.shards import SHARD_SIZE, cut
@@ -110,6 +111,25 @@ def test_other_settings_speak_again_and_leave_nothing_old(tmp_path: Path) -> Non
     spoken = speak(data, engine=sine, voices=["low"], suffix="opus", workers=1)
     assert all(item.path and item.path.endswith(".opus") for item in spoken.sounds)
     assert len(clips(data)) == 6
+
+
+def test_paraphrases_are_spoken_beside_the_captions_and_go_again(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "SHARD_SIZE", 4)
+    data = folder(tmp_path, [f"There is {text} in the middle of a field" for text in sentences(8)])
+    plain = speak(data, engine=sine, voices=["low", "higher"], workers=1)
+    before = clips(data)
+    whole = speak(data, engine=sine, voices=["low", "higher"], workers=1, paraphrases=2)
+    added = [item for item in whole.sounds if original(item)]
+    assert len(whole.sounds) - len(added) == 8 < len(added)
+    assert all(whole.file(item).is_file() and item.speaker in {"sine/low", "sine/higher"} for item in added)
+    assert before.items() <= clips(data).items(), "the captions' own clips are not spoken again"
+    capfd.readouterr()
+    assert speak(data, engine=sine, voices=["low", "higher"], workers=1, paraphrases=2) == whole
+    assert "nothing to speak" in capfd.readouterr().err
+    assert speak(data, engine=sine, voices=["low", "higher"], workers=1) == plain
+    assert clips(data) == before
 
 
 def test_a_lost_clip_is_spoken_again(tmp_path: Path) -> None:
@@ -213,6 +233,7 @@ def test_a_second_process_is_refused(tmp_path: Path) -> None:
 SCRIPT = """
 import resource, sys
 from dtbh.data.speaking import shards
+from dtbh.data.paraphrases import original
 from dtbh.data.speech import speak
 from tests.data.test_speech import sine
 if __name__ == "__main__":
