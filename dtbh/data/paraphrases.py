@@ -16,7 +16,7 @@ from dtbh.data.manifest import Item, Manifest
 from dtbh.data.words import said
 from dtbh.errors import ConfigError
 
-FIELD = "paraphrase"
+FIELD = "paraphrase_of"
 """The further field of an item that is one; it names the item whose caption it says in other words."""
 OPENINGS = ("there is", "there are", "this is", "these are", "it is", "here is", "here are", "we can see")
 FRAMES = ("{}", "{}", "there is {}", "this is {}", "we can see {}", "show me {}", "find {}", "a picture of {}")
@@ -38,8 +38,9 @@ def paraphrased(manifest: Manifest, each: int, *, seed: int = 0) -> Manifest:
     """The manifest with ``each`` paraphrases of every caption, in the place of those it has.
 
     Every other one, from the first, has words left out; the rest are a span of the caption around its most telling
-    word, the one that most belongs to the class (where there are none, to the pair). Both lose an opening such as
-    *there are* and get another, or none.
+    word, the one that most belongs to the class (where there are none, to the pair), by counts over all captions, which
+    is the one thing they have of captions that are held out. Both lose an opening such as *there are* and get another,
+    or none.
 
     Args:
         manifest: Sounds without a transcript have no paraphrases.
