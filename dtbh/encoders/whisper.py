@@ -76,9 +76,11 @@ class WhisperEncoder(nn.Module):
         waveforms = F.pad(waveforms * inside, (0, step + -waveforms.shape[1] % step))  # silence after the last frame
         if torch.compiler.is_compiling() or waveforms.device.type != "cpu":
             return self._encoded(waveforms, counts), counts
-        at_once = max(1, _AT_ONCE // waveforms.shape[1])
-        parts = zip(torch.split(waveforms, at_once), torch.split(counts, at_once), strict=True)
-        return torch.cat([self._encoded(*part) for part in parts]), counts
+        found = waveforms.new_zeros(len(counts), int(counts.max()), WIDTH)
+        for rows in torch.split(counts.argsort(), max(1, _AT_ONCE // waveforms.shape[1])):  # of like length together
+            longest = int(counts[rows].max())
+            found[rows, :longest] = self._encoded(waveforms[rows, : (longest + 1) * step], counts[rows])
+        return found, counts
 
     def _encoded(self, waveforms: Tensor, counts: Tensor) -> Tensor:
         """Waveforms with silence of 80 ms at the end, and numbers of frames, to float [n, t, 384]."""
