@@ -15,7 +15,7 @@ import pytest
 from dtbh.config import Config, read_config, write_config
 from dtbh.data.speech import speak
 from dtbh.data.splits import split_for
-from dtbh.learning.objectives import TERMS
+from dtbh.learning.objectives import TERMS, Objective
 from dtbh.learning.trainer import train
 from tests.tones import VOICES, tones
 
@@ -47,6 +47,8 @@ def test_every_change_of_the_ablation_is_a_config() -> None:
     ablation = load("ablation")
     for config, variants in ((ablation.CONFIG, ablation.CHANGES), (ablation.PLUS_CONFIG, ablation.PLUS)):
         configs = [read_config(config, changes) for changes in variants.values()]
+        for known in configs:
+            assert Objective(known.learning, {"bits": 64, "classes": 21, "feature_dim": 512, "words": 9}).weights
         assert len(set(map(repr, configs))) == len(configs)
 
 

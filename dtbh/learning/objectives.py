@@ -81,6 +81,8 @@ class Objective(nn.Module):
             where = f"learning.terms.{name}"
             if name not in TERMS:
                 raise ConfigError(f"{where}: no such term; {hint(name, list(TERMS))}")
+            if name not in self.weights:
+                continue  # what it lacks does not matter
             parameters = check_parameters(TERMS[name], term.parameters, shared, where)
             if isinstance(TERMS[name], type):
                 self._with_state[name] = TERMS[name](**parameters)

@@ -125,6 +125,13 @@ def test_a_weight_of_zero_leaves_the_term_out() -> None:
     assert set(objective((outputs(4), outputs(4))).terms) == {"code_triplets"}
 
 
+def test_a_term_of_weight_zero_needs_no_parameters_and_has_no_state() -> None:
+    terms = {"feature_contrast": 0, "learned_centres": 0, "approximate_l1": 0.5}
+    objective = Objective(Learning.model_validate({"terms": terms}), {})
+    assert list(objective.weights) == ["approximate_l1"]
+    assert not list(objective.parameters())
+
+
 def test_a_warm_up_takes_all_triplets() -> None:
     sides = (outputs(8), outputs(8))
     terms = {"code_triplets": {"selection": "semi_hard"}}
