@@ -142,11 +142,11 @@ def plus(data: Path, out: Path, seeds: list[str], names: list[str]) -> None:
             reports = [evaluate(run, split="val", noise_db=noise)[0] for noise in (None, 10.0)]
             own = reports[0].directions
             pairs = [one.hit_at[1] for one in (own[way].pairs for way in CROSS) if one is not None]
-            cells.append([said_of(report.directions[way]) for report in reports for way in CROSS] + pairs)
+            cells.append([answerable_map(report.directions[way]) for report in reports for way in CROSS] + pairs)
         print(f"| {name} | {' | '.join(spread(list(column)) for column in zip(*cells, strict=True))} |", flush=True)
 
 
-def said_of(direction: DirectionReport) -> float:
+def answerable_map(direction: DirectionReport) -> float:
     """The mAP over queries of the classes whose words training has."""
     told = [figures for label, figures in direction.per_class.items() if label not in UNSAID]
     return sum(one.map * one.n_queries for one in told) / sum(one.n_queries for one in told)

@@ -62,8 +62,11 @@ def paraphrased(manifest: Manifest, each: int, *, seed: int = 0) -> Manifest:
     added = []
     for item in kept.sounds:
         known, words = {said(item)}, _without_opening(said(item) or "")
-        for number in range(each if words else 0):
-            text = _paraphrase(item, words, number, telling, seed)
+        if not words:
+            continue
+        core = telling.place(item, words)
+        for number in range(each):
+            text = _paraphrase(item.id, words, core, number, seed)
             if text not in known:
                 known.add(text)
                 added.append(
@@ -100,13 +103,14 @@ class _Telling:
 
 
 def _group(item: Item) -> str:
+    """What an item's words may tell: its class, else its pair."""
     return f"class {item.label}" if item.label is not None else f"pair {item.pair or item.id}"
 
 
-def _paraphrase(item: Item, words: list[str], number: int, telling: _Telling, seed: int) -> str:
-    digest = hashlib.sha256(f"{seed} {item.id} {number}".encode()).digest()
+def _paraphrase(name: str, words: list[str], core: int, number: int, seed: int) -> str:
+    """One of the paraphrases of the words that an item of this name says; the word at ``core`` stays."""
+    digest = hashlib.sha256(f"{seed} {name} {number}".encode()).digest()
     rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
-    core = telling.place(item, words)
     if number % 2 == 0:
         kept = [w for i, w in enumerate(words) if i == core or rng.random() >= DROPPED]
     else:
@@ -117,6 +121,7 @@ def _paraphrase(item: Item, words: list[str], number: int, telling: _Telling, se
 
 
 def _without_opening(text: str) -> list[str]:
+    """The words of a caption that has no opening, or has it no more."""
     for opening in OPENINGS:
         if f"{text} ".startswith(f"{opening} "):
             return text.removeprefix(opening).split()

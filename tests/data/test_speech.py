@@ -233,7 +233,6 @@ def test_a_second_process_is_refused(tmp_path: Path) -> None:
 SCRIPT = """
 import resource, sys
 from dtbh.data.speaking import shards
-from dtbh.data.paraphrases import original
 from dtbh.data.speech import speak
 from tests.data.test_speech import sine
 if __name__ == "__main__":
