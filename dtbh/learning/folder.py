@@ -101,10 +101,12 @@ def left_to_do(path: Path, config: Config, data: Manifest) -> bool:
     Raises:
         RunError: The folder holds a run of another configuration or other data, or something else.
     """
-    if not path.exists() or not any(path.iterdir()):
+    if not path.exists() or not {*path.iterdir()} - {*_half_written(path)}:
         return True
     if not (path / RUN).is_file():
         raise RunError(f"{path}: is not empty and holds no run; choose another --out")
+    if not (path / CONFIG).is_file() and not read_run(path)["finished"]:
+        return True  # killed before it had begun
     changed = differences(read_config(path / CONFIG), config)
     if changed:
         raise RunError(
@@ -118,9 +120,19 @@ def left_to_do(path: Path, config: Config, data: Manifest) -> bool:
 
 
 def begin_run(path: Path, config: Config, data: Manifest) -> None:
-    """Write what a run starts from."""
-    write_config(config, path / CONFIG)
+    """Write what a run starts from, in the place of what a killed one left half-written.
+
+    ``run.json`` comes first: a folder with it is a run, wherever the next kill falls.
+    """
+    for left in _half_written(path):
+        left.unlink()
     _write_run(path, config, data, {"finished": False})
+    write_config(config, path / CONFIG)
+
+
+def _half_written(path: Path) -> list[Path]:
+    """The files beside a run's own that were never renamed to them."""
+    return [left for name in (RUN, CONFIG, METRICS, MODEL, RESUME) for left in path.glob(f".{name}.*")]
 
 
 def close_run(path: Path, config: Config, data: Manifest) -> None:

@@ -70,6 +70,19 @@ def test_a_folder_of_something_else_is_refused(tiny_config: Config, tiny_data: P
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
+@pytest.mark.parametrize("left", [(".run.json.k2x",), ("run.json",), ("run.json", ".config.yaml.9_a")])
+def test_what_a_kill_at_the_very_beginning_leaves_is_no_hindrance(
+    left: tuple[str, ...], tiny_run: Path, tiny_config: Config, tiny_data: Path, tmp_path: Path
+) -> None:
+    said = (tiny_run / "run.json").read_text().replace('"finished": true', '"finished": false')
+    assert '"finished": false' in said
+    for name in left:
+        (tmp_path / name).write_text("" if name.startswith(".") else said)
+    train(changed(tiny_config, training={"epochs": 1}), tiny_data, tmp_path)
+    assert (tmp_path / "model.safetensors").is_file()
+    assert not list(tmp_path.glob(".*"))
+
+
 def test_data_without_the_split_is_refused_before_anything_is_written(
     tiny_config: Config, tiny_data: Path, tmp_path: Path
 ) -> None:
