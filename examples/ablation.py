@@ -57,33 +57,16 @@ CHANGES = {
 }
 UNMET = ["data.protocol=caption-speaker-disjoint", "data.val=0.25"]
 UNSAID = ("chaparral",)  # its one sentence of validation is its name, which training never says
-CLASSES = ["learning.terms.feature_contrast.weight=1", "learning.terms.code_contrast.weight=1"]
-ALONE = [*CLASSES, "learning.terms.pair_contrast=0", "learning.terms.decorrelation=0"]
-WORDLESS = [*ALONE, "learning.terms.spoken_words=0"]
-TWO_LAYERS = "encoders.sound.temporal={width: 128, layers: 2, kernel: 3, dropout: 0.1}"
+ALONE = [
+    "learning.terms.feature_contrast.weight=1",
+    "learning.terms.code_contrast.weight=1",
+    "learning.terms.pair_contrast=0",
+    "learning.terms.decorrelation=0",
+]
 PLUS = {
     "as configured": [],
-    "classes at weight 1, no decorrelation": [*CLASSES, "learning.terms.decorrelation=0"],
-    "pairs at weight 2": ["learning.terms.pair_contrast.weight=2"],
-    "twelve of a class in a batch": ["training.per_class=12"],
-    "twice as long": ["training.epochs=32"],
     "classes alone, at weight 1": ALONE,
-    "classes alone, true pairs within a class": [
-        *ALONE,
-        "learning.terms.pair_in_class={weight: 0.5, temperature: 0.1}",
-    ],
-    "classes alone, three layers": [*ALONE, "encoders.sound.temporal={width: 128, layers: 3, kernel: 3, dropout: 0.3}"],
-    "classes alone, no spoken words": WORDLESS,
-    "classes alone, no spoken words, three speeds": [*WORDLESS, "encoders.sound.averaged=3"],
-    "classes alone, no spoken words, two layers": [*WORDLESS, TWO_LAYERS],
-    "classes alone, no spoken words, two layers over the speech embedding": [
-        *WORDLESS,
-        TWO_LAYERS,
-        "encoders.sound.backbone=speech_embedding",
-    ],
-    "no augmented views of sounds": ["encoders.sound.views=1"],
-    "three augmented views": ["encoders.sound.views=4"],
-    "one orientation of an image": ["encoders.image.averaged=1"],
+    "pairs at weight 2": ["learning.terms.pair_contrast.weight=2"],
     "nothing within a modality": ["learning.within=0"],
     "no contrast on features": ["learning.terms.feature_contrast=0"],
     "no contrast of classes on codes": ["learning.terms.code_contrast=0"],
@@ -94,9 +77,26 @@ PLUS = {
         "learning.terms.code_triplets=1",
     ],
     "learned centres": ["learning.terms.learned_centres={weight: 1.0, scale: 10}"],
+    "a memory across batches": ["learning.terms.memory_contrast={weight: 0.2, temperature: 0.1, memory: 1024}"],
+    "a text tower": ["learning.terms.text_tower={weight: 1.0, temperature: 0.1}"],
+    "no spoken words": ["learning.terms.spoken_words=0"],
     "code balance": ["learning.terms.balance=0.3"],
     "no decorrelation": ["learning.terms.decorrelation=0"],
     "steeper towards the sign": ["learning.sharpness=[1, 4]"],
+    "twelve of a class in a batch": ["training.per_class=12"],
+    "twice as long": ["training.epochs=32"],
+    "the speech embedding, two layers": [
+        "encoders.sound.backbone=speech_embedding",
+        "encoders.sound.temporal={width: 128, layers: 2, kernel: 3, dropout: 0.1}",
+    ],
+    "three layers over Whisper": ["encoders.sound.temporal.layers=3"],
+    "three speeds": ["encoders.sound.averaged=3"],
+    "no augmented views of sounds": ["encoders.sound.views=1"],
+    "three augmented views": ["encoders.sound.views=4"],
+    "one orientation of an image": ["encoders.image.averaged=1"],
+    "four more depths of the image backbone": [
+        "encoders.image.depths=[model._blocks.7, model._blocks.10, model._blocks.14, model._blocks.15]",
+    ],
 }
 
 

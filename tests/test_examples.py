@@ -115,3 +115,23 @@ def test_short_queries_are_searched_beside_whole_captions(
     assert [len(items) for items in found.values()] == [int(count) for _, count, _ in rows]
     trained = {item.transcript for item in split.sounds if item.split == "train"}
     assert not trained & {item.transcript for name in ("words left out", "a few words") for item in found[name]}
+
+
+def test_what_bounds_the_true_pair_is_told_from_words_alone(
+    tiny_data: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Every sentence of the tiny data is another, so that it tells the image; a class tells one in its size."""
+    load("ablation")
+    example = load("true_pair")
+    changes = ["data.protocol=random", "encoders.image.backbone=small_cnn", "encoders.image.weights=none"]
+    monkeypatch.setattr("sys.argv", ["true_pair.py", str(tiny_data), *(f"--set={change}" for change in changes)])
+    capfd.readouterr()
+    example.main()
+    head, _, *rows = capfd.readouterr().out.splitlines()
+    n_images = int(head.split()[2])
+    found = {name: float(value) for name, value in (row.split(" | ") for row in rows)}
+    assert found["the class"] == pytest.approx(3 / n_images, abs=0.05)
+    assert found["the sentence"] == 1
+    assert 0 < found["words, from image features"] <= 1
+    tied, true = np.array([[2.0, 2.0, 1.0], [0.0, 1.0, 3.0]]), np.array([[True, False, False], [False, False, True]])
+    assert example.recall_at_1(tied, true) == 0.75

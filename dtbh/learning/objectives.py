@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from dtbh.config import Learning, check_parameters, hint
 from dtbh.errors import ConfigError
 from dtbh.learning import contrast, pairwise, terms, words
+from dtbh.learning.memory import MemoryContrast
 from dtbh.learning.terms import Sides
 
 TERMS: dict[str, Callable[..., Any]] = {
@@ -27,11 +28,12 @@ TERMS: dict[str, Callable[..., Any]] = {
     "pair_in_class": contrast.pair_in_class,
     "feature_contrast": contrast.feature_contrast,
     "code_contrast": contrast.code_contrast,
+    "memory_contrast": MemoryContrast,
     "learned_centres": contrast.LearnedCentres,
     "central_similarity": pairwise.central_similarity,
     "orthogonal_centres": pairwise.orthogonal_centres,
     "classification": pairwise.Classification,
-    words.TERM: words.SpokenWords,
+    **words.TERMS,
     "approximate_l1": terms.approximate_l1,
     "quantization": terms.quantization,
     "push": terms.push,

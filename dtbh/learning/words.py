@@ -1,4 +1,4 @@
-"""Words as targets: which words training sounds say, and the term that has deep features tell them.
+"""Words in training: which of them sounds say, and the terms that have features tell them and codes meet them.
 
 Comes in: transcripts of the training sounds. Nothing of this is needed once training is over, and no transcript is
 ever looked at in encoding or evaluation.
@@ -7,7 +7,8 @@ ever looked at in encoding or evaluation.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,10 +19,10 @@ from dtbh.config import Learning
 from dtbh.data.manifest import Item
 from dtbh.data.words import said
 from dtbh.encoders.heads import glorot_
-from dtbh.learning.terms import Sides
+from dtbh.learning.pairwise import pair_contrast
+from dtbh.learning.terms import Outputs, Positive, Sides
 from dtbh.progress import say
 
-TERM = "spoken_words"
 FEWEST = 4
 """Sounds that must say a word before it is one of the vocabulary."""
 
@@ -56,23 +57,62 @@ class SpokenWords(nn.Module):
         return (costs * known).sum() / known.sum().clamp(min=1)
 
 
+class TextTower(nn.Module):
+    """A third tower, of training alone: what is said as hash-like codes of its own, met by images and sounds.
+
+    A linear layer over the bag of words, brought to length one, with a tanh; and ``pair_contrast`` between its codes
+    and those of each modality, where a text and an item of the same pair belong together. The words are those of
+    the sounds in the batch that are known to say any. Ours; what it brings is measured in docs/dtbh-plus.md.
+
+    Args:
+        bits: Length of a code.
+        words: Size of the vocabulary.
+        temperature: Of the contrast.
+    """
+
+    def __init__(self, *, bits: int, words: int, temperature: Positive) -> None:
+        super().__init__()
+        self.temperature = temperature
+        self.linear = nn.Linear(words, bits)
+        glorot_(self)
+
+    def forward(self, sides: Sides) -> Tensor:
+        """Mean over the sides; zero where nothing is known."""
+        texts = [self._text(side) for side in sides if side.words is not None]
+        if not any(len(text.pairs) for text in texts):
+            return sides[0].codes.sum() * 0
+        text = Outputs(*(torch.cat(parts) for parts in zip(*(text[:4] for text in texts), strict=True)))
+        costs = [pair_contrast((text, side), temperature=self.temperature, within=0) for side in sides]
+        return torch.stack(costs).mean()
+
+    def _text(self, side: Outputs) -> Outputs:
+        """What the items of a side say that are known to say a word of the vocabulary."""
+        assert side.words is not None
+        known = (side.words > 0).any(dim=1)
+        bag = F.normalize(side.words[known].to(side.codes.dtype))
+        return Outputs(bag, torch.tanh(self.linear(bag)), side.labels[known], side.pairs[known])
+
+
+TERMS: dict[str, Callable[..., Any]] = {"spoken_words": SpokenWords, "text_tower": TextTower}
+
+
 def targets(learning: Learning, sounds: Sequence[Item]) -> tuple[Learning, Tensor | None]:
-    """The settings, without the term of words where none are known, and what the training sounds say.
+    """The settings, without the terms of words where none are known, and what the training sounds say.
 
     Args:
         learning: Of a run.
         sounds: The training sounds; none where there is no sound tower.
 
     Returns:
-        The settings, and ``occurrences`` over the sounds' own ``vocabulary``; None where the term is not there.
+        The settings, and ``occurrences`` over the sounds' own ``vocabulary``; None where no such term is there.
     """
-    asked = learning.terms.get(TERM)
-    if asked is None or not asked.weight:
+    asked = [name for name, term in learning.terms.items() if name in TERMS and term.weight]
+    if not asked:
         return learning, None
     if known := vocabulary(sounds):
         return learning, occurrences(sounds, known)
-    say(f"no word is known of the training sounds: the term {TERM} stays out")
-    return learning.model_copy(update={"terms": {k: v for k, v in learning.terms.items() if k != TERM}}), None
+    say(f"no word is known of the training sounds: {' and '.join(asked)} of learning.terms stay out")
+    return learning.model_copy(update={"terms": {k: v for k, v in learning.terms.items() if k not in TERMS}}), None
 
 
 def vocabulary(sounds: Sequence[Item]) -> tuple[str, ...]:

@@ -33,6 +33,7 @@ GIVEN: dict[str, dict[str, object]] = {
     "orthogonal_centres": {"scale": 4.0, "margin": 0.2},
     "classification": {},
     "spoken_words": {},
+    "text_tower": {"temperature": 0.4},
     "approximate_l1": {},
     "quantization": {},
     "push": {},
@@ -78,6 +79,10 @@ def loop(name: str, sides: Sides, **changes: object) -> float:
         torch.manual_seed(0)
         linear = TERMS[name](feature_dim=FEATURES, words=WORDS).linear
         more = {"weight": linear.weight.tolist(), "bias": linear.bias.tolist()}
+    if name == "text_tower":
+        torch.manual_seed(0)
+        linear = TERMS[name](bits=BITS, words=WORDS, temperature=1.0).linear
+        more = {"weight": linear.weight.tolist(), "bias": linear.bias.tolist()}
     if name == "learned_centres":
         torch.manual_seed(0)
         more = {"centres": TERMS[name](bits=BITS, classes=CLASSES, scale=1.0).centres.tolist()}
@@ -86,7 +91,7 @@ def loop(name: str, sides: Sides, **changes: object) -> float:
 
 
 def test_every_term_is_checked_here() -> None:
-    assert set(GIVEN) == set(TERMS)
+    assert {*GIVEN, "memory_contrast"} == set(TERMS)  # that one in test_memory.py: what it gives hangs on the past
 
 
 @pytest.mark.parametrize("name", GIVEN)

@@ -4,7 +4,7 @@ import torch
 
 from dtbh.data.manifest import Item
 from dtbh.learning.terms import Outputs
-from dtbh.learning.words import FEWEST, SpokenWords, occurrences, vocabulary
+from dtbh.learning.words import FEWEST, SpokenWords, TextTower, occurrences, vocabulary
 
 SAID = ["A white boat.", "two boats in the Harbor", "the white harbor", "white, white boat", "a boat", None, "..."]
 SOUNDS = [Item(f"s{n}", "sound", transcript=text) for n, text in enumerate(SAID * 2)]
@@ -35,3 +35,32 @@ def test_nothing_known_costs_nothing() -> None:
         assert loss.item() == 0
         loss.backward()
     assert torch.equal(features.grad, torch.zeros(3, 6))
+
+
+def test_a_text_tower_to_which_nothing_is_said_costs_nothing() -> None:
+    codes = torch.rand(3, 8, requires_grad=True)
+    side = Outputs(torch.rand(3, 6), codes, torch.zeros(3), torch.arange(3))
+    term = TextTower(bits=8, words=2, temperature=0.1)
+    unknown = side._replace(words=torch.full((3, 2), -1, dtype=torch.int8))
+    for sides in ((side,), (side, unknown)):
+        loss = term(sides)
+        assert loss.item() == 0
+        loss.backward()
+    assert torch.equal(codes.grad, torch.zeros(3, 8))
+
+
+def test_a_text_tower_brings_images_near_to_what_their_sounds_say() -> None:
+    """Images alone move here, and each must end nearest to the text of its own pair."""
+    words = torch.eye(4, 5, dtype=torch.int8)
+    start = torch.randn(2, 4, 16, generator=torch.Generator().manual_seed(0))
+    images, sounds = torch.nn.Parameter(start[0]), torch.nn.Parameter(start[1])
+    term = TextTower(bits=16, words=5, temperature=0.2)
+    optimiser = torch.optim.Adam([images, sounds, *term.parameters()], lr=0.05)
+    for _ in range(60):
+        sides = [Outputs(x, torch.tanh(x), torch.zeros(4), torch.arange(4)) for x in (images, sounds)]
+        loss = term((sides[0], sides[1]._replace(words=words)))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    likeness = torch.tanh(images) @ torch.tanh(sounds).T
+    assert likeness.argmax(dim=1).tolist() == [0, 1, 2, 3]

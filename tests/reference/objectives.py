@@ -234,6 +234,27 @@ def spoken_words(sides, weight, bias):
     return sum(costs) / len(costs)
 
 
+def text_tower(sides, weight, bias, temperature):
+    texts = {"codes": [], "pairs": []}
+    for side in sides:
+        for pair, words in zip(side["pairs"], side["words"], strict=True):
+            if max(words) > 0:
+                bag = unit(words)
+                texts["codes"].append([math.tanh(dot(bag, w) + b) for w, b in zip(weight, bias, strict=True)])
+                texts["pairs"].append(pair)
+    return sum(pair_contrast([texts, side], temperature, 0) for side in sides) / len(sides)
+
+
+def memory_contrast(sides, before, temperature):
+    """``before`` is what the memory holds of each modality."""
+    means = []
+    for own, side in enumerate(sides):
+        other = before[len(sides) - 1 - own]
+        same = [[label == there for there in other["labels"]] for label in side["labels"]]
+        means.append(softmax(side, other, "codes", lambda i, j, s=same: s[i][j], lambda i, j: True, temperature))
+    return sum(means) / len(means)
+
+
 def approximate_l1(sides):
     return mean_over(sides, lambda side: one_approximate_l1(side["codes"]))
 
