@@ -65,7 +65,7 @@ ALONE = [
 ]
 PLUS = {
     "as configured": [],
-    "classes alone, at weight 1": ALONE,
+    "classes alone at weight 1": ALONE,
     "pairs at weight 2": ["learning.terms.pair_contrast.weight=2"],
     "nothing within a modality": ["learning.within=0"],
     "no contrast on features": ["learning.terms.feature_contrast=0"],
@@ -85,7 +85,7 @@ PLUS = {
     "steeper towards the sign": ["learning.sharpness=[1, 4]"],
     "twelve of a class in a batch": ["training.per_class=12"],
     "twice as long": ["training.epochs=32"],
-    "the speech embedding, two layers": [
+    "the speech embedding with two layers": [
         "encoders.sound.backbone=speech_embedding",
         "encoders.sound.temporal={width: 128, layers: 2, kernel: 3, dropout: 0.1}",
     ],
@@ -113,6 +113,8 @@ def main() -> None:
     parser.add_argument("--only", type=lambda text: text.split(","), help="some rows of --plus")
     parser.add_argument("--heads", action="store_true")
     args = parser.parse_args()
+    if unknown := [name for name in args.only or () if name not in PLUS]:
+        parser.error(f"--only: no row {unknown[0]!r}; there are: {', '.join(PLUS)}")
     if args.heads:
         heads(args.data, args.out, args.epochs)
         return

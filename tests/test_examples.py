@@ -50,6 +50,7 @@ def test_every_change_of_the_ablation_is_a_config() -> None:
         for known in configs:
             assert Objective(known.learning, {"bits": 64, "classes": 21, "feature_dim": 512, "words": 9}).weights
         assert len(set(map(repr, configs))) == len(configs)
+    assert not any("," in name for name in ablation.PLUS)  # --only could not name it
 
 
 def test_the_loop_of_the_field_gives_what_the_report_calls_its_order(
