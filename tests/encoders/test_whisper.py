@@ -98,6 +98,12 @@ def test_without_the_wheel_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -
         WhisperEncoder(pretrained=True)
 
 
+def test_a_missing_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(whisper, "_resource", lambda: tmp_path / "model.bin")
+    with pytest.raises(RunError, match=r"model.bin: not Whisper's .*No such file.*; install"):
+        WhisperEncoder(pretrained=True)
+
+
 @pytest.mark.parametrize("damage", ["cut", "empty", "another version", "another network"])
 def test_a_damaged_file_is_named(damage: str, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = file.read_bytes()
