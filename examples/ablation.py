@@ -78,7 +78,7 @@ PLUS = {
     ],
     "learned centres": ["learning.terms.learned_centres={weight: 1.0, scale: 10}"],
     "a memory across batches": ["learning.terms.memory_contrast={weight: 0.2, temperature: 0.1, memory: 1024}"],
-    "a text tower": ["learning.terms.text_tower={weight: 1.0, temperature: 0.1}"],
+    "a text tower": ["learning.terms.text_tower={weight: 0.2, temperature: 0.1}"],
     "no spoken words": ["learning.terms.spoken_words=0"],
     "code balance": ["learning.terms.balance=0.3"],
     "no decorrelation": ["learning.terms.decorrelation=0"],
