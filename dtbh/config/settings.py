@@ -127,7 +127,8 @@ class ImageTower(Settings):
 
     backbone: str = Field(
         "efficientnet_lite0",
-        description="small_cnn | efficientnet_lite0 (extra offline) | a torchvision name | timm/<name>",
+        description="small_cnn | efficientnet_lite0 (extra offline) | a torchvision name | timm/<name> | "
+        "open_clip/<model>/<weights>; a file of weights takes their place, as RemoteCLIP's for open_clip/ViT-B-32",
     )
     weights: str = Field("default", description="default | none | path of a .safetensors or .pth state dict")
     depths: tuple[str, ...] = Field(

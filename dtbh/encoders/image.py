@@ -5,21 +5,19 @@ Comes in: uint8 [n, 3, size, size]. Each backbone knows how its pixels were norm
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from dtbh.config import ImageTower, hint
 from dtbh.encoders.heads import glorot_
+from dtbh.encoders.libraries import LIBRARIES, torchvision_network
 from dtbh.encoders.weights import load_weights
-from dtbh.errors import ConfigError, MissingExtraError, RunError
+from dtbh.errors import ConfigError, MissingExtraError
 from dtbh.features.image import to_float
 
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
@@ -85,12 +83,13 @@ def image_backbone(settings: ImageTower) -> ImageBackbone:
     """
     name, weights = settings.backbone, settings.weights
     pretrained = weights == "default"
+    library, slash, rest = name.partition("/")
     if name in BUILDERS:
         backbone = BUILDERS[name](pretrained)
-    elif name.startswith("timm/"):
-        backbone = _timm(name.removeprefix("timm/"), pretrained)
+    elif slash and library in LIBRARIES:
+        backbone = ImageBackbone(*LIBRARIES[library](rest, settings.size, pretrained))
     else:
-        backbone = _torchvision(name, pretrained)
+        backbone = ImageBackbone(*torchvision_network(name, pretrained, BUILDERS))
     if weights not in ("default", "none"):
         load_weights(backbone, weights)
     if settings.depths:
@@ -145,45 +144,3 @@ BUILDERS: dict[str, Callable[[bool], ImageBackbone]] = {
     "small_cnn": _small_cnn,
     "efficientnet_lite0": _efficientnet_lite0,
 }
-
-
-def _torchvision(name: str, pretrained: bool) -> ImageBackbone:
-    """A torchvision classifier without its last linear layer (VGG16 then gives its fc7, 4,096 values)."""
-    from torchvision import models
-
-    known = models.list_models(module=models)
-    if name not in known:
-        near = difflib.get_close_matches(name, [*BUILDERS, *known], n=1)
-        hint = f"did you mean {near[0]}?" if near else "see torchvision.models.list_models()"
-        raise ConfigError(f"encoders.image.backbone: no backbone {name!r}; {hint}")
-    network = _download(lambda: models.get_model(name, weights="DEFAULT" if pretrained else None), name)
-    last = [n for n, m in network.named_modules() if isinstance(m, nn.Linear)]
-    if not last:
-        raise ConfigError(f"encoders.image.backbone: {name} has no linear classifier to cut off")
-    out_dim = network.get_submodule(last[-1]).in_features
-    network.set_submodule(last[-1], nn.Identity())
-    return ImageBackbone(network, int(out_dim), *IMAGENET)
-
-
-def _timm(name: str, pretrained: bool) -> ImageBackbone:
-    try:
-        import timm
-    except ImportError:
-        raise MissingExtraError("timm", "timm", f"backbone timm/{name}") from None
-    if not timm.is_model(name):
-        near = ", ".join(difflib.get_close_matches(name, timm.list_models(), n=3))
-        raise ConfigError(f"encoders.image.backbone: timm has no model {name!r}; near: {near or 'none'}")
-    network = _download(lambda: timm.create_model(name, pretrained=pretrained, num_classes=0), name)
-    trained = network.pretrained_cfg
-    return ImageBackbone(network, int(network.num_features), tuple(trained["mean"]), tuple(trained["std"]))
-
-
-def _download(build: Callable[[], Any], name: str) -> Any:
-    """Build a network whose weights may have to be fetched, and say what to do where they can't be."""
-    try:
-        return build()
-    except OSError as error:
-        raise RunError(
-            f"{name}: its weights could not be fetched ({error}); give a file with encoders.image.weights=PATH, "
-            "or use backbone efficientnet_lite0, whose weights come with the extra 'offline'"
-        ) from error

