@@ -91,10 +91,21 @@ def test_data_without_the_split_is_refused_before_anything_is_written(
     assert not (tmp_path / "run").exists()
 
 
+WITH_STATE = {
+    "memory_contrast": Term.model_validate({"temperature": 0.2, "memory": 50}),
+    "text_tower": Term.model_validate({"weight": 0.5, "temperature": 0.2}),
+    "code_triplets": Term(),
+}
+
+
+@pytest.mark.parametrize("terms", [None, WITH_STATE], ids=["as configured", "a memory and a text tower"])
 def test_killed_and_resumed_gives_the_same_numbers(
-    tiny_run: Path, tiny_config: Config, tiny_data: Path, tmp_path: Path
+    terms: dict[str, Term] | None, tiny_run: Path, tiny_config: Config, tiny_data: Path, tmp_path: Path
 ) -> None:
     """A real process, a real kill -9 in the middle of an epoch, and the same command again."""
+    if terms is not None:
+        tiny_config = changed(tiny_config, learning={"terms": terms})
+        tiny_run = train(tiny_config, tiny_data, tmp_path / "whole")
     config, run = write_config(tiny_config, tmp_path / "c.yaml"), tmp_path / "run"
     command = [sys.executable, "-m", "dtbh.cli", "train", str(config), "--data", str(tiny_data), "--out", str(run)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
