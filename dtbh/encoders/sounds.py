@@ -18,13 +18,14 @@ from torch import Tensor, nn
 from dtbh.config import SoundTower
 from dtbh.encoders.audio import SoundBackbone
 from dtbh.encoders.speech import SpeechEmbedding
-from dtbh.encoders.weights import load_weights
+from dtbh.encoders.weights import fetched, load_weights
 from dtbh.encoders.whisper import WhisperEncoder
-from dtbh.errors import ConfigError, RunError
+from dtbh.errors import ConfigError
 
 LEVEL = 0.1  # root mean square that every clip is brought to: -20 dBFS
 EDGE = 0.3  # seconds of silence around a clip, so that its first and last words are seen whole
 RATE = 16000
+INSTEAD = "give the path of a downloaded folder (transformers/PATH), or a state dict with encoders.sound.weights=FILE"
 
 
 class SequenceNetwork(Protocol):
@@ -119,7 +120,7 @@ class _Torchaudio(nn.Module):
                 f"encoders.sound.backbone: torchaudio.pipelines has no speech model {name!r}; near: {near}"
             )
         if pretrained:
-            self.model = _fetched(bundle.get_model, name)
+            self.model = fetched(bundle.get_model, name, INSTEAD)
         else:
             from torchaudio.models import wav2vec2_model
 
@@ -144,9 +145,9 @@ class _Transformers(nn.Module):
             raise ConfigError(
                 f"backbone transformers/{name} needs the package transformers: pip install transformers"
             ) from None
-        settings = _fetched(lambda: loading.AutoConfig.from_pretrained(name), name)
+        settings = fetched(lambda: loading.AutoConfig.from_pretrained(name), name, INSTEAD)
         model = (
-            _fetched(lambda: loading.AutoModel.from_pretrained(name), name)
+            fetched(lambda: loading.AutoModel.from_pretrained(name), name, INSTEAD)
             if pretrained
             else loading.AutoModel.from_config(settings)
         )
@@ -169,15 +170,3 @@ class _Transformers(nn.Module):
 
 BUILDERS: dict[str, Callable[[str, bool], Any]] = {"torchaudio": _Torchaudio, "transformers": _Transformers}
 """By what stands before the slash of a backbone's name; each takes the rest, and whether to load weights."""
-
-
-def _fetched(build: Callable[[], Any], name: str) -> Any:
-    """Build what may have to be fetched, and say what to do where it can't be."""
-    try:
-        return build()
-    except (OSError, ValueError) as error:
-        found = " ".join(str(error).split())[:160]
-        raise RunError(
-            f"{name}: could not be fetched ({found}); give the path of a downloaded folder "
-            "(transformers/PATH), or a state dict with encoders.sound.weights=FILE"
-        ) from error

@@ -1,4 +1,4 @@
-"""Weights of backbones: reading them from disk, and telling one set from another.
+"""Weights of backbones: fetching them, reading them from disk, and telling one set from another.
 
 Comes in: state dicts, as .safetensors, or as .pth that hold tensors only. A pickle is never run.
 """
@@ -6,7 +6,9 @@ Comes in: state dicts, as .safetensors, or as .pth that hold tensors only. A pic
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +16,24 @@ from torch import Tensor, nn
 from dtbh.errors import RunError
 
 PREFIXES = ("", "network.", "image.backbone.", "sound.backbone.")
+
+
+def fetched(build: Callable[[], Any], name: str, instead: str) -> Any:
+    """Build what may have to be fetched.
+
+    Args:
+        build: Builds it.
+        name: What the error says could not be fetched.
+        instead: What to do then.
+
+    Raises:
+        RunError: It can't be fetched.
+    """
+    try:
+        return build()
+    except (OSError, RuntimeError, ValueError) as error:
+        found = " ".join(str(error).split())[:160]
+        raise RunError(f"{name}: could not be fetched ({found}); {instead}") from error
 
 
 def load_weights(backbone: nn.Module, path: str | Path) -> None:
