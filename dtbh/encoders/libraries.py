@@ -123,7 +123,7 @@ def open_clip_network(name: str, size: int, pretrained: bool) -> Network:
     if pretrained and tag not in tags:
         raise ConfigError(
             f"{NAME}: open_clip/{model} wants the name of its weights, as in open_clip/{model}/{(*tags, 'NAME')[0]} "
-            f"(there are {', '.join(tags) or 'none'}), or a file of them: encoders.image.weights=PATH"
+            f"({len(tags)} are known to open_clip), or a file of them: encoders.image.weights=PATH"
         )
     weights = tag if pretrained else None
     logging.disable(logging.WARNING)  # else it says that weights are random, which are then filled from a file
