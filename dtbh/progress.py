@@ -5,8 +5,10 @@ Comes in: any iterable. ``quiet()`` turns it off for the process (``--quiet``).
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -38,3 +40,14 @@ def track(items: Iterable[T], label: str, *, total: int | None = None) -> Iterat
     from rich.progress import track as rich_track
 
     yield from rich_track(items, label, total=total, console=Console(stderr=True), transient=True)
+
+
+@contextmanager
+def without_remarks() -> Iterator[None]:
+    """No warnings that libraries log, as advice on what is done on purpose."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)

@@ -5,14 +5,14 @@ Comes in: ONNX networks as bytes, and batches of real media that say how far eac
 
 from __future__ import annotations
 
-import logging
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
+
+from dtbh.progress import without_remarks
 
 KINDS = ("Conv", "Gemm", "Clip", "Relu", "Add", "ReduceMean")
 """Left alone are the matrix products, which make features of sounds."""
@@ -35,7 +35,7 @@ def quantized(network: bytes, batches: Iterable[dict[str, NDArray[Any]]]) -> byt
     )
 
     model = onnx.load_from_string(network)
-    with tempfile.TemporaryDirectory(prefix="dtbh-") as folder, _without_remarks():
+    with tempfile.TemporaryDirectory(prefix="dtbh-") as folder, without_remarks():
         out = Path(folder) / "quantized.onnx"
         quantize_static(
             model, out, _calibration(iter(batches)), quant_format=QuantFormat.QDQ, per_channel=True,
@@ -67,13 +67,3 @@ def _calibration(batches: Iterator[dict[str, NDArray[Any]]]) -> Any:
             return next(batches, None)
 
     return Batches()
-
-
-@contextmanager
-def _without_remarks() -> Iterator[None]:
-    """No advice of the quantizer on stderr."""
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(logging.NOTSET)

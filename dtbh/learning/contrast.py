@@ -37,7 +37,9 @@ def pair_in_class(sides: Sides, *, temperature: Positive, within: NotNegative) -
 
     def loss(rows: Outputs, columns: Outputs, same: bool) -> Tensor:
         candidates = _there(rows, same) & (rows.labels[:, None] == columns.labels[None])
-        return softmax(rows.codes, columns.codes, rows.pairs[:, None] == columns.pairs[None], candidates, temperature)
+        return softmax_loss(
+            rows.codes, columns.codes, rows.pairs[:, None] == columns.pairs[None], candidates, temperature
+        )
 
     return over_ways(sides, loss, within=within)
 
@@ -80,7 +82,7 @@ def _contrast(sides: Sides, on: str, *, temperature: float, within: float) -> Te
     def loss(rows: Outputs, columns: Outputs, same: bool) -> Tensor:
         alike = rows.labels[:, None] == columns.labels[None]
         a, b = getattr(rows, on), getattr(columns, on)
-        return softmax(a, b, alike, _there(rows, same).expand_as(alike), temperature)
+        return softmax_loss(a, b, alike, _there(rows, same).expand_as(alike), temperature)
 
     return over_ways(sides, loss, within=within)
 
@@ -92,7 +94,7 @@ def _there(rows: Outputs, same: bool) -> Tensor:
     return ~own if same else own
 
 
-def softmax(rows: Tensor, columns: Tensor, right: Tensor, candidates: Tensor, temperature: float) -> Tensor:
+def softmax_loss(rows: Tensor, columns: Tensor, right: Tensor, candidates: Tensor, temperature: float) -> Tensor:
     """Mean over rows of the mean over their right candidates of -log softmax; rows without one don't count."""
     similar = F.normalize(rows) @ F.normalize(columns).T / temperature
     least = torch.finfo(similar.dtype).min  # not -inf, whose gradient would be none where nothing is left

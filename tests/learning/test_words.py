@@ -50,7 +50,7 @@ def test_a_text_tower_to_which_nothing_is_said_costs_nothing() -> None:
 
 
 def test_a_text_tower_brings_images_near_to_what_their_sounds_say() -> None:
-    """Images alone move here, and each must end nearest to the text of its own pair."""
+    """Image and sound of a pair meet at the text alone, and each image must end nearest to its own sound."""
     words = torch.eye(4, 5, dtype=torch.int8)
     start = torch.randn(2, 4, 16, generator=torch.Generator().manual_seed(0))
     images, sounds = torch.nn.Parameter(start[0]), torch.nn.Parameter(start[1])
