@@ -11,32 +11,34 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from dtbh.utils.version import __version__
+
 if TYPE_CHECKING:
     from dtbh.codes import HashCodes, read_codes, write_codes
     from dtbh.data.manifest import Item, Manifest, read_manifest
     from dtbh.errors import DtbhError
-    from dtbh.index.archive import Archive, create_archive, open_archive
-    from dtbh.index.engine import Index
+    from dtbh.index.archive.archive import Archive, create_archive, open_archive
+    from dtbh.index.base import Index
     from dtbh.index.memory import MemoryIndex
     from dtbh.index.result import Hit, SearchResult
-    from dtbh.model import Encoder, load
+    from dtbh.models.encoder import Encoder
+    from dtbh.models.load import load
 
-__version__ = "0.1.0"
 
 _HOMES = {
-    "Archive": "index.archive",
+    "Archive": "index.archive.archive",
     "DtbhError": "errors",
-    "Encoder": "model",
+    "Encoder": "models.encoder",
     "HashCodes": "codes",
     "Hit": "index.result",
-    "Index": "index.engine",
+    "Index": "index.base",
     "Item": "data.manifest",
     "Manifest": "data.manifest",
     "MemoryIndex": "index.memory",
     "SearchResult": "index.result",
-    "create_archive": "index.archive",
-    "load": "model",
-    "open_archive": "index.archive",
+    "create_archive": "index.archive.archive",
+    "load": "models.load",
+    "open_archive": "index.archive.archive",
     "read_codes": "codes",
     "read_manifest": "data.manifest",
     "write_codes": "codes",

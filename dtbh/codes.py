@@ -12,18 +12,20 @@ import io
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 from numpy.typing import ArrayLike, NDArray
 
+from dtbh.data.item_paths import read_items, relative_to
 from dtbh.data.manifest import Item, Modality
+from dtbh.data.shards import Shard
 from dtbh.errors import CodesError, DataError
-from dtbh.files import fresh_folder
-from dtbh.shards import Shard
+from dtbh.utils.files import check_place, fresh_folder, read_meta
 
 VERSION = 1
 CODES, ITEMS, META = "codes.npy", "items.jsonl", "meta.json"
@@ -261,40 +263,6 @@ def read_shard(folder: str | Path) -> Shard | None:
     return Shard.read(read_meta(path, (VERSION,), (), AGAIN), path)
 
 
-def read_items(path: Path, text: str) -> Iterator[Item]:
-    """The items of a JSON Lines text, with paths made absolute from the folder of ``path``."""
-    decode = absolute_from(path.parent)
-    for number, line in enumerate(text.split("\n")[:-1], start=1):
-        try:
-            yield decode(Item(**json.loads(line)))
-        except (TypeError, ValueError, DataError) as error:
-            raise CodesError(f"{path}: line {number} is no item ({error})") from None
-
-
-def read_meta(path: Path, versions: Sequence[int], keys: Sequence[str], again: str) -> dict[str, Any]:
-    """The JSON object of ``path``, of one of these ``versions`` and with these ``keys``."""
-    try:
-        meta = json.loads(path.read_text(encoding="utf-8"))
-        found = meta["version"]
-    except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
-        raise CodesError(f"{path}: can't be read as JSON with a version ({error}); {again}") from None
-    if found not in versions:
-        reads = " and ".join(map(str, versions))
-        raise CodesError(f"{path}: version {found}, this dtbh reads {reads}; update dtbh, or {again}")
-    if missing := [key for key in keys if key not in meta]:
-        raise CodesError(f"{path}: lacks {', '.join(missing)}; {again}")
-    return dict(meta)
-
-
-def check_place(folder: Path, marker: str, kind: str) -> None:
-    """Raise `CodesError` where writing ``folder`` would replace anything but an older one of its ``kind``."""
-    if folder.is_dir() and not (folder / marker).is_file() and any(folder.iterdir()):
-        raise CodesError(f"{folder}: the folder is in use and holds no {kind}; choose another place, or empty it")
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    if not there.is_dir():
-        raise CodesError(f"{there}: a file stands here, wanted a folder for {kind}; choose another place")
-
-
 def check_storable(codes: HashCodes) -> None:
     """Raise `CodesError` unless the ids are unique and every text can be written as UTF-8."""
     twice = [id for id, count in Counter(item.id for item in codes.items).items() if count > 1]
@@ -305,32 +273,6 @@ def check_storable(codes: HashCodes) -> None:
             text = name + value
             if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
                 raise CodesError(f"item {item.id!a}: {name} {value!a} is not UTF-8; rename the file")
-
-
-def relative_to(folder: Path) -> Callable[[Item], Item]:
-    """A function that writes an item's path relative to ``folder``, with forward slashes."""
-    root = folder.parent.resolve() / folder.name  # not where a link in its place points to: it is replaced
-    parents: dict[str, str] = {}
-
-    def encode(item: Item) -> Item:
-        if item.path is None:
-            return item
-        parent, name = os.path.split(item.path)  # strings: this runs for every item of an archive
-        if parent not in parents:
-            parents[parent] = Path(os.path.relpath(Path(parent).resolve(), root)).as_posix()
-        return replace(item, path=f"{parents[parent]}/{name}")
-
-    return encode
-
-
-def absolute_from(folder: Path) -> Callable[[Item], Item]:
-    """A function that makes an item's path absolute, from where ``folder`` stands now."""
-    root = folder.resolve()
-
-    def decode(item: Item) -> Item:
-        return item if item.path is None else replace(item, path=os.path.normpath(root / item.path))
-
-    return decode
 
 
 def _sha256(data: bytes) -> str:
@@ -346,3 +288,39 @@ def _checked(path: Path, wanted: str) -> bytes:
     if (found := _sha256(data)) != wanted:
         raise CodesError(f"{path}: cut or altered: SHA-256 {found[:16]}, wanted {wanted[:16]}; {AGAIN}")
     return data
+
+
+@dataclass(frozen=True, eq=False)
+class Embeddings:
+    """Real-valued vectors with the items they stand for.
+
+    Attributes:
+        values: float [n, d], finite; d from 1.
+        items: The n items, in the order of the rows; an id stands once a modality.
+    """
+
+    values: npt.NDArray[np.floating[Any]]
+    items: tuple[Item, ...]
+
+    def __post_init__(self) -> None:
+        values = self.values
+        if values.dtype.kind != "f" or values.ndim != 2 or not values.shape[1]:
+            raise DataError(f"embeddings must be float [n, d] with d from 1, found {values.dtype} {list(values.shape)}")
+        if len(self.items) != len(values):
+            raise DataError(f"{len(values)} embeddings but {len(self.items)} items; give one item an embedding")
+        wrong = np.flatnonzero(~np.isfinite(values).all(axis=1))
+        if len(wrong):
+            raise DataError(f"{len(wrong)} of {len(values)} embeddings are not finite, the first is of "
+                            f"{self.items[wrong[0]].id}; the encoder has diverged")  # fmt: skip
+
+    def of(self, items: Sequence[Item]) -> npt.NDArray[np.floating[Any]]:
+        """The values of these items, by id and modality, float [m, d].
+
+        Raises:
+            DataError: Some have no embedding.
+        """
+        rows = {(item.modality, item.id): row for row, item in enumerate(self.items)}
+        missing = [item.id for item in items if (item.modality, item.id) not in rows]
+        if missing:
+            raise DataError(f"{len(missing)} of {len(items)} items have no embedding, the first is {missing[0]}")
+        return self.values[[rows[item.modality, item.id] for item in items]]

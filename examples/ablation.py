@@ -20,9 +20,9 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from dtbh.config import read_config
-from dtbh.evaluating import evaluate
-from dtbh.evaluation.values import CROSS, DirectionReport
-from dtbh.learning.trainer import train
+from dtbh.evaluation.results.values import CROSS, DirectionReport
+from dtbh.stages.evaluate import evaluate
+from dtbh.stages.train import train
 
 WAYS = ("sound_to_image", "image_to_sound")
 CONFIG = Path(__file__).parent.parent / "configs" / "dtbh" / "ucm.yaml"

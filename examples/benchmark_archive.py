@@ -21,9 +21,9 @@ import numpy as np
 
 from dtbh.codes import HashCodes
 from dtbh.data.manifest import Item
-from dtbh.index import writing
-from dtbh.index.archive import open_archive
-from dtbh.index.postings import SEGMENT
+from dtbh.index.archive import writing
+from dtbh.index.archive.archive import open_archive
+from dtbh.index.archive.postings import SEGMENT
 
 BITS, ENCODER = 64, "benchmark"
 

@@ -24,9 +24,9 @@ import numpy as np
 
 from dtbh.codes import HashCodes, unpack
 from dtbh.data.manifest import Item
-from dtbh.evaluation.counts import distance_counts, group_numbers
-from dtbh.evaluation.protocol import evaluate
-from dtbh.evaluation.ranking import mean_average_precision
+from dtbh.evaluation.evaluate import evaluate
+from dtbh.evaluation.metrics.counts import distance_counts, group_numbers
+from dtbh.evaluation.metrics.ranking import mean_average_precision
 
 SETTING = {"protocol": "benchmark", "splits": {}, "leakage": {}, "checkpoint_rule": "none"}
 FULL = {"images": 10_921, "sounds_each": 5, "classes": 30, "bits": 64}

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from dtbh import config
-from dtbh.features.audio import SoundFeatures, pad_batch
+from dtbh.features.sound import SoundFeatures, pad_batch
 
 RATE = 16000
 TOLERANCE_DB = 1e-2

@@ -33,10 +33,10 @@ from PIL import Image
 
 from dtbh.config import make_config
 from dtbh.data.manifest import Modality
-from dtbh.encoders.frozen import reader_for
-from dtbh.encoders.sounds import EDGE, LEVEL
-from dtbh.encoders.speech import FIELD, STRIDE, networks_folder
-from dtbh.encoders.twin import TwinEncoder
+from dtbh.encoders.cached_readers import reader_for
+from dtbh.encoders.dual_encoder import TwinEncoder
+from dtbh.encoders.sound_backbones import EDGE, LEVEL
+from dtbh.encoders.speech_embedding import FIELD, STRIDE, networks_folder
 from dtbh.encoders.whisper import WhisperEncoder, model_file
 from dtbh.features.image import load_image, to_float
 

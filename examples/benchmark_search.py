@@ -38,8 +38,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dtbh.index import adaptive, hamming
-from dtbh.index.rows import choose
+from dtbh.index.hamming import adaptive
+from dtbh.index.hamming import search as hamming
+from dtbh.index.hamming.rows import choose
 
 Words = NDArray[np.uint64]
 Answer = tuple[NDArray[np.int64], NDArray[np.int64]]  # distances and rows, [q, k]
@@ -294,8 +295,9 @@ def peak_line(kind: str, n: int, bits: int) -> str:
 
 PEAK = """
 import sys, numpy as np
-from dtbh.index import grouping, hamming
-from dtbh.index.rows import choose
+from dtbh.index.hamming import grouping
+from dtbh.index.hamming import search as hamming
+from dtbh.index.hamming.rows import choose
 
 def memory(name):
     return next(1024 * int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(name))

@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dtbh.config import read_config
-from dtbh.learning.objectives import TERMS
-from dtbh.learning.terms import Outputs, Positive, Sides, over_ways
-from dtbh.learning.trainer import train
+from dtbh.stages.train import train
+from dtbh.training.losses.base import Outputs, Positive, Sides, over_ways
+from dtbh.training.losses.objective import TERMS
 
 CONFIG = Path(__file__).parent.parent / "configs" / "dtbh" / "demo.yaml"
 

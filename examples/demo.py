@@ -18,15 +18,16 @@ from pipeline import CONFIG
 import dtbh
 from dtbh.config import read_config
 from dtbh.data.manifest import Item, Manifest, read_manifest
-from dtbh.data.speech import speak
 from dtbh.data.splits import split_for
-from dtbh.data.synthetic import draw
+from dtbh.data.synthetic.generate import draw
 from dtbh.evaluation.describe import describe
 from dtbh.index.result import SearchResult
-from dtbh.learning.trainer import train
-from dtbh.search import render_table
-from dtbh.sheet import write_sheet
-from dtbh.stages import evaluate, index
+from dtbh.search.contact_sheet import write_sheet
+from dtbh.search.table import render_table
+from dtbh.stages.evaluate import evaluate
+from dtbh.stages.index import index
+from dtbh.stages.speak import speak
+from dtbh.stages.train import train
 
 DATA, RUN, ARCHIVE = Path("data/demo"), Path("runs/demo"), Path("archives/demo")
 ASKED = ("harbor", "airport", "tennis court", "storage tanks")

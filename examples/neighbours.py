@@ -21,18 +21,17 @@ from pathlib import Path
 
 import numpy as np
 
-from dtbh.codes import HashCodes
+from dtbh.codes import Embeddings, HashCodes
 from dtbh.config import Config, read_config, write_config
 from dtbh.data.manifest import read_manifest
 from dtbh.data.splits import split_for
-from dtbh.encode import load
 from dtbh.evaluation.direction import embedding_figures
-from dtbh.evaluation.embeddings import Embeddings
-from dtbh.evaluation.protocol import evaluate
-from dtbh.evaluation.tables import Table
-from dtbh.evaluation.values import EmbeddingFigures, RetrievalReport
-from dtbh.learning.trainer import train
-from dtbh.sweeping import sweep
+from dtbh.evaluation.evaluate import evaluate
+from dtbh.evaluation.results.tables import Table
+from dtbh.evaluation.results.values import EmbeddingFigures, RetrievalReport
+from dtbh.models.torch_encoder import load
+from dtbh.stages.sweep import sweep
+from dtbh.stages.train import train
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 FIELD = ["data.protocol=random", "data.test=0.2"]

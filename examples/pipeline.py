@@ -13,13 +13,14 @@ from pathlib import Path
 import dtbh
 from dtbh.config import read_config
 from dtbh.data.manifest import read_manifest
-from dtbh.data.speech import speak
 from dtbh.data.splits import split_for
-from dtbh.data.synthetic import draw
+from dtbh.data.synthetic.generate import draw
 from dtbh.evaluation.describe import describe
-from dtbh.learning.trainer import train
-from dtbh.search import render_table
-from dtbh.stages import evaluate, index
+from dtbh.search.table import render_table
+from dtbh.stages.evaluate import evaluate
+from dtbh.stages.index import index
+from dtbh.stages.speak import speak
+from dtbh.stages.train import train
 
 CONFIG = Path(__file__).parent.parent / "configs" / "dtbh" / "demo.yaml"
 

@@ -20,9 +20,9 @@ import dtbh
 from dtbh.data.manifest import Item, Manifest, read_manifest
 from dtbh.data.paraphrases import original
 from dtbh.data.splits import split_for
-from dtbh.data.words import said
-from dtbh.evaluation.counts import distance_counts
-from dtbh.evaluation.ranking import mean_average_precision
+from dtbh.data.transcripts import said
+from dtbh.evaluation.metrics.counts import distance_counts
+from dtbh.evaluation.metrics.ranking import mean_average_precision
 
 
 def main() -> None:

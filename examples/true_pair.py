@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 from dtbh.config import Config, read_config
 from dtbh.data.manifest import Item, Manifest, read_manifest
 from dtbh.data.splits import split_for
-from dtbh.data.words import said
-from dtbh.encoders.frozen import reader_for
-from dtbh.encoders.twin import TwinEncoder
+from dtbh.data.transcripts import said
+from dtbh.encoders.cached_readers import reader_for
+from dtbh.encoders.dual_encoder import TwinEncoder
 
 FEWEST = 4
 PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)

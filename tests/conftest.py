@@ -43,7 +43,7 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from PIL import Image
 
     from dtbh.data.manifest import Item, Manifest, write_manifest
-    from dtbh.data.speech import speak
+    from dtbh.stages.speak import speak
     from tests.tones import VOICES, tones
 
     root = tmp_path_factory.mktemp("tiny")
@@ -95,7 +95,7 @@ def tiny_config() -> Config:
 @pytest.fixture(scope="session")
 def tiny_run(tiny_data: Path, tiny_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A trained run on the tiny data."""
-    from dtbh.learning.trainer import train
+    from dtbh.stages.train import train
 
     return train(tiny_config, tiny_data, tmp_path_factory.mktemp("runs") / "tiny")
 
@@ -104,6 +104,6 @@ def tiny_run(tiny_data: Path, tiny_config: Config, tmp_path_factory: pytest.Temp
 def tiny_model(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The trained run, exported."""
     pytest.importorskip("onnxscript", reason="exporting needs the extra export")
-    from dtbh.stages import export
+    from dtbh.stages.export import export
 
     return export(tiny_run, out=tmp_path_factory.mktemp("models") / "tiny").path

@@ -7,9 +7,10 @@ import json
 import numpy as np
 import pytest
 
-from dtbh.codes import HashCodes, check_place, pack, read_codes, signs, unpack, write_codes
+from dtbh.codes import HashCodes, pack, read_codes, signs, unpack, write_codes
 from dtbh.data.manifest import Item
 from dtbh.errors import CodesError
+from dtbh.utils.files import check_place
 
 
 def make_codes(n=5, bits=70, encoder="e1", folder="/media", prefix="i"):

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from dtbh.config import Config, read_config, write_config
-from dtbh.data.speech import speak
 from dtbh.data.splits import split_for
-from dtbh.learning.objectives import TERMS, Objective
-from dtbh.learning.trainer import train
+from dtbh.stages.speak import speak
+from dtbh.stages.train import train
+from dtbh.training.losses.objective import TERMS, Objective
 from tests.tones import VOICES, tones
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -74,9 +74,9 @@ def test_every_neighbour_is_a_config_on_equal_terms() -> None:
 def test_the_search_benchmark_agrees_with_its_peers(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from dtbh.index import hamming
+    from dtbh.index.hamming import search
 
-    monkeypatch.setattr(hamming, "WORTH", hamming.WORTH)
+    monkeypatch.setattr(search, "WORTH", search.WORTH)
     benchmark = load("benchmark_search")
     monkeypatch.setattr("sys.argv", ["benchmark_search.py", "--quick"])
     assert benchmark.main() == 0

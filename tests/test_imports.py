@@ -51,7 +51,7 @@ def test_a_file_imports_only_from_rooms_above_it(path: Path) -> None:
 
 
 def test_an_import_the_wrong_way_would_be_found() -> None:
-    assert upward(ROOT / "codes.py", "from dtbh.learning.trainer import train") == ["learning"]
+    assert upward(ROOT / "codes.py", "from dtbh.stages.train import train") == ["learning"]
 
 
 @pytest.mark.parametrize("name", WITHOUT_TORCH)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dtbh.cli import _parser, main
+from dtbh.cli.main import _parser, main
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 COMMANDS = re.findall(r"^    (dtbh .*?)(?:\s+#.*)?$", README, re.MULTILINE)

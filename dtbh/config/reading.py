@@ -17,7 +17,7 @@ from pydantic import ValidationError, create_model
 
 from dtbh.config.settings import Config, Service, Settings
 from dtbh.errors import ConfigError
-from dtbh.files import write_text
+from dtbh.utils.files import write_text
 
 
 def read_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:

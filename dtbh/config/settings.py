@@ -236,7 +236,7 @@ class Learning(Settings):
 
     fit: str | None = Field(
         None,
-        description="a name of dtbh.learning.fitting.FITS: the heads of frozen backbones are then fitted at once, "
+        description="a name of dtbh.training.shallow.FITS: the heads of frozen backbones are then fitted at once, "
         "and of learning and training nothing else counts but the device",
     )
     labels: bool = Field(True, description="false: pairs alone, each a class of its own; classes are never looked at")
@@ -259,7 +259,7 @@ class Learning(Settings):
     terms: dict[str, Term] = Field(
         {"feature_triplets": Term(weight=1.0), "code_triplets": Term(weight=1.0), "approximate_l1": Term(weight=0.01)},
         min_length=1,
-        description="DTBH's by default; each is a name of dtbh.learning.objectives.TERMS, with its weight, or "
+        description="DTBH's by default; each is a name of dtbh.training.losses.objective.TERMS, with its weight, or "
         "{weight: ..., parameter: ...}",
     )
 

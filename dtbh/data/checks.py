@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from dtbh.data.manifest import Item
 from dtbh.errors import MediaError
-from dtbh.progress import track
+from dtbh.utils.progress import track
 
 BLOCK = 1 << 16  # samples read at a time
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from dtbh.errors import DataError
-from dtbh.files import write_text
+from dtbh.utils.files import write_text
 
 Modality = Literal["image", "sound"]
 Split = Literal["train", "val", "test"]

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from dtbh.data.manifest import Item, Manifest
-from dtbh.data.words import said
+from dtbh.data.transcripts import said
 from dtbh.errors import ConfigError
 
 FIELD = "paraphrase_of"
@@ -48,7 +48,7 @@ def paraphrased(manifest: Manifest, each: int, *, seed: int = 0) -> Manifest:
         seed: 0 or more.
 
     Returns:
-        Items without a path, for ``dtbh.data.speech.speak``; label, pair and split are those of the original.
+        Items without a path, for ``dtbh.stages.speak.speak``; label, pair and split are those of the original.
 
     Raises:
         ConfigError: ``each`` or ``seed`` is below 0.

@@ -18,7 +18,7 @@ import numpy as np
 from dtbh.config import Config, Protocol
 from dtbh.data.manifest import Item, Manifest, Split
 from dtbh.data.paraphrases import original, originals
-from dtbh.data.words import said
+from dtbh.data.transcripts import said
 from dtbh.errors import ConfigError, DataError
 
 PROTOCOLS = ("files", "random", "caption-disjoint", "speaker-disjoint", "caption-speaker-disjoint")
@@ -82,7 +82,7 @@ def assign(
     different transcripts (within each class), the speakers, or both, are parted in the same shares, and a
     sound is left out (split None) unless its image, its transcript and its speaker fall on one side.
     Sounds whose transcript or speaker is not known are left out then, too. Where each speaker keeps to some
-    of the images (see ``dtbh.data.speech``), images are parted by their speakers instead of at random, and
+    of the images (see ``dtbh.stages.speak``), images are parted by their speakers instead of at random, and
     no sound need be left out for its voice. Each class with three captions
     or more has one on each side; a caption of several classes has one side in all of them, so this holds
     as far as the captions that it shares allow. Paraphrases (``dtbh.data.paraphrases``) train where their caption

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torchaudio.functional import melscale_fbanks
 
 from dtbh.errors import MissingExtraError, RunError
-from dtbh.packages import module_folder
+from dtbh.utils.packages import module_folder
 
 WINDOW, HOP, MELS = 400, 160, 80  # samples of a mel frame, and from one to the next
 STRIDE = 8  # mel frames from one value to the next: two in the convolutions, and four that are averaged

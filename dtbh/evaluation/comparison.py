@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from dtbh.errors import DataError
-from dtbh.evaluation import ranking
-from dtbh.evaluation.counts import Floats, Ints
-from dtbh.evaluation.intervals import mean_interval
-from dtbh.evaluation.tables import Cell
-from dtbh.evaluation.values import DIRECTIONS, DirectionReport, QueryFigure, RetrievalReport
+from dtbh.evaluation.metrics import ranking
+from dtbh.evaluation.metrics.counts import Floats, Ints
+from dtbh.evaluation.metrics.intervals import mean_interval
+from dtbh.evaluation.results.tables import Cell
+from dtbh.evaluation.results.values import DIRECTIONS, DirectionReport, QueryFigure, RetrievalReport
 
 LEVEL = 0.05
 RESAMPLES = 9999

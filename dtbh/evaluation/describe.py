@@ -8,8 +8,8 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping
 
-from dtbh.evaluation.conventions import CONVENTIONS
-from dtbh.evaluation.values import WITHOUT, DirectionReport, RetrievalReport
+from dtbh.evaluation.metrics.map_variants import CONVENTIONS
+from dtbh.evaluation.results.values import WITHOUT, DirectionReport, RetrievalReport
 
 WIDTH = 80
 NAME = 35  # of a class, at most

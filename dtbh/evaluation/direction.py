@@ -12,16 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from dtbh.codes import HashCodes, unpack
+from dtbh.codes import Embeddings, HashCodes, unpack
 from dtbh.data.manifest import Item
-from dtbh.evaluation import counts, embeddings, ranking
-from dtbh.evaluation.counts import Block, Floats, Ints
-from dtbh.evaluation.embeddings import METRICS, Embeddings
-from dtbh.evaluation.intervals import clusters_of, interval, mean_interval
-from dtbh.evaluation.pairs import pair_figures
-from dtbh.evaluation.perquery import Measured, Ranked, rank, summary
-from dtbh.evaluation.ranking import Without
-from dtbh.evaluation.values import ClassFigures, Confusion, DirectionReport, EmbeddingFigures, QueryFigure
+from dtbh.evaluation.metrics import counts, embeddings, ranking
+from dtbh.evaluation.metrics.counts import Block, Floats, Ints
+from dtbh.evaluation.metrics.embeddings import METRICS
+from dtbh.evaluation.metrics.intervals import clusters_of, interval, mean_interval
+from dtbh.evaluation.metrics.ranking import Without
+from dtbh.evaluation.perquery import Measured, Ranked, pair_figures, rank, summary
+from dtbh.evaluation.results.values import ClassFigures, Confusion, DirectionReport, EmbeddingFigures, QueryFigure
 
 KEPT = 12  # best and worst queries named in a report, at most
 MOST_CLASSES = 100  # in a confusion

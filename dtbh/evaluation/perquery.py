@@ -13,11 +13,11 @@ import numpy as np
 
 from dtbh.data.manifest import Item
 from dtbh.errors import DataError
-from dtbh.evaluation import conventions, pairs, ranking
-from dtbh.evaluation.conventions import CONVENTIONS
-from dtbh.evaluation.counts import Block, Floats, Ints, group_numbers, own_rows
-from dtbh.evaluation.ranking import Without
-from dtbh.evaluation.values import CutPoint
+from dtbh.evaluation.metrics import map_variants, pairs, ranking
+from dtbh.evaluation.metrics.counts import Block, Floats, Ints, group_numbers, own_rows
+from dtbh.evaluation.metrics.map_variants import CONVENTIONS
+from dtbh.evaluation.metrics.ranking import Without
+from dtbh.evaluation.results.values import CutPoint, PairFigures
 
 Count = Callable[[Callable[[Block], Any], Ints, Ints, tuple[Ints, Ints], Ints, int], Iterator[Any]]
 AT = (1, 5, 10, 20, 50)
@@ -72,7 +72,7 @@ def measured(relevant: Ints, total: Ints, length: int, without: Without) -> Meas
 
 def _with_chance_level(relevant: Ints, total: Ints, length: int) -> dict[str, Floats]:
     """The figures that a random ranking is expected to have something of, too."""
-    at, k = _at(length), min(length, conventions.K)
+    at, k = _at(length), min(length, map_variants.K)
     return {
         "average_precision": ranking.average_precision(relevant, total),
         "nmrr": ranking.nmrr(relevant, total),
@@ -252,3 +252,25 @@ def _means(at: Sequence[int], values: Floats, without: Without) -> dict[int, flo
     """The mean over queries for each k."""
     means = np.minimum(ranking.settled(values, without).mean(axis=0), 1.0)
     return dict(zip(at, means.tolist(), strict=True))
+
+
+def pair_figures(each: Mapping[str, Floats], length: int) -> PairFigures | None:
+    """The figures over queries, from all that ``measured`` gave; None where no query has a pair there.
+
+    Args:
+        each: By name, all queries.
+        length: Of a ranking.
+    """
+    paired = ~np.isnan(each["pair_rank"])
+    if not paired.any():
+        return None
+    hits, chance = (each[name][paired].mean(axis=0).tolist() for name in ("pair_hit", "chance_pair_hit"))
+    return PairFigures(
+        n_queries=int(paired.sum()),
+        n_gallery=length,
+        queries_without_pair=int((~paired).sum()),
+        hit_at=dict(zip(pairs.AT, hits, strict=False)),
+        chance_hit_at=dict(zip(pairs.AT, chance, strict=False)),
+        median_rank=float(np.median(each["pair_rank"][paired])),
+        chance_median_rank=float(np.median(each["chance_pair_rank"][paired])),
+    )

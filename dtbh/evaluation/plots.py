@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from dtbh.errors import MissingExtraError
-from dtbh.evaluation.tables import CHANCE, Table
-from dtbh.files import write_file
+from dtbh.evaluation.results.tables import CHANCE, Table
+from dtbh.utils.files import write_file
 
 COLOURS = ("#0a4c8c", "#b94700", "#0c8171", "#b52bb5")  # those of the report page, told apart by any eye
 MARKS, DASHES = "osD^vPX", ("-", "--", ":", "-.")

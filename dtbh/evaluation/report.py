@@ -15,13 +15,13 @@ from typing import Any
 
 from dtbh.codes import HashCodes, check_same
 from dtbh.errors import DataError
-from dtbh.evaluation import examples as chosen_queries
-from dtbh.evaluation.definitions import definitions
-from dtbh.evaluation.examples import Examples
-from dtbh.evaluation.page import render
 from dtbh.evaluation.page.overview import Run, overview
-from dtbh.evaluation.values import QueryFigure, RetrievalReport
-from dtbh.files import write_text
+from dtbh.evaluation.page.render import render
+from dtbh.evaluation.results import examples as chosen_queries
+from dtbh.evaluation.results.definitions import definitions
+from dtbh.evaluation.results.examples import Examples
+from dtbh.evaluation.results.values import QueryFigure, RetrievalReport
+from dtbh.utils.files import write_text
 
 NAME, PAGE, QUERIES, OVERVIEW = "report.json", "index.html", "queries.csv", "reports.html"
 COLUMNS = ("direction", "id", "label", "average_precision", "pair_rank", "pair")

@@ -12,11 +12,12 @@ from typing import Any
 
 from dtbh.data.manifest import Item
 from dtbh.data.splits import Leakage
-from dtbh.evaluation import ranking, values
-from dtbh.evaluation.definitions import documented
-from dtbh.evaluation.examples import KINDS, Example, Hit
-from dtbh.evaluation.values import DIRECTIONS, VERSION, DirectionReport, RetrievalReport
-from dtbh.files import write_text
+from dtbh.evaluation.metrics import ranking
+from dtbh.evaluation.results import values
+from dtbh.evaluation.results.definitions import documented
+from dtbh.evaluation.results.examples import KINDS, Example, Hit
+from dtbh.evaluation.results.values import DIRECTIONS, VERSION, DirectionReport, RetrievalReport
+from dtbh.utils.files import write_text
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 NOT_WRITTEN = {"DirectionReport": {"query_figures"}}  # it stands in queries.csv

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from dtbh.config import ImageAugmentation, Range, SoundAugmentation
-from dtbh.features.recording import at_tempo, by_telephone, clipped, coloured_noise, crowd, in_room, with_noise
+from dtbh.features.acoustics import at_tempo, by_telephone, clipped, coloured_noise, crowd, in_room, with_noise
 
 _CLIPPED = (0.1, 0.6)  # of the peak is what is left of a level that was too high
 _GREY = (0.299, 0.587, 0.114)  # luma of ITU-R BT.601

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from dtbh.media.image import load_pixels
-from dtbh.media.scene import Tile
+from dtbh.media.raster import Tile
 
 
 def load_image(path: Path | str | Tile, size: int) -> Tensor:

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from dtbh.codes import HashCodes, check_same
 from dtbh.data.manifest import MODALITIES, Item
 from dtbh.errors import CodesError
+from dtbh.index.base import Condition, Find, checked, conditions
 from dtbh.index.bounds import BOX, bounds_of, meets, parse_box
-from dtbh.index.engine import Condition, Find, checked, conditions
-from dtbh.index.hamming import Searcher, check_k
+from dtbh.index.hamming.rows import Found
+from dtbh.index.hamming.search import Searcher, check_k
 from dtbh.index.result import SearchResult
-from dtbh.index.rows import Found
 
 KEPT = 2  # times its own rows that a view remembers as having passed some filter
 SEARCHERS = 4  # filters of which a view remembers what searching them has shown

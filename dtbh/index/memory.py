@@ -13,7 +13,7 @@ import numpy as np
 from dtbh.codes import HashCodes, check_same
 from dtbh.data.manifest import MODALITIES, Item
 from dtbh.errors import CodesError
-from dtbh.index.engine import refuse_known, refuse_unknown
+from dtbh.index.base import refuse_known, refuse_unknown
 from dtbh.index.exact import ExactIndex, Footprint, Rows, View
 
 NAME = "the index in memory"

@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from dtbh.errors import MediaError
-from dtbh.media import scene
-from dtbh.media.scene import Tile
+from dtbh.media import raster
+from dtbh.media.raster import Tile
+
+if TYPE_CHECKING:
+    from PIL import Image
+
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -39,7 +44,7 @@ def load_pixels(path: Path | str | Tile, size: int) -> Pixels:
         MissingExtraError: A tile, and rasterio is not installed.
     """
     if isinstance(path, Tile):
-        return _resized(scene.picture(path), size)
+        return _resized(raster.picture(path), size)
     path = Path(path)
     _check_file(path)
     try:
@@ -103,3 +108,20 @@ def _resized(picture: Image.Image, size: int) -> Pixels:
         box = (left, top, left + side, top + side)
         picture = picture.resize((size, size), Image.Resampling.BICUBIC, box=box)
     return np.ascontiguousarray(np.asarray(picture).transpose(2, 0, 1))
+
+
+THUMBNAIL = 160  # pixels, longer side
+
+
+def thumbnail(image: Image.Image, size: int = THUMBNAIL) -> Image.Image:
+    """The picture upright, small and in eight bits a channel; deeper ones are stretched to their range."""
+    from PIL import Image, ImageOps
+
+    image.draft("RGB", (2 * size, 2 * size))
+    small = ImageOps.exif_transpose(image)
+    small.thumbnail((size, size))
+    if small.mode[0] in "IF":
+        values = np.nan_to_num(np.asarray(small, np.float64), posinf=0.0, neginf=0.0)
+        span = values.max() - values.min() or 1.0
+        small = Image.fromarray((255 * (values - values.min()) / span).astype(np.uint8))
+    return small.convert("RGB")

@@ -1,6 +1,6 @@
 """The application: its routes over the archives.
 
-Comes in: archives to serve. Every reply and every refusal is JSON of `dtbh.web.shapes`, but for media and the page.
+Comes in: archives to serve. Every reply and every refusal is JSON of `dtbh.web.schemas`, but for media and the page.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from fastapi import FastAPI, File, HTTPException, Query, Request, Response, Uplo
 from fastapi.responses import FileResponse, HTMLResponse, PlainTextResponse
 from starlette.concurrency import run_in_threadpool
 
-from dtbh import __version__
 from dtbh.config import Service
 from dtbh.data.manifest import Item, Modality
 from dtbh.errors import CodesError, ConfigError, MediaError
-from dtbh.model import Encoder
-from dtbh.model import load as load_model
-from dtbh.web import shapes
-from dtbh.web.guard import Guard
+from dtbh.models.encoder import Encoder
+from dtbh.models.load import load as load_model
+from dtbh.utils.version import __version__
+from dtbh.web import schemas
+from dtbh.web.api_docs import render
+from dtbh.web.archives import Question, Shelf, from_hex, to_hex
+from dtbh.web.exception_handlers import PROBLEMS, add_refusals
 from dtbh.web.metrics import Metrics
+from dtbh.web.middleware import Guard
 from dtbh.web.models import Models
-from dtbh.web.pictures import media_type, preview
-from dtbh.web.queries import Desk, Upload, entry
-from dtbh.web.reference import render
-from dtbh.web.refusals import PROBLEMS, add_refusals
-from dtbh.web.shelf import Question, Shelf, from_hex, to_hex
+from dtbh.web.previews import media_type, preview
+from dtbh.web.query_service import Desk, Upload, entry
 
 STATIC = Path(__file__).with_name("static")
 FILES = {
@@ -42,7 +42,7 @@ FILES = {
     "style.css": "text/css",
     "icon.svg": "image/svg+xml",
 }
-Named = Annotated[shapes.Text | None, Query(description="the archive; the first, if none is named")]
+Named = Annotated[schemas.Text | None, Query(description="the archive; the first, if none is named")]
 
 
 def create_app(
@@ -62,7 +62,7 @@ def create_app(
         limits: What a request may ask.
         token: What a client must know; None lets everybody in.
         hosts: Names under which it may be addressed; None for any.
-        load: Opens a model; `dtbh.model.load` unless given.
+        load: Opens a model; `dtbh.models.load.load` unless given.
 
     Raises:
         CodesError: No archive there.
@@ -98,7 +98,7 @@ def create_app(
 def _add_search(app: FastAPI, shelf: Shelf, desk: Desk, limits: Service) -> None:
     """The three ways to search."""
 
-    def question(asked: shapes.Asked | shapes.CodeQuery) -> Question:
+    def question(asked: schemas.Asked | schemas.CodeQuery) -> Question:
         for name in asked.archive:
             _existing(shelf, name)
         if asked.k > limits.hits:
@@ -110,8 +110,8 @@ def _add_search(app: FastAPI, shelf: Shelf, desk: Desk, limits: Service) -> None
         return Question(shelf.together(asked.archive), asked.k, asked.find, where, asked.distance)
 
     async def answer(
-        request: Request, files: list[UploadFile], modality: Modality, asked: shapes.Asked
-    ) -> shapes.SearchReply:
+        request: Request, files: list[UploadFile], modality: Modality, asked: schemas.Asked
+    ) -> schemas.SearchReply:
         asks = question(asked)
         _few(len(files), limits)
         async with _stored(files, modality) as uploads:
@@ -122,8 +122,8 @@ def _add_search(app: FastAPI, shelf: Shelf, desk: Desk, limits: Service) -> None
     async def search_sound(
         request: Request,
         file: Annotated[list[UploadFile], File(min_length=1, description="sounds: WAV, FLAC, Ogg, Opus, MP3, AIFF")],
-        asked: Annotated[shapes.Asked, Query()],
-    ) -> shapes.SearchReply:
+        asked: Annotated[schemas.Asked, Query()],
+    ) -> schemas.SearchReply:
         """Search with sound files; each is a query."""
         return await answer(request, file, "sound", asked)
 
@@ -133,13 +133,13 @@ def _add_search(app: FastAPI, shelf: Shelf, desk: Desk, limits: Service) -> None
         file: Annotated[
             list[UploadFile], File(min_length=1, description="images: JPEG, PNG, TIFF, WebP, BMP, GIF, JP2")
         ],
-        asked: Annotated[shapes.Asked, Query()],
-    ) -> shapes.SearchReply:
+        asked: Annotated[schemas.Asked, Query()],
+    ) -> schemas.SearchReply:
         """Search with image files; each is a query."""
         return await answer(request, file, "image", asked)
 
     @app.post("/v1/search/code", tags=["search"])
-    async def search_code(request: Request, asked: shapes.CodeQuery) -> shapes.SearchReply:
+    async def search_code(request: Request, asked: schemas.CodeQuery) -> schemas.SearchReply:
         """Search with hash codes, such as those of items; no model is needed."""
         asks = question(asked)
         _few(len(asked.codes), limits)
@@ -158,7 +158,7 @@ def _add_items(app: FastAPI, shelf: Shelf, limits: Service) -> None:
         name = archive or shelf.names[0]
         _existing(shelf, name)
         try:
-            codes = shelf.archive(name).codes([shapes.storable(id)])
+            codes = shelf.archive(name).codes([schemas.storable(id)])
         except (CodesError, ValueError):
             raise HTTPException(404, f"{name}: no item has the id {id!r}") from None
         return name, codes.items[0], to_hex(codes.words[0], codes.bits)
@@ -185,45 +185,45 @@ def _add_items(app: FastAPI, shelf: Shelf, limits: Service) -> None:
         return Response(content, media_type=kind, headers=kept)
 
     @app.get("/v1/items/{id:path}", tags=["items"])
-    def one(id: str, archive: Named = None) -> shapes.Entry:
+    def one(id: str, archive: Named = None) -> schemas.Entry:
         """What is known of an item, with its code."""
         return entry(*found(id, archive))
 
     @app.get("/v1/items", tags=["items"])
     def some(
         archive: Named = None,
-        modality: Annotated[shapes.Modality, Query()] = "image",
+        modality: Annotated[schemas.Modality, Query()] = "image",
         count: Annotated[int, Query(ge=1, le=100)] = 12,
-    ) -> shapes.ItemsReply:
+    ) -> schemas.ItemsReply:
         """A few items from all over an archive, of as many labels as may be: something to begin with."""
         name = archive or shelf.names[0]
         _existing(shelf, name)
-        return shapes.ItemsReply(items=[entry(name, item, code) for item, code in shelf.sample(name, modality, count)])
+        return schemas.ItemsReply(items=[entry(name, item, code) for item, code in shelf.sample(name, modality, count)])
 
 
 def _add_service(app: FastAPI, shelf: Shelf, models: Models, metrics: Metrics, limits: Service) -> None:
     """What is served, how it does, and the page."""
 
     @app.get("/v1/archives", tags=["service"])
-    def archives() -> shapes.ArchivesReply:
+    def archives() -> schemas.ArchivesReply:
         """The archives and the limits."""
         entries = []
         for name in shelf.names:
             archive = shelf.archive(name)
             counts, (state, problem) = archive.counts(), models.state(archive)
-            entries.append(shapes.ArchiveEntry(
+            entries.append(schemas.ArchiveEntry(
                 name=name, bits=archive.bits, encoder=archive.encoder, images=counts.get("image", 0),
                 sounds=counts.get("sound", 0), labels=list(archive.labels()), model=state, problem=problem,
             ))  # fmt: skip
-        shown = shapes.Limits(**limits.model_dump(include=set(shapes.Limits.model_fields)))
-        return shapes.ArchivesReply(version=__version__, archives=entries, limits=shown, tiles=limits.tiles)
+        shown = schemas.Limits(**limits.model_dump(include=set(schemas.Limits.model_fields)))
+        return schemas.ArchivesReply(version=__version__, archives=entries, limits=shown, tiles=limits.tiles)
 
     @app.get("/healthz", tags=["service"])
-    def health() -> shapes.Health:
+    def health() -> schemas.Health:
         """Whether the service is up, and whether it can encode yet."""
         states = {models.state(shelf.archive(name))[0] for name in shelf.names}
         worst = next(state for state in ("failed", "loading", "ready") if state in states)
-        return shapes.Health(status="ok", models=worst)
+        return schemas.Health(status="ok", models=worst)
 
     @app.get("/metrics", tags=["service"], response_class=PlainTextResponse)
     def counted() -> Response:
@@ -271,9 +271,9 @@ async def _stored(files: Sequence[UploadFile], modality: Modality) -> AsyncItera
             Path(str(upload.item.path)).unlink(missing_ok=True)
 
 
-def _reply(shelf: Shelf, asks: Question, answers: list[shapes.Answer]) -> shapes.SearchReply:
+def _reply(shelf: Shelf, asks: Question, answers: list[schemas.Answer]) -> schemas.SearchReply:
     bits = shelf.archive(asks.archives[0]).bits
-    return shapes.SearchReply(bits=bits, archives=list(asks.archives), queries=answers)
+    return schemas.SearchReply(bits=bits, archives=list(asks.archives), queries=answers)
 
 
 def _few(count: int, limits: Service) -> None:

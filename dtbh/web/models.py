@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Literal
 
 from dtbh.errors import CodesError, DtbhError, RunError
-from dtbh.index.archive import Archive
-from dtbh.model import Encoder
+from dtbh.index.archive.archive import Archive
+from dtbh.models.encoder import Encoder
 
 State = Literal["loading", "ready", "failed"]
 

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 
 from dtbh.config import Service
 from dtbh.errors import ConfigError, DtbhError, MissingExtraError
-from dtbh.progress import say
+from dtbh.utils.progress import say
 
 if TYPE_CHECKING:
     import uvicorn
     from fastapi import FastAPI
 
 GRACE = 30  # seconds for what is under way when the service is told to stop
-HEAD = 1 << 20  # bytes of a request's head that are read; `dtbh.web.guard` refuses far shorter ones in JSON
+HEAD = 1 << 20  # bytes of a request's head that are read; `dtbh.web.middleware` refuses far shorter ones in JSON
 
 
 def serve(

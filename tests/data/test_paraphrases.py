@@ -9,7 +9,7 @@ import pytest
 from dtbh.data.manifest import Item, Manifest
 from dtbh.data.paraphrases import FRAMES, OPENINGS, original, originals, paraphrased
 from dtbh.data.splits import PROTOCOLS, assign, leakage
-from dtbh.data.words import said
+from dtbh.data.transcripts import said
 from dtbh.errors import ConfigError
 
 THINGS = {"harbor": "boats", "airport": "planes", "farm": "fields"}

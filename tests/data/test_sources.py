@@ -12,8 +12,10 @@ import soundfile
 from PIL import Image
 
 from dtbh.data.manifest import NAME, Item, read_manifest, write_manifest
-from dtbh.data.sources import SOURCES, folders, prepare, rsicd, sydney, ucm
+from dtbh.data.sources.captioned import SOURCES, rsicd, sydney, ucm
+from dtbh.data.sources.folders import folders
 from dtbh.errors import DataError
+from dtbh.stages.prepare import prepare
 
 seeds = iter(range(1_000_000))
 

@@ -9,7 +9,7 @@ import pytest
 
 from dtbh.data.manifest import Item, Manifest
 from dtbh.data.splits import PROTOCOLS, Leakage, _caption_sides, _Draw, _filled, assign, leakage
-from dtbh.data.words import said
+from dtbh.data.transcripts import said
 from dtbh.errors import ConfigError, DataError
 from tests.reference.splits import leaks
 

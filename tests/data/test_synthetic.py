@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from dtbh.data.manifest import Item, Manifest, read_manifest, write_manifest
-from dtbh.data.scenes.drawing import Pen
-from dtbh.data.synthetic import SCENES, WORDS, caption, draw
+from dtbh.data.synthetic.drawing import Pen
+from dtbh.data.synthetic.generate import SCENES, WORDS, caption, draw
 from dtbh.errors import ConfigError, DataError
 
 

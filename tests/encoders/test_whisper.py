@@ -12,10 +12,10 @@ import torch.nn.functional as F
 
 from dtbh.config import SoundTower
 from dtbh.encoders import whisper
-from dtbh.encoders.sounds import sound_backbone
+from dtbh.encoders.sound_backbones import sound_backbone
 from dtbh.encoders.whisper import POSITIONS, WhisperEncoder
 from dtbh.errors import MissingExtraError, RunError
-from dtbh.features.audio import pad_batch
+from dtbh.features.sound import pad_batch
 from tests.reference import whisper as reference
 
 RATE = 16000

@@ -10,7 +10,7 @@ from PIL import Image
 from dtbh.codes import HashCodes
 from dtbh.data.manifest import Item
 from dtbh.data.splits import Leakage
-from dtbh.evaluation.protocol import evaluate
+from dtbh.evaluation.evaluate import evaluate
 from dtbh.evaluation.report import write_report
 
 BITS = 20

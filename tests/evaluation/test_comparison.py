@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from dtbh.codes import HashCodes
 from dtbh.errors import DataError
 from dtbh.evaluation.comparison import compare, holm, paired_test
-from dtbh.evaluation.protocol import evaluate
+from dtbh.evaluation.comparison_text import describe
+from dtbh.evaluation.evaluate import evaluate
 from dtbh.evaluation.report import read_series, write_report
-from dtbh.evaluation.verdict import describe
 from tests.evaluation.conftest import SETTING, make_codes
 from tests.reference import comparison as naive
 

@@ -8,15 +8,15 @@ import math
 import numpy as np
 import pytest
 
-from dtbh.codes import HashCodes, unpack
+from dtbh.codes import Embeddings, HashCodes, unpack
 from dtbh.data.manifest import Item
 from dtbh.errors import ConfigError, DataError
-from dtbh.evaluation import embeddings
 from dtbh.evaluation.describe import describe
 from dtbh.evaluation.direction import embedding_figures
-from dtbh.evaluation.embeddings import METRICS, Embeddings
-from dtbh.evaluation.protocol import evaluate
-from dtbh.evaluation.values import RetrievalReport
+from dtbh.evaluation.evaluate import evaluate
+from dtbh.evaluation.metrics import embeddings
+from dtbh.evaluation.metrics.embeddings import METRICS
+from dtbh.evaluation.results.values import RetrievalReport
 from tests.evaluation.conftest import BITS, SETTING, make_codes
 from tests.reference import ranking as naive
 

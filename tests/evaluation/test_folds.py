@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from dtbh.errors import DataError
-from dtbh.evaluation.folds import describe_folds, over_folds
-from dtbh.evaluation.protocol import evaluate
-from dtbh.evaluation.values import DIRECTIONS
+from dtbh.evaluation.evaluate import evaluate
+from dtbh.evaluation.results.folds import describe_folds, over_folds
+from dtbh.evaluation.results.values import DIRECTIONS
 from tests.evaluation.conftest import SETTING, make_codes
 
 

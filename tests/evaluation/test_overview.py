@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 
 from dtbh.errors import DataError
+from dtbh.evaluation.evaluate import evaluate
 from dtbh.evaluation.page.overview import Run, across_bits, overview
-from dtbh.evaluation.protocol import evaluate
 from dtbh.evaluation.report import rewrite_page, write_report
 from tests.evaluation.conftest import SETTING, make_codes
 

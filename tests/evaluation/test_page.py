@@ -15,17 +15,17 @@ import pytest
 import soundfile
 from PIL import Image
 
-from dtbh.evaluation.embeddings import Embeddings
+from dtbh.codes import Embeddings
+from dtbh.evaluation.evaluate import evaluate
+from dtbh.evaluation.metrics.ranking import RadiusPoint
 from dtbh.evaluation.page import charts
 from dtbh.evaluation.page.axes import Plot, Scale, powers, whole
 from dtbh.evaluation.page.classes import matrix
 from dtbh.evaluation.page.html import percent
 from dtbh.evaluation.page.media import clip, thumbnail
 from dtbh.evaluation.page.style import CSS
-from dtbh.evaluation.protocol import evaluate
-from dtbh.evaluation.ranking import RadiusPoint
 from dtbh.evaluation.report import write_report
-from dtbh.evaluation.values import DIRECTIONS, Confusion, CutPoint
+from dtbh.evaluation.results.values import DIRECTIONS, Confusion, CutPoint
 from tests.evaluation.conftest import SETTING, make_codes, tone
 
 VOID = {"meta", "img", "br"}

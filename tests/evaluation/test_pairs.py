@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dtbh.evaluation import pairs
-from dtbh.evaluation.counts import each_block
+from dtbh.evaluation.metrics import pairs
+from dtbh.evaluation.metrics.counts import each_block
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -24,7 +24,7 @@ def test_links_are_all_pairs_but_the_query_itself(seed):
 
 
 def test_links_fill_the_same_tables_as_counting_does(monkeypatch):
-    monkeypatch.setattr("dtbh.evaluation.counts.QUERIES", 4)
+    monkeypatch.setattr("dtbh.evaluation.metrics.counts.QUERIES", 4)
     rng = np.random.default_rng(7)
     codes = [rng.integers(0, 256, (n, 1), dtype=np.uint64) for n in (9, 14)]
     numbers = rng.integers(-1, 6, 9), rng.integers(-1, 6, 14)

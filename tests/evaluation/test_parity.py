@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from dtbh.evaluation import conventions, ranking
+from dtbh.evaluation.metrics import map_variants, ranking
 
 QUERIES, GALLERY, KS = 25, 40, (1, 5, 20)
 # ranx compiles for the better part of a minute; without its compiler it is plain Python, and gives the same.
@@ -66,7 +66,7 @@ def test_trec_eval_agrees(tables, judged):
         check(ranking.precision_at(*tables, KS)[:, column], theirs(f"P_{k}"))
         check(ranking.recall_at(*tables, KS)[:, column], theirs(f"recall_{k}"))
         check(ranking.ndcg_at(*tables, KS)[:, column], theirs(f"ndcg_cut_{k}"))
-        check(conventions.all_relevant(*tables, k), theirs(f"map_cut_{k}"))
+        check(map_variants.all_relevant(*tables, k), theirs(f"map_cut_{k}"))
     check(ranking.hit_at(*tables, [5])[:, 0], theirs("success_5"))
 
 
@@ -88,7 +88,7 @@ def test_ranx_agrees(tables, judged):
     for column, k in enumerate(KS):
         for name, ours in measures.items():
             check(getattr(ranking, ours)(*tables, KS)[:, column], theirs[f"{name}@{k}"])
-        check(conventions.all_relevant(*tables, k), theirs[f"map@{k}"])
+        check(map_variants.all_relevant(*tables, k), theirs[f"map@{k}"])
 
 
 def test_torchmetrics_agrees(problem, tables):
@@ -98,4 +98,4 @@ def test_torchmetrics_agrees(problem, tables):
     scores = torch.arange(GALLERY, 0, -1, dtype=torch.float32)
     for k in (5, 20, GALLERY):
         theirs = [float(retrieval_average_precision(scores, torch.tensor(row), top_k=k)) for row in problem]
-        check(conventions.hits_in_top_k(*tables, k), theirs)
+        check(map_variants.hits_in_top_k(*tables, k), theirs)

@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dtbh.cli import main
+from dtbh.cli.main import main
 from dtbh.errors import CodesError, DataError
-from dtbh.evaluation.protocol import evaluate
+from dtbh.evaluation.evaluate import evaluate
 from dtbh.evaluation.report import read_report, rewrite_page, write_report
 from dtbh.evaluation.schema import report_schema, write_report_schema
 from tests.evaluation.conftest import SETTING, make_codes

@@ -14,9 +14,9 @@ from PIL import Image
 
 from dtbh.errors import DataError, MissingExtraError
 from dtbh.evaluation import plots
+from dtbh.evaluation.evaluate import evaluate
 from dtbh.evaluation.plots import draw
-from dtbh.evaluation.protocol import evaluate
-from dtbh.evaluation.tables import Table, write_table
+from dtbh.evaluation.results.tables import Table, write_table
 from tests.evaluation.conftest import SETTING, make_codes
 
 
@@ -163,6 +163,6 @@ def test_the_figure_without_matplotlib_names_the_extra(reports, tmp_path, monkey
 
 
 def test_the_room_waits_with_matplotlib_and_scipy():
-    code = ("import sys, dtbh.evaluation.plots, dtbh.experiments; "
+    code = ("import sys, dtbh.evaluation.plots, dtbh.cli.experiments; "
             "sys.exit(bool({'matplotlib', 'scipy', 'torch'} & {*sys.modules}))")  # fmt: skip
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -7,14 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from dtbh.index import adaptive, hamming, multiindex, plain
-from dtbh.index.rows import choose
+from dtbh.index.hamming import adaptive, multiindex, plain, search
+from dtbh.index.hamming.rows import choose
 
 
 @pytest.fixture(autouse=True)
 def eager(monkeypatch):
     """All is compiled, and learning is cheap: it happens after a few queries."""
-    monkeypatch.setattr(hamming, "WORTH", 1)
+    monkeypatch.setattr(search, "WORTH", 1)
     monkeypatch.setattr(adaptive, "GROUPING", 30)
     monkeypatch.setattr(adaptive, "LISTING", 50)
     monkeypatch.setattr(multiindex, "LEAST", 100)
@@ -35,7 +35,7 @@ def same(found, wanted):
 def test_answers_stay_the_same_while_it_learns(distinct, grouped, listed, filtered):
     words = codes(distinct)
     which = np.random.default_rng(0).random(len(words)) < 0.9 if filtered else None
-    searcher, rows = hamming.Searcher(words, rows=which), choose(words, which)
+    searcher, rows = search.Searcher(words, rows=which), choose(words, which)
     states = {(searcher.distinct is not None, searcher.tabled)}
     for start in range(0, 60, 3):
         queries = words[start : start + 3]
@@ -50,7 +50,7 @@ def test_answers_stay_the_same_while_it_learns(distinct, grouped, listed, filter
 
 def test_a_radius_for_which_tables_do_not_pay_is_looked_at():
     words = codes(4000)
-    searcher, rows = hamming.Searcher(words), choose(words, None)
+    searcher, rows = search.Searcher(words), choose(words, None)
     for radius in (1, 1, 1, 30, 2, 9):
         for found, wanted in zip(
             searcher.within(words[:20], radius), plain.within(words[:20], rows, radius), strict=True
@@ -61,7 +61,7 @@ def test_a_radius_for_which_tables_do_not_pay_is_looked_at():
 
 def test_several_threads_at_once():
     words = codes(50)
-    searcher = hamming.Searcher(words)
+    searcher = search.Searcher(words)
     wanted = plain.nearest(words[:4], choose(words, None), 30)
     with ThreadPoolExecutor(4) as pool:
         assert all(same(found, wanted) for found in pool.map(lambda _: searcher.nearest(words[:4], 30), range(40)))
@@ -74,7 +74,7 @@ def test_a_cache_that_can_not_be_written_any_more(monkeypatch):
 
     monkeypatch.setattr(adaptive.grouping, "group", full)
     words = codes(50)
-    searcher = hamming.Searcher(words)
+    searcher = search.Searcher(words)
     for _ in range(30):
         assert same(searcher.nearest(words[:4], 30), plain.nearest(words[:4], choose(words, None), 30))
     assert searcher.distinct is None

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from dtbh.errors import CodesError
-from dtbh.index.archive import create_archive, open_archive
+from dtbh.index.archive.archive import create_archive, open_archive
 from dtbh.index.exact import SEARCHERS
 from tests.index.made import make_codes
 
@@ -48,7 +48,7 @@ def test_more_rows_than_one_statement_takes(tmp_path):
 
 
 def test_more_rows_than_one_segment_takes(tmp_path, monkeypatch):
-    for room in ("dtbh.index.writing", "dtbh.index.snapshot"):
+    for room in ("dtbh.index.archive.writing", "dtbh.index.archive.snapshot"):
         monkeypatch.setattr(f"{room}.SEGMENT", 7)
     codes = make_codes()
     archive = create_archive(tmp_path / "a", codes)

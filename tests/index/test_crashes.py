@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from dtbh.errors import CodesError, DtbhError
-from dtbh.index.archive import create_archive, open_archive
+from dtbh.index.archive.archive import create_archive, open_archive
 from tests.index.made import make_codes
 
 Ids = list[str]
@@ -150,7 +150,7 @@ def test_who_may_not_write_is_told_who_can_undo_it(path, monkeypatch):
             raise error
 
     monkeypatch.setattr(archive._view(), "_sqlite", CutOff())
-    monkeypatch.setattr("dtbh.index.snapshot.sqlite3.connect", refused)
+    monkeypatch.setattr("dtbh.index.archive.snapshot.sqlite3.connect", refused)
     with pytest.raises(
         CodesError, match=r"items\.sqlite: a process was killed .* open the archive once as someone who"
     ):

@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 from dtbh.codes import HashCodes
 from dtbh.data.manifest import Item
 from dtbh.errors import CodesError, ConfigError
-from dtbh.index.archive import create_archive
-from dtbh.index.engine import FIELDS, Index
+from dtbh.index.archive.archive import create_archive
+from dtbh.index.base import FIELDS, Index
 from dtbh.index.memory import MemoryIndex
-from dtbh.index.milvus import create_milvus
+from dtbh.index.milvus.engine import create_milvus
 from tests.index.made import make_codes
 from tests.reference import hamming as reference
 

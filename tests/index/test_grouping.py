@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dtbh.index import grouping, plain, scan
-from dtbh.index.rows import choose, let_go
+from dtbh.index.hamming import grouping, plain, scan
+from dtbh.index.hamming.rows import choose, let_go
 
 MASK = np.random.default_rng(9).random(6000) < 0.7
 WHICH = {"all": None, "marked": MASK, "listed": np.flatnonzero(MASK)[::13], "a run": np.arange(500, 4500)}

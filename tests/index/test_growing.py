@@ -10,10 +10,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dtbh.cli import main
+from dtbh.cli.main import main
 from dtbh.errors import CodesError, ConfigError, DtbhError
-from dtbh.files import alone
-from dtbh.index.archive import create_archive, open_archive
+from dtbh.index.archive.archive import create_archive, open_archive
+from dtbh.utils.files import alone
 from tests.index.made import make_codes
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from dtbh.errors import CodesError, ConfigError
-from dtbh.index import hamming, plain, scan
-from dtbh.index.plain import nearest as by_numpy
-from dtbh.index.plain import within as within_by_numpy
-from dtbh.index.rows import choose
+from dtbh.index.hamming import plain, scan, search
+from dtbh.index.hamming.plain import nearest as by_numpy
+from dtbh.index.hamming.plain import within as within_by_numpy
+from dtbh.index.hamming.rows import choose
 from tests.reference import hamming as reference
 
 
@@ -60,10 +60,10 @@ def check_nearest(nearest):
 @pytest.fixture(params=["numpy", "compiled, 1 thread", "compiled, 3 threads"])
 def path(request, monkeypatch):
     """Each way in which a search may be done, and a check that it was."""
-    monkeypatch.setattr(hamming, "WORTH", 1 << 62 if request.param == "numpy" else 1)
-    monkeypatch.setattr("dtbh.index.scan.PART", 1)
+    monkeypatch.setattr(search, "WORTH", 1 << 62 if request.param == "numpy" else 1)
+    monkeypatch.setattr("dtbh.index.hamming.scan.PART", 1)
     threads = 3 if request.param.endswith("threads") else 1
-    monkeypatch.setattr(hamming, "_threads", lambda given: threads if given is None else given)
+    monkeypatch.setattr(search, "_threads", lambda given: threads if given is None else given)
     used = set()
 
     def noting(module, call):
@@ -84,17 +84,17 @@ def path(request, monkeypatch):
 def test_nearest_conforms_in_blocks(monkeypatch, block):
     monkeypatch.setattr(plain, "GALLERY_BLOCK", block)
     monkeypatch.setattr(plain, "CELLS", 3 * block)
-    check_nearest(hamming.nearest)
+    check_nearest(search.nearest)
 
 
 def test_nearest_conforms(path):
-    check_nearest(hamming.nearest)
+    check_nearest(search.nearest)
 
 
 @pytest.mark.parametrize("w", range(1, 10))
 def test_more_codes_than_a_block_of_any_length(monkeypatch, w):
     """Against NumPy, which the loops check: 5,000 codes cross the blocks and end in half a group."""
-    monkeypatch.setattr(hamming, "WORTH", 1)
+    monkeypatch.setattr(search, "WORTH", 1)
     monkeypatch.setattr(scan, "PART", 1)
     rng = np.random.default_rng(w)
     gallery = random_words(rng, 5003, w, 900)
@@ -105,14 +105,14 @@ def test_more_codes_than_a_block_of_any_length(monkeypatch, w):
         for k in (1, 70, 1000):
             wanted = by_numpy(queries, rows, min(k, rows.count))
             for threads in (1, 2, 5):
-                found = hamming.nearest(queries, gallery, k, rows=which, threads=threads)
+                found = search.nearest(queries, gallery, k, rows=which, threads=threads)
                 assert (found[0] == wanted[0]).all()
                 assert (found[1] == wanted[1]).all()
         radius = int(wanted[0][:, 40].max())
         some = within_by_numpy(queries, rows, radius)
         assert 0 < sum(len(one[0]) for one in some) < 5 * rows.count
         for threads in (1, 3):
-            found = hamming.within(queries, gallery, radius, rows=which, threads=threads)
+            found = search.within(queries, gallery, radius, rows=which, threads=threads)
             for one, other in zip(found, some, strict=True):
                 assert (one[0] == other[0]).all()
                 assert (one[1] == other[1]).all()
@@ -122,10 +122,10 @@ def test_many_queries(path):
     rng = np.random.default_rng(0)
     gallery, queries = random_words(rng, 300, 1, 60), random_words(rng, 700, 1, 650)
     wanted = by_numpy(queries, choose(gallery, None), 20)
-    found = hamming.nearest(queries, gallery, 20)
+    found = search.nearest(queries, gallery, 20)
     assert (found[0] == wanted[0]).all()
     assert (found[1] == wanted[1]).all()
-    assert [len(rows) for _, rows in hamming.within(queries, gallery, 64)] == [300] * 700
+    assert [len(rows) for _, rows in search.within(queries, gallery, 64)] == [300] * 700
 
 
 FILTERS = {
@@ -150,9 +150,9 @@ def test_filters_against_loops(path, rows, w):
         code = reference.code_of_words(wanted)
         expected = reference.within(code, codes, None, passing=rows.tolist())
         for which in (rows, mask, rows.astype(np.int32)):
-            distances, found = hamming.nearest(query[None], gallery, 50, rows=which)
+            distances, found = search.nearest(query[None], gallery, 50, rows=which)
             assert list(zip(distances[0].tolist(), found[0].tolist(), strict=True)) == expected[:50]
-            ((distances, found),) = hamming.within(query[None], gallery, 31 * w, rows=which)
+            ((distances, found),) = search.within(query[None], gallery, 31 * w, rows=which)
             pairs = [pair for pair in expected if pair[0] <= 31 * w]
             assert list(zip(distances.tolist(), found.tolist(), strict=True)) == pairs
 
@@ -160,7 +160,7 @@ def test_filters_against_loops(path, rows, w):
 def test_a_searcher_is_a_filtered_set(path):
     rng = np.random.default_rng(4)
     gallery, rows = random_words(rng, 130, 1, 30), np.arange(0, 130, 5)
-    searcher = hamming.Searcher(gallery, rows=rows)
+    searcher = search.Searcher(gallery, rows=rows)
     assert len(searcher) == 26
     for _ in range(2):
         found = searcher.nearest(gallery[:3], 10)
@@ -173,7 +173,7 @@ def test_parts_of_larger_arrays(path):
     rng = np.random.default_rng(4)
     wide = random_words(rng, 200, 4, 200)
     for gallery in (wide[:, 1:3], wide[::2, :2], wide[60:]):
-        found = hamming.nearest(gallery[:4], gallery, 9)
+        found = search.nearest(gallery[:4], gallery, 9)
         wanted = by_numpy(gallery[:4], choose(gallery.copy(), None), 9)
         assert (found[0] == wanted[0]).all()
         assert (found[1] == wanted[1]).all()
@@ -194,8 +194,8 @@ def test_without_compiled_code_numpy_answers(trouble):
     code = f"import sys\n{trouble}\n" + (
         "import numpy as np\nfrom dtbh.index import hamming\nhamming.WORTH = 1\n"
         "codes = np.arange(100, dtype=np.uint64)[:, None]\n"
-        "print(hamming.nearest(codes[7:8], codes, 4)[1].tolist(), len(hamming.within(codes[:1], codes, 1)[0][1]))\n"
-        "assert 'dtbh.index.scan' not in sys.modules or hamming._load(1) is None\n"
+        "print(search.nearest(codes[7:8], codes, 4)[1].tolist(), len(search.within(codes[:1], codes, 1)[0][1]))\n"
+        "assert 'dtbh.index.hamming.scan' not in sys.modules or searcher._load(1) is None\n"
     )
     run = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
     assert (run.stdout, run.stderr) == ("[[7, 3, 5, 6]] 8\n", "")
@@ -211,23 +211,23 @@ def test_a_small_search_does_not_load_the_compiler():
 
 
 def last_row_first(queries, gallery, k):
-    all_distances = hamming.distances(queries, gallery)
+    all_distances = search.distances(queries, gallery)
     flipped = np.argsort(all_distances[:, ::-1], axis=1, kind="stable")[:, :k]
     rows = len(gallery) - 1 - flipped
     return np.take_along_axis(all_distances, rows, axis=1), rows
 
 
 def unsorted_within_k(queries, gallery, k):
-    distances, rows = hamming.nearest(queries, gallery, k)
+    distances, rows = search.nearest(queries, gallery, k)
     return distances[:, ::-1], rows[:, ::-1]
 
 
 def first_word_only(queries, gallery, k):
-    return hamming.nearest(queries[:, :1].copy(), gallery[:, :1].copy(), k)
+    return search.nearest(queries[:, :1].copy(), gallery[:, :1].copy(), k)
 
 
 def ties_cut_anywhere(queries, gallery, k):
-    all_distances = hamming.distances(queries, gallery)
+    all_distances = search.distances(queries, gallery)
     chosen = np.argpartition(all_distances, min(k, len(gallery)) - 1, axis=1)[:, :k]
     order = np.argsort(np.take_along_axis(all_distances, chosen, axis=1), axis=1, kind="stable")
     rows = np.take_along_axis(chosen, order, axis=1)
@@ -235,7 +235,7 @@ def ties_cut_anywhere(queries, gallery, k):
 
 
 def another_dtype(queries, gallery, k):
-    distances, rows = hamming.nearest(queries, gallery, k)
+    distances, rows = search.nearest(queries, gallery, k)
     return distances.astype(np.int64), rows
 
 
@@ -252,7 +252,7 @@ def test_distances_against_loops(monkeypatch):
     monkeypatch.setattr(plain, "CELLS", 10)
     rng = np.random.default_rng(1)
     queries, gallery = random_words(rng, 7, 2, 7), random_words(rng, 13, 2, 9)
-    found = hamming.distances(queries, gallery)
+    found = search.distances(queries, gallery)
     assert found.dtype == np.int32
     assert found.tolist() == [
         [reference.distance(reference.code_of_words(a), reference.code_of_words(b)) for b in gallery] for a in queries
@@ -261,8 +261,8 @@ def test_distances_against_loops(monkeypatch):
 
 def test_the_largest_distance_of_long_codes():
     zeros, ones = np.zeros((1, 8), np.uint64), np.full((1, 8), 2**64 - 1, np.uint64)
-    assert hamming.distances(zeros, ones).tolist() == [[512]]
-    assert hamming.nearest(zeros, ones, 1)[0].tolist() == [[512]]
+    assert search.distances(zeros, ones).tolist() == [[512]]
+    assert search.nearest(zeros, ones, 1)[0].tolist() == [[512]]
 
 
 @pytest.mark.parametrize("radius", [0, 3, 30, 64])
@@ -272,7 +272,7 @@ def test_within_against_loops(path, monkeypatch, radius, block):
     rng = np.random.default_rng(2)
     gallery = random_words(rng, 90, 1, 12)
     queries = np.concatenate([gallery[:2] ^ np.uint64(5), gallery[5:6]])
-    found = hamming.within(queries, gallery, radius)
+    found = search.within(queries, gallery, radius)
     codes = [reference.code_of_words(code) for code in gallery]
     for query, (distances, rows) in zip(queries, found, strict=True):
         assert (distances.dtype, rows.dtype) == (np.int32, np.int64)
@@ -283,11 +283,11 @@ def test_within_against_loops(path, monkeypatch, radius, block):
 
 def test_nothing_to_search(path):
     none, one = np.empty((0, 1), np.uint64), np.zeros((1, 1), np.uint64)
-    assert hamming.nearest(one, none, 3)[1].shape == (1, 0)
-    assert hamming.nearest(none, one, 3)[0].shape == (0, 1)
-    assert hamming.distances(one, none).shape == (1, 0)
-    assert hamming.within(none, one, 3) == []
-    (distances, rows) = hamming.within(one, none, 3)[0]
+    assert search.nearest(one, none, 3)[1].shape == (1, 0)
+    assert search.nearest(none, one, 3)[0].shape == (0, 1)
+    assert search.distances(one, none).shape == (1, 0)
+    assert search.within(none, one, 3) == []
+    (distances, rows) = search.within(one, none, 3)[0]
     assert (len(distances), len(rows)) == (0, 0)
 
 
@@ -298,7 +298,7 @@ def test_memory_does_not_grow_with_queries(path):
     for q in (1000, 2000):
         queries = random_words(rng, q, 1, q)
         tracemalloc.start()
-        hamming.nearest(queries, gallery, 10)
+        search.nearest(queries, gallery, 10)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     results = 1000 * 10 * (4 + 8 + 8 + 8)  # of the further queries: distances, rows, and keys on the way
@@ -320,9 +320,9 @@ def test_refuses_other_arrays(name, words, message):
     good = np.zeros((2, 1), np.uint64)
     both = {"queries": good, "gallery": good, name: words}
     for call in (
-        hamming.distances,
-        lambda q, g: hamming.nearest(q, g, 1),
-        lambda q, g: hamming.within(q, g, 1),
+        search.distances,
+        lambda q, g: search.nearest(q, g, 1),
+        lambda q, g: search.within(q, g, 1),
     ):
         with pytest.raises(CodesError, match=f"{name} {message}"):
             call(both["queries"], both["gallery"])
@@ -330,28 +330,28 @@ def test_refuses_other_arrays(name, words, message):
 
 def test_refuses_other_numbers_of_words():
     with pytest.raises(CodesError, match="queries have 1 words a code, the gallery 2"):
-        hamming.distances(np.zeros((1, 1), np.uint64), np.zeros((1, 2), np.uint64))
+        search.distances(np.zeros((1, 1), np.uint64), np.zeros((1, 2), np.uint64))
 
 
 @pytest.mark.parametrize("wrong", [0, -1, 1.5, True, "3"])
 def test_refuses_k(wrong):
     words = np.zeros((1, 1), np.uint64)
     with pytest.raises(ConfigError, match=f"k, .* from 1, found {wrong!r}"):
-        hamming.nearest(words, words, wrong)
+        search.nearest(words, words, wrong)
 
 
 @pytest.mark.parametrize("wrong", [-1, 1.5, False])
 def test_refuses_a_radius(wrong):
     words = np.zeros((1, 1), np.uint64)
     with pytest.raises(ConfigError, match=f"radius must be a whole number from 0, found {wrong!r}"):
-        hamming.within(words, words, wrong)
+        search.within(words, words, wrong)
 
 
 @pytest.mark.parametrize("wrong", [0, -1, 1.5, True])
 def test_refuses_threads(wrong):
     words = np.zeros((1, 1), np.uint64)
     with pytest.raises(ConfigError, match=f"threads must be a whole number from 1, found {wrong!r}"):
-        hamming.nearest(words, words, 1, threads=wrong)
+        search.nearest(words, words, 1, threads=wrong)
 
 
 @pytest.mark.parametrize(
@@ -369,4 +369,4 @@ def test_refuses_threads(wrong):
 def test_refuses_rows(rows, message):
     words = np.zeros((5, 1), np.uint64)
     with pytest.raises(CodesError, match=message):
-        hamming.nearest(words, words, 1, rows=rows)
+        search.nearest(words, words, 1, rows=rows)

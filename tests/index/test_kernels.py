@@ -14,7 +14,7 @@ HALF = {"empty": lambda size: b"", "cut": lambda size: b"\x80\x04", "zeros": byt
 def test_a_half_written_cache_is_written_anew(tmp_path, kind, left):
     """As a power cut leaves it: numba's index, or its code."""
     (tmp_path / "made.py").write_text(
-        "from dtbh.index.kernels import compiled\n\n\n"
+        "from dtbh.index.hamming.kernels import compiled\n\n\n"
         "@compiled\ndef inner(a):\n    return a + 1\n\n\n"
         "@compiled\ndef outer(a):\n    return 2 * inner(a)\n"
     )

@@ -8,13 +8,13 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
-from dtbh.cli import main
+from dtbh.cli.main import main
 from dtbh.codes import HashCodes
 from dtbh.errors import CodesError
-from dtbh.index import collection as rooms
-from dtbh.index.collection import Collection, term
 from dtbh.index.memory import MemoryIndex
-from dtbh.index.milvus import create_milvus, is_there, open_milvus
+from dtbh.index.milvus import collection as milvus_collection
+from dtbh.index.milvus.collection import Collection, term
+from dtbh.index.milvus.engine import create_milvus, is_there, open_milvus
 from tests.index.made import make_codes
 from tests.index.test_engines import MILVUS, found
 
@@ -29,7 +29,7 @@ def name() -> str:
 @pytest.mark.parametrize("k", [1, 7, 30, 200])
 def test_ties_beyond_one_answer_are_in_order(monkeypatch, name, k) -> None:
     # 200 items of five codes: far more ties at each distance than the 16 hits an answer may hold here.
-    monkeypatch.setattr(rooms, "MOST", 16)
+    monkeypatch.setattr(milvus_collection, "MOST", 16)
     codes, queries = make_codes(200), make_codes(4, seed=9, prefix="q")
     index, right = create_milvus(URI, codes, collection=name), MemoryIndex(codes)
     for where in ({}, {"label": "beach"}):

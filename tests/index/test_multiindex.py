@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dtbh.index import multiindex, plain
-from dtbh.index.rows import choose
+from dtbh.index.hamming import multiindex, plain
+from dtbh.index.hamming.rows import choose
 
 MASK = np.random.default_rng(9).random(3000) < 0.7
 WHICH = {"all": None, "marked": MASK, "listed": np.flatnonzero(MASK)[::13], "a run": np.arange(500, 2500)}

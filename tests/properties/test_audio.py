@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dtbh import config
-from dtbh.features.audio import SoundFeatures, pad_batch
+from dtbh.features.sound import SoundFeatures, pad_batch
 
 MODULES = {
     kind: SoundFeatures(**config.SoundFeatures(kind=kind, shift_ms=10).model_dump()) for kind in ("mfcc", "logmel")

@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from dtbh.codes import pack
-from dtbh.index import grouping, hamming, multiindex, plain, scan
-from dtbh.index.hamming import distances, nearest, within
-from dtbh.index.rows import choose
+from dtbh.index.hamming import grouping, multiindex, plain, scan, search
+from dtbh.index.hamming.rows import choose
+from dtbh.index.hamming.search import distances, nearest, within
 from tests.reference import hamming as reference
 
 
@@ -51,7 +51,7 @@ def test_nearest_against_loops(sets, k):
 @pytest.fixture
 def compiled(monkeypatch):
     """All work goes to compiled code, and any of it is worth a thread."""
-    monkeypatch.setattr(hamming, "WORTH", 1)
+    monkeypatch.setattr(search, "WORTH", 1)
     monkeypatch.setattr(scan, "PART", 1)
 
 
@@ -84,7 +84,7 @@ def test_every_path_gives_the_same(compiled, sets, data):
 def test_groups_and_tables_give_the_same(monkeypatch, sets, k, radius, seed):
     monkeypatch.setattr(multiindex, "LEAST", 2)
     monkeypatch.setattr(multiindex, "DEAR", 1e-6)
-    assume(sets[0].shape[1] <= 64 * hamming.LONGEST)
+    assume(sets[0].shape[1] <= 64 * search.LONGEST)
     queries, gallery = pack(sets[0]), np.tile(pack(sets[1]), (6, 1))
     rows = choose(gallery, np.random.default_rng(seed).random(len(gallery)) < 0.7)
     k = min(k, rows.count)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dtbh.data.manifest import Item, Manifest, read_manifest, write_manifest
 from dtbh.data.splits import PROTOCOLS, assign, leakage
-from dtbh.data.words import said
+from dtbh.data.transcripts import said
 from tests.reference.splits import leaks
 
 LABELS = st.sampled_from(["beach", "river", "forest", None])

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dtbh.evaluation import counts, ranking
-from dtbh.evaluation.conventions import CONVENTIONS
+from dtbh.evaluation.metrics import counts, ranking
+from dtbh.evaluation.metrics.map_variants import CONVENTIONS
 from tests.reference import ranking as naive
 
 BITS = 12

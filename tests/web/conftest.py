@@ -17,8 +17,9 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from dtbh.config import Service
-from dtbh.model import Encoder, load
-from dtbh.stages import index
+from dtbh.models.encoder import Encoder
+from dtbh.models.load import load
+from dtbh.stages.index import index
 from dtbh.web.app import create_app
 from dtbh.web.serve import server
 

@@ -23,10 +23,10 @@ from fastapi.testclient import TestClient
 
 from dtbh.codes import HashCodes
 from dtbh.data.manifest import Item
-from dtbh.index.archive import create_archive, open_archive
-from dtbh.model import Encoder, Encoding
-from dtbh.web import shelf
-from dtbh.web.lanes import Lane, OverloadedError
+from dtbh.index.archive.archive import create_archive, open_archive
+from dtbh.models.encoder import Encoder, Encoding
+from dtbh.web import archives
+from dtbh.web.batching import Lane, OverloadedError
 from dtbh.web.serve import listen
 from tests.web.conftest import Making, Serving
 
@@ -132,7 +132,7 @@ def test_too_many_requests_of_any_kind(make: Making, serving: Serving, monkeypat
         free.wait(30)
         return []
 
-    monkeypatch.setattr(shelf.Shelf, "sample", slow)
+    monkeypatch.setattr(archives.Shelf, "sample", slow)
     with serving(make(limits={"waiting": 1})) as address, ThreadPoolExecutor(4) as clients:
         under_way = [clients.submit(httpx.get, f"{address}/v1/items", timeout=30) for _ in range(4)]
         assert all(begun.acquire(timeout=20) for _ in under_way)
@@ -169,12 +169,12 @@ def test_a_client_that_leaves_costs_nothing(make: Making, serving: Serving, held
 def test_an_archive_that_grows_is_served_without_a_restart(
     make: Making, tiny_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shelf, "RECHECK", 0.0)
+    monkeypatch.setattr(archives, "RECHECK", 0.0)
     tiny = open_archive(tiny_archive)
     ids = [item.id for item in tiny.items(range(12))]
     codes = tiny.codes(ids)
     archive = create_archive(tmp_path / "growing", codes.select(range(10)), model=tiny.model)
-    asked = {"codes": [shelf.to_hex(codes.words[11], 12)], "k": 100}
+    asked = {"codes": [archives.to_hex(codes.words[11], 12)], "k": 100}
     with TestClient(make(tmp_path / "growing")) as client:
         assert len(client.post(CODE, json=asked).json()["queries"][0]["hits"]) == 10
         assert client.get(f"/v1/items/{ids[11]}").status_code == 404
@@ -191,7 +191,7 @@ def test_several_archives_at_once(make: Making, tiny_archive: Path, tmp_path: Pa
     create_archive(tmp_path / "x" / "even", codes.select(range(1, 108, 2)), model=tiny.model)
     other = HashCodes(codes.words, 12, "another", codes.items)
     create_archive(tmp_path / "other", other, model=tiny.model)
-    asked = {"codes": [shelf.to_hex(codes.words[7], 12)], "k": 40}
+    asked = {"codes": [archives.to_hex(codes.words[7], 12)], "k": 40}
     with TestClient(make(tmp_path / "even", tmp_path / "x" / "even")) as client:
         hits = client.post(CODE, json=asked).json()["queries"][0]["hits"]
         whole = tiny.search(codes.select([7]), k=40, find="any").hits()
@@ -210,7 +210,7 @@ def test_sigterm_finishes_what_is_under_way(tiny_archive: Path) -> None:
     command = [
         sys.executable,
         "-m",
-        "dtbh.cli",
+        "dtbh.cli.main",
         "serve",
         str(tiny_archive),
         "--port",

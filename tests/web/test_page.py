@@ -16,8 +16,8 @@ import soundfile
 
 from dtbh.codes import HashCodes
 from dtbh.data.manifest import Item
-from dtbh.index.archive import create_archive, open_archive
-from dtbh.model import Encoder
+from dtbh.index.archive.archive import create_archive, open_archive
+from dtbh.models.encoder import Encoder
 from tests.browser import Visit, Visiting, launched
 from tests.tones import tones
 from tests.web.conftest import Making, Serving

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from dtbh.index.archive import open_archive
-from dtbh.model import Encoder
-from dtbh.web.shelf import from_hex, to_hex
+from dtbh.index.archive.archive import open_archive
+from dtbh.models.encoder import Encoder
+from dtbh.web.archives import from_hex, to_hex
 
 SOUND, IMAGE = "/v1/search/sound", "/v1/search/image"
 

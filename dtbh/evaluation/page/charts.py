@@ -8,10 +8,10 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 
+from dtbh.evaluation.metrics.ranking import RadiusPoint
 from dtbh.evaluation.page.axes import LEFT, SHARES, WIDTH, Plot, Scale, powers, whole
 from dtbh.evaluation.page.html import percent
-from dtbh.evaluation.ranking import RadiusPoint
-from dtbh.evaluation.values import CutPoint
+from dtbh.evaluation.results.values import CutPoint
 
 ENOUGH = 0.5  # a point is filled where at least this share of queries retrieves something
 

@@ -9,7 +9,7 @@ from html import escape
 
 from dtbh.evaluation.page.axes import drawing
 from dtbh.evaluation.page.html import bar, figure, percent, share
-from dtbh.evaluation.values import ClassFigures, Confusion, DirectionReport
+from dtbh.evaluation.results.values import ClassFigures, Confusion, DirectionReport
 
 CELL, LETTER = 20, 6.4  # pixels of a cell, and of a letter of its names
 SEEN = 0.004  # smaller shares are left blank

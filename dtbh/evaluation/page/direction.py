@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from dtbh.evaluation.conventions import CONVENTIONS
-from dtbh.evaluation.examples import Example
+from dtbh.evaluation.metrics.map_variants import CONVENTIONS
 from dtbh.evaluation.page import charts
 from dtbh.evaluation.page.classes import class_table, confusion
 from dtbh.evaluation.page.html import WAYS, bar, count, figure, over, share, table
 from dtbh.evaluation.page.queries import queries
-from dtbh.evaluation.values import WITHOUT, DirectionReport, PairFigures
+from dtbh.evaluation.results.examples import Example
+from dtbh.evaluation.results.values import WITHOUT, DirectionReport, PairFigures
 
 ENOUGH = "Hollow where fewer than half of the queries find anything."
 MEASURES = (("precision", "precision_at"), ("recall", "recall_at"), ("F1", "f1_at"), ("NDCG", "ndcg_at"))

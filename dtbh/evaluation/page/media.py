@@ -48,7 +48,7 @@ def thumbnail(item: Item) -> str | None:
     """The middle of the picture as a small JPEG; None where it can't be read."""
     from PIL import Image
 
-    from dtbh.data.tiles import media_of
+    from dtbh.data.tiling import media_of
     from dtbh.media.image import load_pixels
 
     if item.path is None:

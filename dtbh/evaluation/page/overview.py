@@ -13,8 +13,8 @@ from html import escape
 
 from dtbh.evaluation.page.axes import Plot, Scale
 from dtbh.evaluation.page.html import WAYS, bar, count, document, figure, table
-from dtbh.evaluation.tables import CHANCE, NONE, Cell, Table
-from dtbh.evaluation.values import RetrievalReport
+from dtbh.evaluation.results.tables import CHANCE, NONE, Cell, Table
+from dtbh.evaluation.results.values import RetrievalReport
 
 COLOURS = ("one", "two", "three", "four")
 STEP = 0.05  # of mAP, between two ticks at least

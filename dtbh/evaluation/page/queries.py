@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from dtbh.data.manifest import Item
-from dtbh.evaluation.examples import KINDS, Example, Hit
 from dtbh.evaluation.page.media import clip, thumbnail
+from dtbh.evaluation.results.examples import KINDS, Example, Hit
 
 SPACED = re.compile(r"\s+(?=[.,;:!?])")  # captions come tokenised: "a beach ."
 TITLES = {"best": "Best queries", "worst": "Worst queries"}

@@ -1,1 +1,0 @@
-"""Aerial scenes drawn from nothing, with what can be said of them."""

@@ -1,0 +1,1 @@
+"""Captions to spoken clips: voices of several engines, and processes that speak."""

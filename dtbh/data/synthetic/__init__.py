@@ -1,0 +1,1 @@
+"""Aerial scenes that the project draws itself, with their captions."""

@@ -1,0 +1,139 @@
+"""The outputs of a twin's frozen backbones for files, through the store.
+
+Comes in: a twin and paths.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dtbh.config import SoundTower
+from dtbh.data.manifest import Modality
+from dtbh.encoders.dual_encoder import Tower, TwinEncoder
+from dtbh.encoders.feature_cache import Wanted, stored_outputs
+from dtbh.encoders.readers import ImageReader, Reader, SoundReader, StoredReader
+from dtbh.encoders.tta import SPEEDS, oriented, paced
+from dtbh.encoders.weights import state_fingerprint
+from dtbh.features.augment import augment_sound
+from dtbh.media.raster import Tile
+
+BATCH = 32
+
+
+def reader_for(
+    twin: TwinEncoder, modality: Modality, paths: Sequence[Path], *, device: torch.device, training: bool = False
+) -> Reader:
+    """What reads these files for this twin: stored outputs where the backbone is frozen, else the files.
+
+    Args:
+        twin: Its backbones compute what the store lacks, on ``device``.
+        modality: Which tower.
+        paths: Media files.
+        device: Where to compute.
+        training: Whether to keep as many views of each file as the settings say for training: flips and turns
+            of images, augmented sounds; else those that are averaged.
+    """
+    media = media_reader(twin, modality, paths)
+    tower = twin.tower(modality)
+    if not tower.frozen:
+        return media
+    tower.backbone.to(device).eval()
+    image, sound = twin.settings.image, twin.settings.sound
+    if modality == "image" and image is not None:
+        views, sound = list(range(image.views if training else tower.averaged)), None
+    else:
+        assert sound is not None
+        views = sound_views(sound, sound.views) if training else list(range(tower.averaged))
+    sequences = tower.temporal is not None
+    rows = stored_outputs(
+        paths,
+        _Computing(tower, media, paths, device, sound),
+        backbone=backbone_fingerprint(twin, modality),
+        views=views,
+        batch=BATCH,
+        dtype="<f2" if sequences else "<f4",
+    )
+    together = not training and len(views) > 1
+    if sequences:
+        width = tower.backbone.out_dim
+        return StoredReader([[view.reshape(-1, width) for view in row] for row in rows], together=together)
+    return StoredReader(torch.from_numpy(np.stack([np.stack(row) for row in rows])), together=together)
+
+
+def sound_views(settings: SoundTower, count: int) -> list[int]:
+    """Numbers of a sound's views in training: 0 is the clip as it is; others tell the augmentation, up to 2**63 - 1.
+
+    The first numbers after 0 are its speeds, which the augmentation's don't meet.
+    """
+    waveform = settings.augmentation.model_dump_json(exclude={"time_masks", "time_mask", "freq_masks", "freq_mask"})
+    said = f"{settings.features.sample_rate} {waveform}"
+    digests = [hashlib.sha256(f"{said} {number}".encode()).digest() for number in range(1, count)]
+    return [0, *((int.from_bytes(digest[:8], "big") >> 1) | 1 for digest in digests)]
+
+
+class _Computing:
+    """What the store calls for outputs that it lacks."""
+
+    def __init__(
+        self,
+        tower: Tower,
+        media: ImageReader | SoundReader,
+        paths: Sequence[Path],
+        device: torch.device,
+        sound: SoundTower | None,
+    ) -> None:
+        self._tower, self._media, self._device, self._sound = tower, media, device, sound
+        self._rows = {path: row for row, path in enumerate(paths)}
+
+    @torch.inference_mode()
+    def __call__(self, wanted: list[Wanted]) -> list[NDArray[Any]]:
+        read = [self._view(self._media(self._rows[path]), view) for path, view in wanted]
+        outputs = self._tower.outputs(*(x.to(self._device) for x in self._media.collate(read)))
+        arrays = [x.float().cpu().numpy() for x in outputs]
+        if len(arrays) == 1:
+            return list(arrays[0])
+        return [frames[: int(count)] for frames, count in zip(*arrays, strict=True)]
+
+    def _view(self, x: Tensor, view: int) -> Tensor:
+        """A view of what was read; a sound's chances hang on its samples and the view alone."""
+        if self._sound is None:
+            return oriented(x, view)
+        if view < len(SPEEDS):
+            return paced(x[None], torch.tensor([len(x)]), view)[0][0]
+        seed = view ^ zlib.crc32(x.numpy().tobytes())
+        rate = self._sound.features.sample_rate
+        generator = torch.Generator().manual_seed(seed)
+        return augment_sound(x, generator, settings=self._sound.augmentation, sample_rate=rate)
+
+
+def media_reader(twin: TwinEncoder, modality: Modality, paths: Sequence[Path | Tile]) -> ImageReader | SoundReader:
+    """What reads the files, or tiles of scenes, themselves."""
+    twin.tower(modality)  # there is one
+    image, sound = twin.settings.image, twin.settings.sound
+    if modality == "image" and image is not None:
+        return ImageReader(paths, image)
+    assert sound is not None
+    return SoundReader([path for path in paths if isinstance(path, Path)], sound)
+
+
+def backbone_fingerprint(twin: TwinEncoder, modality: Modality) -> str:
+    """Tells a backbone, with all that comes before it, from any other: 16 hex digits."""
+    image, sound = twin.settings.image, twin.settings.sound
+    before = ""
+    if modality == "image" and image is not None:
+        before = " ".join(["image", image.backbone, str(image.size), *image.depths])
+    elif sound is not None:
+        before = f"sound {sound.max_seconds} {sound.features.model_dump_json()}"
+        if sound.backbone != "cnn":
+            before = f"sound {sound.max_seconds} {sound.backbone}"
+    state = state_fingerprint(twin.tower(modality).backbone)
+    return hashlib.sha256(f"{before} {state}".encode()).hexdigest()[:16]

@@ -1,0 +1,161 @@
+"""From codes to a report: what is searched with what, and what can't be evaluated.
+
+Comes in: the hash codes of the images and the sounds of one split, made by one encoder, with what is known
+of the splits. No torch in this room.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dtbh.codes import Embeddings, HashCodes, check_same
+from dtbh.errors import ConfigError, DataError
+from dtbh.evaluation.direction import bit_use, direction_report
+from dtbh.evaluation.metrics.ranking import Without
+from dtbh.evaluation.results.values import CROSS, DIRECTIONS, DirectionReport, RetrievalReport
+from dtbh.utils.progress import say
+
+NAMED = 5  # items that a remark names, at most
+
+
+def evaluate(
+    images: HashCodes | None,
+    sounds: HashCodes | None,
+    *,
+    protocol: str,
+    splits: Mapping[str, Mapping[str, int]],
+    leakage: Mapping[str, Any],
+    checkpoint_rule: str,
+    directions: Sequence[str] | None = None,
+    gallery: str = "test",
+    searched: HashCodes | None = None,
+    embeddings: Embeddings | None = None,
+    without: Without = "drop",
+    seed: int = 0,
+) -> RetrievalReport:
+    """Evaluate directions: each item of one modality is a query over the gallery of one.
+
+    Items without a label are counted and left out where the class decides; they stay in the gallery where
+    the true pair decides. Within a modality, a query is no part of its own ranking.
+
+    Args:
+        images: Codes of images; None where there are none.
+        sounds: Codes of sounds, of the same encoder and length; None where there are none.
+        protocol: The protocol's name.
+        splits: For each split, counts of its items.
+        leakage: ``Leakage.to_dict()`` of ``dtbh.data.splits``, or empty where training is not known.
+        checkpoint_rule: How the checkpoint was chosen.
+        directions: Of `DIRECTIONS`; None: both from one modality to the other, or within the only one.
+        gallery: Which split is searched, as the report says it: ``"test"``, ``"val"``, ``"train"`` or ``"all"``.
+        searched: The gallery's codes of both modalities together; None: those of the queries.
+        embeddings: The real values that the codes were made of, of all these items: ranked beside them, to say what
+            hashing cost.
+        without: What becomes of queries with nothing relevant in the gallery: ``"drop"`` leaves them out,
+            ``"zero"`` counts them as 0, ``"error"`` refuses.
+        seed: Of the bootstrap; the same seed gives the same report.
+
+    Raises:
+        CodesError: Different lengths or encoders.
+        ConfigError: An unknown direction.
+        DataError: No codes, sounds among the images, an id that stands twice, no labels at all, one class
+            only, or no query with a relevant item. A gallery of one class beside queries of others is a warning.
+    """
+    given = {name: codes for name, codes in (("image", images), ("sound", sounds)) if codes is not None}
+    if not given:
+        raise DataError("nothing to evaluate: give codes of images, of sounds, or of both")
+    if directions is None:
+        directions = CROSS if len(given) == 2 else [f"{name}->{name}" for name in given]
+    first = next(iter(given.values()))
+    sides: dict[str, dict[str, HashCodes]] = {"queries": {}, "gallery": {}}
+    for direction in directions:
+        if direction not in DIRECTIONS:
+            raise ConfigError(f"direction {direction!r}: there are {', '.join(DIRECTIONS)}")
+        for side, name in zip(sides, direction.split("->"), strict=True):
+            if searched is not None and side == "gallery":
+                codes = searched.of("image" if name == "image" else "sound")
+            elif name in given:
+                codes = given[name]
+            else:
+                raise DataError(f"{direction} needs {name} codes, and none were given")
+            sides[side].setdefault(name, codes)
+    for codes in (*given.values(), *([] if searched is None else [searched])):
+        check_same(codes, first.bits, first.encoder, of=f"those of the {first.modality}s")
+    for side, by_name in sides.items():
+        for name, codes in by_name.items():
+            _check(side, name, codes)
+    _check_classes([*sides["queries"].values(), *sides["gallery"].values()])
+    for side, by_name in sides.items():
+        for name, codes in by_name.items():
+            if not (side == "gallery" and codes is sides["queries"].get(name)):  # else they are named already
+                _name_unlabelled("" if searched is None else f" among the {side}", name, codes)
+            if side == "gallery":
+                _name_one_class(name, codes)
+    apart = {id(codes): codes for by_name in sides.values() for codes in by_name.values()}
+    bits = {key: bit_use(codes) for key, codes in apart.items()}
+
+    def one(direction: str) -> DirectionReport:
+        both = [sides[side][name] for side, name in zip(sides, direction.split("->"), strict=True)]
+        return direction_report(
+            *both, bits=[bits[id(codes)] for codes in both], gallery_name=gallery, without=without, seed=seed,
+            values=embeddings,
+        )  # fmt: skip
+
+    return RetrievalReport(
+        bits=first.bits,
+        encoder=first.encoder,
+        protocol=protocol,
+        splits={name: dict(counts) for name, counts in splits.items()},
+        leakage=dict(leakage),
+        checkpoint_rule=checkpoint_rule,
+        seed=seed,
+        without=without,
+        directions={direction: one(direction) for direction in directions},
+    )
+
+
+def _check(side: str, name: str, codes: HashCodes) -> None:
+    if len(codes) == 0:
+        empty = "the gallery is empty" if side == "gallery" else "there are no queries"
+        raise DataError(f"no {name} codes: {empty}; choose a split that has {name}s")
+    strangers = [item.id for item in codes.items if item.modality != name]
+    if strangers:
+        raise DataError(f"{len(strangers)} of the {name} codes are not of {name}s, the first is {strangers[0]}")
+    twice = [id_ for id_, count in Counter(item.id for item in codes.items).items() if count > 1]
+    if twice:
+        raise DataError(f"ids of {name}s that stand more than once: {len(twice)}, the first is {twice[0]}")
+    if all(item.label is None for item in codes.items):
+        raise DataError(
+            f"none of {len(codes)} {name}s has a label, so nothing is relevant by class; give labels in the manifest"
+        )
+
+
+def _name_unlabelled(where: str, name: str, codes: HashCodes) -> None:
+    """Say which items have no label."""
+    without = [item.id for item in codes.items if item.label is None]
+    if without:
+        more = "" if len(without) <= NAMED else f" and {len(without) - NAMED} more"
+        say(
+            f"warning: {len(without)} of {len(codes)} {name}s{where} have no label and are left out where "
+            f"the class decides: {', '.join(without[:NAMED])}{more}"
+        )
+
+
+def _name_one_class(name: str, codes: HashCodes) -> None:
+    """Say that figures over a gallery of one class mean nothing."""
+    known = {item.label for item in codes.items if item.label is not None}
+    if len(known) == 1:
+        say(
+            f"warning: all labelled {name}s of the gallery are of one class, {known.pop()}: every ranking of them is "
+            "perfect, as a random one is; choose a gallery of several classes"
+        )
+
+
+def _check_classes(sides: Sequence[HashCodes]) -> None:
+    known = {item.label for codes in sides for item in codes.items if item.label is not None}
+    if len(known) == 1:
+        raise DataError(
+            f"all labelled items are of one class, {known.pop()}: every ranking would be perfect; "
+            "evaluate on two classes or more"
+        )

@@ -1,0 +1,355 @@
+"""The measures of a ranking, each exact over all orders of tied items.
+
+Comes in: two counts per query and distance (see ``counts``): how many gallery items stand at that distance
+(``total``) and how many of them are relevant (``relevant``). Codes of K bits have only K + 1 distances, so
+ties are the rule: every measure here is its mean over all orders of the tied items, in closed form, and no
+order is ever drawn. Ranks count from 1. No torch in this room.
+
+Sources: McSherry and Najork, Computing Information Retrieval Performance Measures Efficiently in the
+Presence of Tied Scores, ECIR 2008; He, Cakir, Bargal and Sclaroff, Hashing as Tie-Aware Learning to Rank,
+CVPR 2018. A query without any relevant item has no value: each measure gives NaN there, and ``mean`` says
+what becomes of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from dtbh.errors import ConfigError, DataError
+from dtbh.evaluation.metrics.counts import Floats, Ints
+
+Without = Literal["drop", "zero", "error"]
+
+
+def average_precision(relevant: Ints, total: Ints) -> Floats:
+    """Average precision of each query: its mean over all orders of tied items.
+
+    A bucket of n items, r of them relevant, that comes after N items with R relevant adds
+    ``sum over t = 1..n of r/n * (R + 1 + (t - 1) (r - 1) / (n - 1)) / (N + t)``; the sum over buckets is
+    divided by all relevant items of the query (McSherry and Najork 2008, section 2.3; He et al. 2018, eq. 6).
+    With a = (r - 1) / (n - 1) and harmonic numbers H this is
+    ``r/n * ((R + 1 - a (N + 1)) (H[N + n] - H[N]) + a n)``.
+
+    Args:
+        relevant: Relevant items at each distance, int64 [q, d].
+        total: All items at each distance, int64 [q, d].
+
+    Returns:
+        float64 [q] in [0, 1]; NaN for a query without relevant items.
+    """
+    return np.minimum(per_relevant(precision_sums(relevant, total, total), relevant), 1.0)
+
+
+def precision_sums(relevant: Ints, total: Ints, places: Ints) -> Floats:
+    """The expected sum of the precisions at relevant items, float64 [q], over the first ``places`` of each bucket."""
+    n_before, r_before = before(total), before(relevant)
+    slope = (relevant - 1) / np.maximum(total - 1, 1) * (total > 1)
+    harmonic = harmonic_numbers(int(total.sum(axis=1).max(initial=0)))
+    stretch = harmonic[n_before + places] - harmonic[n_before]
+    added = relevant / np.maximum(total, 1) * ((r_before + 1 - slope * (n_before + 1)) * stretch + slope * places)
+    return np.asarray(added.sum(axis=1))
+
+
+def table_to(n: int) -> int:
+    """Where a table that is looked up at 0..n ends: at a power of two, so that one table serves many galleries."""
+    return 1 << int(n).bit_length()
+
+
+def harmonic_numbers(n: int) -> Floats:
+    """H[0], H[1], ... to H[n] at least, less one constant: only differences are used."""
+    return _harmonic(table_to(n))
+
+
+@lru_cache(maxsize=4)
+def _harmonic(n: int) -> Floats:
+    from scipy.special import digamma
+
+    return np.asarray(digamma(np.arange(1, n + 2, dtype=np.float64)))
+
+
+@lru_cache(maxsize=4)
+def _discounts(n: int) -> Floats:
+    """The sums of 1/log2(1 + rank) over the first 0, 1, ..., n ranks."""
+    return np.concatenate([[0.0], np.cumsum(1 / np.log2(2 + np.arange(n)))])
+
+
+def mean(values: Floats, *, without: Without = "drop") -> float:
+    """The mean over queries.
+
+    Args:
+        values: One figure per query, float64 [q]; NaN for queries without relevant items.
+        without: What becomes of those: ``"drop"`` leaves them out, ``"zero"`` counts them as 0, ``"error"``
+            refuses.
+
+    Raises:
+        DataError: No query has a relevant item; or one has none and ``without`` is ``"error"``.
+        ConfigError: ``without`` is none of the three.
+    """
+    return float(settled(values, without).mean())
+
+
+def settled(values: Floats, without: Without) -> Floats:
+    """The figures that count, float64 [q] or [q, k]: queries without relevant items dropped, or as 0; errors as above.
+
+    Rows are kept in order; ``"drop"`` leaves fewer of them.
+    """
+    if without not in ("drop", "zero", "error"):
+        raise ConfigError(f"without must be drop, zero or error, found {without!r}")
+    none = np.isnan(values if values.ndim == 1 else values[:, 0])
+    if none.all() or (without == "error" and none.any()):
+        raise DataError(
+            f"{int(none.sum())} of {len(values)} queries have no relevant item in the gallery; "
+            "check the labels of both sides"
+        )
+    return np.nan_to_num(values, nan=0.0) if without == "zero" else values[~none]
+
+
+def mean_average_precision(relevant: Ints, total: Ints, *, without: Without = "drop") -> float:
+    """``mean`` of ``average_precision`` over the queries; arguments and errors as there."""
+    return mean(average_precision(relevant, total), without=without)
+
+
+def hits_at(relevant: Ints, total: Ints, k: Sequence[int]) -> Floats:
+    """Expected number of relevant items among the first k: float64 [q, len(k)].
+
+    Inside the bucket that k cuts it grows linearly (the mean of the hypergeometric distribution), so over ranks
+    it goes straight from one bucket's end to the next one's. All queries are looked up behind each other.
+
+    Raises:
+        ConfigError: A k below 1, or beyond the ranking's length.
+    """
+    check_k(total, k)
+    rows = np.arange(len(total))[:, None] * (total.sum(axis=1).max(initial=0) + 1)
+    ends, found = (np.pad(np.cumsum(counts, axis=1), ((0, 0), (1, 0))) for counts in (total, relevant))
+    ranks = rows + np.asarray(k, dtype=np.int64).reshape(1, -1)
+    return np.asarray(np.interp(ranks.ravel(), (rows + ends).ravel(), found.ravel()).reshape(ranks.shape))
+
+
+def precision_at(relevant: Ints, total: Ints, k: Sequence[int]) -> Floats:
+    """Expected share of relevant items among the first k: float64 [q, len(k)] in [0, 1].
+
+    Raises:
+        ConfigError: A k below 1, or beyond the ranking's length.
+    """
+    found = hits_at(relevant, total, k) / np.asarray(k, dtype=np.float64)
+    return np.where(_has_relevant(relevant)[:, None], found, np.nan)
+
+
+def recall_at(relevant: Ints, total: Ints, k: Sequence[int]) -> Floats:
+    """Expected share of a query's relevant items that stand among the first k: float64 [q, len(k)].
+
+    Raises:
+        ConfigError: A k below 1, or beyond the ranking's length.
+    """
+    return per_relevant(hits_at(relevant, total, k), relevant)
+
+
+def f1_at(relevant: Ints, total: Ints, k: Sequence[int]) -> Floats:
+    """Expected F1 of the first k: float64 [q, len(k)] in [0, 1].
+
+    With h hits among the first k and R relevant items in all, precision h/k and recall h/R have the
+    harmonic mean ``2 h / (k + R)``, which is linear in h: its mean over the orders is that at the mean h.
+
+    Raises:
+        ConfigError: A k below 1, or beyond the ranking's length.
+    """
+    all_relevant = relevant.sum(axis=1, keepdims=True)
+    found = 2 * hits_at(relevant, total, k) / (np.asarray(k, dtype=np.float64) + all_relevant)
+    return np.where(all_relevant > 0, found, np.nan)
+
+
+def ndcg_at(relevant: Ints, total: Ints, k: Sequence[int]) -> Floats:
+    """Expected NDCG of the first k: float64 [q, len(k)] in [0, 1]. Gain 1 if relevant, discount 1/log2(1 + rank).
+
+    Each place of a bucket of n items, r relevant, has the expected gain r/n (McSherry and Najork 2008; He et
+    al. 2018); the ideal ranking has all relevant items first, at most k.
+
+    Raises:
+        ConfigError: A k below 1, or beyond the ranking's length.
+    """
+    check_k(total, k)
+    discounts = _discounts(table_to(total.sum(axis=1).max(initial=0)))
+    n_before, gain = before(total), relevant / np.maximum(total, 1)
+    all_relevant = relevant.sum(axis=1)
+    columns = []
+    for one in k:
+        reached = discounts[np.minimum(n_before + total, one)] - discounts[np.minimum(n_before, one)]
+        ideal = discounts[np.minimum(all_relevant, one)]
+        with np.errstate(invalid="ignore"):
+            columns.append(np.minimum((gain * reached).sum(axis=1) / ideal, 1.0))
+    return np.stack(columns, axis=1) if columns else np.zeros((len(total), 0))
+
+
+def hit_at(relevant: Ints, total: Ints, k: Sequence[int]) -> Floats:
+    """Probability that at least one relevant item stands among the first k: float64 [q, len(k)].
+
+    This is the R@k of cross-modal retrieval by true pairs. Where m places of the cut bucket of n items, r
+    relevant, fall within k, none of them is relevant with probability C(n - r, m) / C(n, m).
+
+    Raises:
+        ConfigError: A k below 1, or beyond the ranking's length.
+    """
+    from scipy.special import gammaln
+
+    check_k(total, k)
+    bucket, places = cut(total, k)
+    n, r = (np.take_along_axis(counts, bucket, axis=1) for counts in (total, relevant))
+    found_before = np.take_along_axis(before(relevant), bucket, axis=1) > 0
+    possible = places <= n - r
+    left = np.where(possible, n - r - places, 0)
+    log_none = gammaln(n - r + 1) - gammaln(left + 1) - gammaln(n + 1) + gammaln(n - places + 1)
+    none = np.where(found_before | ~possible, 0.0, np.minimum(np.exp(log_none), 1.0))
+    return np.where(_has_relevant(relevant)[:, None], 1.0 - none, np.nan)
+
+
+def first_rank(relevant: Ints, total: Ints) -> Floats:
+    """Expected rank of the first relevant item, float64 [q], from 1; NaN where there is none.
+
+    Of n tied items with r relevant, after N others, the first relevant one is expected at
+    N + (n + 1) / (r + 1).
+    """
+    has = _has_relevant(relevant)
+    bucket = np.argmax(relevant > 0, axis=1)[:, None]
+    n, r, n_before = (np.take_along_axis(a, bucket, axis=1)[:, 0] for a in (total, relevant, before(total)))
+    return np.where(has, n_before + (n + 1) / (r + 1), np.nan)
+
+
+def median_rank(relevant: Ints, total: Ints) -> float:
+    """The median over queries of ``first_rank``; queries without relevant items are left out.
+
+    Raises:
+        DataError: No query has a relevant item.
+    """
+    ranks = first_rank(relevant, total)
+    if np.isnan(ranks).all():
+        raise DataError(f"none of {len(ranks)} queries has a relevant item in the gallery; check the pairs")
+    return float(np.nanmedian(ranks))
+
+
+def nmrr(relevant: Ints, total: Ints) -> Floats:
+    """Normalised modified retrieval rank of MPEG-7, float64 [q]: 0 is best, 1 is worst. Its mean is the ANMRR.
+
+    Each of a query's R relevant items has its rank, or 1.25 K where that is beyond K = 2 R; of their mean
+    rank, ``(mean - (1 + R) / 2) / (1.25 K - (1 + R) / 2)``. K = 2 R is what remote sensing retrieval takes (Cao
+    et al., arXiv 1902.05818, among others); MPEG-7 itself takes min(4 R, 2 max R).
+    """
+    wanted = relevant.sum(axis=1, keepdims=True)
+    last, first = before(total) + total, before(total)
+    inside, start = np.minimum(last, 2 * wanted), np.minimum(first, 2 * wanted)
+    ranks = (inside * (inside + 1) - start * (start + 1)) / 2 + 2.5 * wanted * (total - (inside - start))
+    summed = (relevant / np.maximum(total, 1) * ranks).sum(axis=1)
+    best = (1 + wanted[:, 0]) / 2
+    return np.asarray((per_relevant(summed, relevant) - best) / (2.5 * wanted[:, 0] - best))
+
+
+@dataclass(frozen=True)
+class RadiusPoint:
+    """Precision and recall of what lies within a Hamming radius, mean over queries.
+
+    Attributes:
+        radius: In bits.
+        precision: Mean over the queries that retrieve something. Where papers count the others as 0, that is
+            ``precision * answered``.
+        recall: Mean over all queries.
+        answered: Share of the queries that retrieve something.
+    """
+
+    radius: int
+    precision: float
+    recall: float
+    answered: float
+
+
+def within_radius(relevant: Ints, total: Ints, *, without: Without = "drop") -> tuple[RadiusPoint, ...]:
+    """Precision and recall within each radius at which something changes; no ties arise, a radius takes whole buckets.
+
+    A query that retrieves nothing at a radius has no precision there and is left out of that point, so the
+    first points may stand on few queries: ``answered`` says on how many.
+
+    Args:
+        relevant: Relevant items at each distance, int64 [q, bits + 1].
+        total: All items at each distance, int64 [q, bits + 1].
+        without: What becomes of queries without relevant items, as in ``mean``.
+
+    Raises:
+        DataError: No query has a relevant item.
+    """
+    return radius_points(radius_sums(relevant, total, without=without))
+
+
+def radius_sums(relevant: Ints, total: Ints, *, without: Without = "drop") -> Floats:
+    """What ``radius_points`` divides, and can be added over blocks of queries: float64 [5, bits + 1].
+
+    At each radius the sums of precision and of recall, the queries that retrieve something, all queries, and
+    the items that stand at that very distance.
+    """
+    if without != "zero":
+        has = _has_relevant(relevant)
+        relevant, total = relevant[has], total[has]
+    found, retrieved = np.cumsum(relevant, axis=1), np.cumsum(total, axis=1)
+    return np.stack([
+        (found / np.maximum(retrieved, 1)).sum(axis=0),
+        (found / np.maximum(found[:, -1:], 1)).sum(axis=0),
+        (retrieved > 0).sum(axis=0),
+        np.full(total.shape[1], len(total)),
+        total.sum(axis=0),
+    ])  # fmt: skip
+
+
+def radius_points(sums: Floats) -> tuple[RadiusPoint, ...]:
+    """The points of summed ``radius_sums``: only those radii at which something stands."""
+    precision, recall, some, queries, here = sums
+    if not queries.any():
+        raise DataError("none of the queries has a relevant item in the gallery; check the labels")
+    return tuple(
+        RadiusPoint(int(r), precision[r] / some[r], min(recall[r] / queries[r], 1.0), some[r] / queries[r])
+        for r in np.flatnonzero(here)
+    )
+
+
+def log_spaced(length: int, points: int = 40) -> list[int]:
+    """About ``points`` different ranks from 1 to ``length``, evenly spaced on a log scale."""
+    return sorted(set(np.round(np.geomspace(1, length, points)).astype(int).tolist()))
+
+
+def all_tied(relevant: Ints, total: Ints) -> tuple[Ints, Ints]:
+    """The same items in one bucket, int64 [q, 1] twice: any measure over it is that of a random ranking."""
+    return relevant.sum(axis=1, keepdims=True), total.sum(axis=1, keepdims=True)
+
+
+def before(counts: Ints) -> Ints:
+    """At each bucket, the count of all buckets before it."""
+    return np.cumsum(counts, axis=1) - counts
+
+
+def _has_relevant(relevant: Ints) -> npt.NDArray[np.bool_]:
+    return np.asarray(relevant.sum(axis=1) > 0)
+
+
+def per_relevant(values: Floats, relevant: Ints) -> Floats:
+    """Values [q] or [q, k] divided by each query's number of relevant items; NaN where there is none."""
+    count = relevant.sum(axis=1).astype(np.float64).reshape(-1, *[1] * (values.ndim - 1))
+    return np.asarray(np.divide(values, count, out=np.full(values.shape, np.nan), where=count > 0))
+
+
+def check_k(total: Ints, k: Sequence[int]) -> None:
+    """Raise `ConfigError` unless each k is from 1 to the length of the shortest ranking."""
+    length = int(total.sum(axis=1).min(initial=np.iinfo(np.int64).max))
+    wrong = [one for one in k if not 1 <= one <= length]
+    if wrong:
+        raise ConfigError(f"k = {wrong[0]}: the ranking has {length} items; choose k from 1 to {length}")
+
+
+def cut(total: Ints, k: Sequence[int]) -> tuple[Ints, Ints]:
+    """For each query and k, the bucket that holds rank k, and how many of its places lie within k."""
+    reached = np.cumsum(total, axis=1)
+    ranks = np.asarray(k, dtype=np.int64)
+    bucket = (reached[:, None, :] < ranks[:, None]).sum(axis=2)
+    places = ranks - np.take_along_axis(before(total), bucket, axis=1)
+    return bucket, places

@@ -1,0 +1,1 @@
+"""What an evaluation found, as values: per direction, as tables, over folds."""

@@ -1,0 +1,39 @@
+"""What each figure of a report means, in the words of the docstrings: for the schema, and for each ``report.json``.
+
+Comes in: the dataclasses of a report. No torch in this room.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+
+from dtbh.evaluation.metrics.map_variants import CONVENTIONS
+from dtbh.evaluation.metrics.ranking import RadiusPoint
+from dtbh.evaluation.results.figures import ClassFigures, Confusion, CutPoint, EmbeddingFigures, PairFigures
+from dtbh.evaluation.results.values import DirectionReport
+
+PARTS = {
+    "": DirectionReport,
+    "pairs.": PairFigures,
+    "embeddings.": EmbeddingFigures,
+    "precision_curve.": CutPoint,
+    "within_radius.": RadiusPoint,
+    "per_class.": ClassFigures,
+    "confusion.": Confusion,
+}
+
+
+def definitions() -> dict[str, str]:
+    """The meaning of each figure of a direction by its name there, as in ``map`` and ``pairs.hit_at``."""
+    found = {f"{place}{name}": words for place, kind in PARTS.items() for name, words in documented(kind)[1].items()}
+    del found["query_figures"]  # it stands in queries.csv
+    return found | {f"conventions.{name}": f"mAP of the {one.meaning}; as in {one.used_by}."
+                    for name, one in CONVENTIONS.items()}  # fmt: skip
+
+
+def documented(kind: type) -> tuple[str, dict[str, str]]:
+    """A docstring's first paragraph, and what it says of each attribute."""
+    text, _, attributes = inspect.cleandoc(kind.__doc__ or "").partition("\n\nAttributes:\n")
+    found = re.findall(r"^    (\w+): (.*(?:\n {5,}.*)*)", attributes, re.MULTILINE)
+    return " ".join(text.split()), {name: " ".join(words.split()) for name, words in found}

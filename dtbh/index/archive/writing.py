@@ -1,0 +1,278 @@
+"""Writing an archive: new generations, and adding to and removing from the one that is there.
+
+Comes in: codes with their stored rows, a segment at a time. Codes are appended and flushed first; the commit of the
+SQLite transaction is the moment from which they count. A new generation is written beside the old one, and counts
+from the moment at which ``archive.json`` names it. One writer at a time; a killed one leaves nothing that counts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dtbh.codes import HashCodes, check_same, check_storable
+from dtbh.data.item_paths import relative_to
+from dtbh.data.manifest import Item
+from dtbh.errors import CodesError, DtbhError
+from dtbh.index.archive.postings import COLUMNS, SEGMENT, Row, further_names, postings
+from dtbh.index.archive.snapshot import (
+    BUSY,
+    META,
+    VERSION,
+    Snapshot,
+    codes_file,
+    digest_of_codes,
+    digest_of_items,
+    digest_of_meta,
+    items_file,
+    open_snapshot,
+    read_settings,
+)
+from dtbh.index.base import refuse_known, refuse_unknown
+from dtbh.utils.files import alone, check_place, explained, fresh_folder, write_file
+
+
+class TwiceError(CodesError):
+    """An id that stands more than once in what is to be an archive."""
+
+    def __init__(self, id: str) -> None:
+        self.id = id
+        super().__init__(f"the id {id!r} stands more than once; give each item its own")
+
+
+Chunk = tuple[NDArray[np.uint64], list[Row]]
+OWN = re.compile(r"codes(-\d+)?\.bin|items(-\d+)?\.sqlite(-journal)?|\.archive\.json\..+")
+NUMBER = re.compile(r"(?:codes|items)-?(\d+)?\.(?:bin|sqlite)")
+DOING = "adding, removing or compacting"
+SCHEMA = f"""
+CREATE TABLE segments (first INTEGER PRIMARY KEY, count INTEGER NOT NULL, sha256 TEXT NOT NULL,
+                       items_sha256 TEXT NOT NULL, names TEXT NOT NULL);
+CREATE TABLE items (row INTEGER PRIMARY KEY, {", ".join(f"{name} TEXT" for name in COLUMNS)});
+CREATE INDEX items_id ON items (id);
+CREATE TABLE postings (first INTEGER, field TEXT, value TEXT, count INTEGER NOT NULL, rows BLOB NOT NULL,
+                       PRIMARY KEY (first, field, value)) WITHOUT ROWID;
+CREATE TABLE removals (number INTEGER PRIMARY KEY, count INTEGER NOT NULL, rows BLOB NOT NULL, sha256 TEXT NOT NULL);
+"""
+
+
+def create(path: Path, meta: Mapping[str, Any], chunks: Iterable[Chunk]) -> None:
+    """Write an archive of these chunks; one that stands there is replaced, and its readers keep it.
+
+    Args:
+        path: The folder.
+        meta: Bits, encoder, model (relative to the folder) and whatever else ``archive.json`` is to say.
+        chunks: Codes and stored rows, of at most `SEGMENT`.
+    """
+    check_place(path, META, "archive")
+    if (path / META).is_file():
+        with _alone(path):
+            _renew(path, meta, chunks)
+        return
+    with fresh_folder(path) as new:
+        _generation(new, 0, chunks)
+        _name(new, meta, 0)
+
+
+def compact(path: Path) -> None:
+    """Write anew what was not removed, in full segments, with its checksums compared; readers keep what they opened."""
+    with _alone(path):
+        now = open_snapshot(path)
+        _renew(path, now.meta, joined(now.chunks()))
+
+
+def add(path: Path, codes: HashCodes) -> None:
+    """Append codes and items in one commit."""
+    check_storable(codes)
+    with _alone(path), _committing(path) as (now, sqlite):
+        check_same(codes, now.bits, now.encoder, of=f"the archive {path}")
+        with codes_file(path, now.generation).open("ab", buffering=0) as file:
+            _append(file, sqlite, now.count, chunked(codes, path.resolve()))
+        _check_ids(now, sqlite)
+        sqlite.commit()
+
+
+def remove(path: Path, ids: Iterable[str]) -> int:
+    """Mark items as removed, in one commit; returns how many."""
+    with _alone(path), _committing(path) as (now, sqlite):
+        found = {id: now.row(id) for id in ids}
+        refuse_unknown(str(path), (id for id, row in found.items() if row is None))
+        rows = np.sort(np.array([row for row in found.values() if row is not None], "<i8")).tobytes()
+        if found:
+            digest = hashlib.sha256(rows).hexdigest()
+            sqlite.execute("INSERT INTO removals (count, rows, sha256) VALUES (?, ?, ?)", [len(found), rows, digest])
+            sqlite.commit()
+    return len(found)
+
+
+def chunked(codes: HashCodes, path: Path) -> Iterator[Chunk]:
+    """Codes and their items as an archive at ``path`` stores them."""
+    encode = relative_to(path)
+    for start in range(0, len(codes), SEGMENT):
+        part = slice(start, start + SEGMENT)
+        yield codes.words[part], [_row(encode(item)) for item in codes.items[part]]
+
+
+def joined(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
+    """The same codes and rows in chunks of `SEGMENT`, the last of what remains."""
+    words, rows = list[NDArray[np.uint64]](), list[Row]()
+    for some, more in chunks:
+        words.append(some)
+        rows += more
+        while len(rows) >= SEGMENT:
+            every = np.concatenate(words)
+            yield every[:SEGMENT], rows[:SEGMENT]
+            words, rows = [every[SEGMENT:]], rows[SEGMENT:]
+    if rows:
+        yield np.concatenate(words), rows
+
+
+def _row(item: Item) -> Row:
+    """An item as it is stored, in the order of `COLUMNS`."""
+    further = (item.window, item.footprint, dict(item.fields) or None)
+    texts = (getattr(item, name) for name in COLUMNS[: -len(further)])
+    return *texts, *(None if value is None else json.dumps(value, ensure_ascii=False) for value in further)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Keep other writers out, and explain what goes wrong."""
+    if not path.is_dir():
+        open_snapshot(path)  # says that there is no archive
+    with explained(path), alone(path, DOING):
+        yield
+
+
+@contextmanager
+def _committing(path: Path) -> Iterator[tuple[Snapshot, sqlite3.Connection]]:
+    """What is committed now, and a transaction that the block commits; without that it leaves nothing."""
+    now = open_snapshot(path)
+    if now.version < VERSION:
+        raise CodesError(f"{path}: was written by an older dtbh; bring it up to date first: dtbh compact {path}")
+    _tidy(path)
+    _cut(now)
+    try:
+        with _as_oserror(), closing(_open(items_file(path, now.generation))) as sqlite:
+            # Nothing is written before the commit, so that readers wait for that moment only.
+            sqlite.executescript("PRAGMA cache_spill = OFF; PRAGMA synchronous = EXTRA; BEGIN IMMEDIATE;")
+            yield now, sqlite
+    except BaseException:
+        with suppress(DtbhError, OSError):
+            _cut(open_snapshot(path))
+        raise
+
+
+def _renew(path: Path, meta: Mapping[str, Any], chunks: Iterable[Chunk]) -> None:
+    """Write a new generation and name it in ``archive.json``; what fails leaves the old one as it was."""
+    _tidy(path)
+    number = _current(path) + 1
+    try:
+        _generation(path, number, chunks)
+        _name(path, meta, number)
+    finally:
+        _tidy(path)
+
+
+def _generation(path: Path, number: int, chunks: Iterable[Chunk]) -> None:
+    """The two files of a generation, flushed; nothing names them yet."""
+    codes, items = codes_file(path, number), items_file(path, number)
+    with codes.open("xb", buffering=0) as file, _as_oserror(), closing(_open(items)) as sqlite:
+        sqlite.executescript(f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; {SCHEMA}")
+        _append(file, sqlite, 0, chunks, between=sqlite.commit)
+        twice = sqlite.execute("SELECT id FROM items GROUP BY id HAVING COUNT(*) > 1 LIMIT 1").fetchone()
+        if twice:
+            raise TwiceError(twice[0])
+    with items.open("r+b") as file:
+        os.fsync(file.fileno())
+
+
+def _append(
+    file: io.FileIO, sqlite: sqlite3.Connection, first: int, chunks: Iterable[Chunk],
+    between: Callable[[], None] = lambda: None,
+) -> None:  # fmt: skip
+    """Write chunks as segments from row ``first`` on, and flush the codes."""
+    for words, rows in chunks:
+        _write(file, np.ascontiguousarray(words, "<u8").view(np.uint8).ravel().data)
+        marks = ", ".join("?" * (1 + len(COLUMNS)))
+        sqlite.executemany(f"INSERT INTO items VALUES ({marks})", ((first + n, *row) for n, row in enumerate(rows)))
+        sqlite.executemany("INSERT INTO postings VALUES (?, ?, ?, ?, ?)", ((first, *p) for p in sorted(postings(rows))))
+        names = json.dumps(further_names(rows))
+        digests = (digest_of_codes(words), digest_of_items(rows))
+        sqlite.execute("INSERT INTO segments VALUES (?, ?, ?, ?, ?)", [first, len(rows), *digests, names])
+        first += len(rows)
+        between()
+    os.fsync(file.fileno())
+
+
+def _write(file: io.FileIO, data: memoryview) -> None:
+    """Write all of it, without a buffer that would be written later."""
+    done = 0
+    while done < len(data):
+        done += file.write(data[done:])
+
+
+def _name(path: Path, meta: Mapping[str, Any], generation: int) -> None:
+    """Write ``archive.json``: from here on the generation that it names counts."""
+    said = {**meta, "version": VERSION, "generation": generation}
+    text = json.dumps(said | {"sha256": digest_of_meta(said)}, indent=2) + "\n"
+    write_file(path / META, lambda file: file.write(text.encode()))
+    handle = os.open(path, os.O_RDONLY)
+    os.fsync(handle)  # before the old generation's files go
+    os.close(handle)
+
+
+def _current(path: Path) -> int:
+    """The generation that counts; of an archive whose settings are damaged the last one, which is kept."""
+    try:
+        return int(read_settings(path).get("generation", 0))
+    except CodesError:
+        return max((int(found[1] or 0) for file in path.iterdir() if (found := NUMBER.fullmatch(file.name))), default=0)
+
+
+def _tidy(path: Path) -> None:
+    """Remove the files of other generations: replaced ones, and those of a writer that was killed."""
+    number = _current(path)
+    kept = (codes_file(path, number).name, items_file(path, number).name)
+    for file in path.iterdir():
+        if OWN.fullmatch(file.name) and not file.name.startswith(kept):
+            file.unlink()
+
+
+def _cut(now: Snapshot) -> None:
+    """Cut off codes that were never committed: those of a writer that failed or was killed."""
+    file = codes_file(now.path, now.generation)
+    if file.stat().st_size > now.words.nbytes:
+        os.truncate(file, now.words.nbytes)
+
+
+def _check_ids(now: Snapshot, sqlite: sqlite3.Connection) -> None:
+    """Raise `CodesError` if an id that was just written is there already."""
+    again = sqlite.execute(
+        "SELECT new.id, old.row FROM items AS new CROSS JOIN items AS old ON old.id = new.id AND old.row < ? "
+        "WHERE new.row >= ?", [now.count, now.count],
+    ).fetchall()  # fmt: skip
+    gone = set(now.removed.tolist()) if again else set()
+    refuse_known(str(now.path), (id for id, row in again if row not in gone))
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(path, timeout=BUSY)
+
+
+@contextmanager
+def _as_oserror() -> Iterator[None]:
+    """SQLite's refusals, such as a full disk, as the operating system's, which `explained` makes a line of."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise OSError(f"SQLite: {error}") from error

@@ -1,0 +1,1 @@
+"""Exact Hamming search: compiled kernels, and the same in NumPy."""

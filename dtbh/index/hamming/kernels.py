@@ -1,0 +1,199 @@
+"""The compiled loop of a search: block by block of codes, each query over a block while it lies in cache.
+
+Comes in: packed codes of 1 to 8 words and patterns of queries (`scan` prepares both). A block's least
+distance decides whether it can still change a query's answer; most blocks can't, and nothing else is done with them.
+How many rows were met at each distance gives the k-th distance, so that a row that is taken costs the same whatever
+k. Nothing here holds Python's lock. Importing this needs numba and a place for its cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pickle import UnpicklingError
+from typing import Any, TypeVar, cast
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from dtbh.index.hamming.rows import Rows
+from dtbh.index.hamming.vectors import GROUP, least, lowest_bit, near
+
+F = TypeVar("F", bound=Callable[..., Any])
+Ints = NDArray[np.int64]
+Words = NDArray[np.uint64]
+
+WHOLE, LISTED, MARKED = 0, 1, 2  # which rows count: all, those of a list, those marked
+ROW_BITS = 48  # a key is distance << ROW_BITS | row: keys sort as results do
+BLOCK = 2048  # words, 16 kB: a block of codes and the queries lie in the first cache together
+
+
+def compiled(function: F) -> F:
+    """Compile without Python's lock, and keep what was compiled for other processes.
+
+    Where a power cut or a full disk left half a file of what was kept, it is compiled again and kept anew.
+    """
+    made = numba.njit(nogil=True, cache=True)(function)
+    if cache := getattr(made, "_cache", None):  # with NUMBA_DISABLE_JIT there is none
+        cache.load_overload = partial(_loaded, cache, cache.load_overload)
+    return cast(F, made)
+
+
+def _loaded(cache: Any, load: Callable[..., Any], *arguments: Any) -> Any:
+    """What the cache has; None, so that it is compiled, where that can't be read."""
+    try:
+        return load(*arguments)
+    except (EOFError, UnpicklingError):
+        cache.flush()
+        return None
+
+
+def arguments(rows: Rows) -> tuple[Words, int, Ints, NDArray[np.bool_]]:
+    """The rows that count as compiled code takes them: codes, kind, list, marks; the arrays are read-only.
+
+    So that the code compiled for arrays in memory serves memory-mapped ones too.
+    """
+    kind = WHOLE if rows.marked is None else MARKED
+    kind = kind if rows.listed is None else LISTED
+    listed = np.empty(0, np.int64) if rows.listed is None else rows.listed.view()
+    marked = np.empty(0, np.bool_) if rows.marked is None else rows.marked.view()
+    words = rows.words.view()
+    for array in (words, listed, marked):
+        array.flags.writeable = False
+    return words, kind, listed, marked
+
+
+@compiled
+def search(
+    patterns: Words,
+    codes: Words,
+    kind: int,
+    rows: Ints,
+    marks: NDArray[np.bool_],
+    start: int,
+    stop: int,
+    k: int,
+    radius: int,
+    width: tuple[int, ...],
+) -> tuple[Ints, Ints]:
+    """The keys of each query's k nearest rows of those within a radius.
+
+    Args:
+        patterns: uint64 [q, 8], each query's words over and over.
+        codes: uint64 [n, w], C-contiguous.
+        kind: WHOLE, LISTED or MARKED.
+        rows: With LISTED, int64 [m], ascending.
+        marks: With MARKED, bool [n].
+        start: The first row to look at; with LISTED the first place in ``rows``.
+        stop: Where to stop.
+        k: From 1; above the number of rows it bounds nothing.
+        radius: The largest distance that counts.
+        width: As many values as a code has words, rounded up to 1, 2, 4 or 8.
+
+    Returns:
+        The keys of all queries one after the other, of each in any order, and how many each has: at most k.
+    """
+    count = len(patterns)
+    kept = [np.empty(min(2 * k, GROUP), np.int64) for _ in range(count)]
+    filled = np.zeros(count, np.int64)
+    limits = np.full(count, radius + 1, np.int64)  # rows as far as this, or farther, have lost
+    at = np.zeros((count, radius + 1), np.int64)  # rows met at each distance
+    below = np.zeros(count, np.int64)  # rows met that lie below the limit; fewer than k
+    direct = kind != LISTED and codes.shape[1] == len(width)
+    some = kind == MARKED and direct  # then a mark counts only for a code that is near enough
+    buffer = np.zeros((BLOCK // len(width), len(width)), np.uint64)
+    ids = np.empty(len(buffer), np.int64)
+    tail = np.zeros((GROUP, len(width)), np.uint64)
+    far = np.empty(GROUP, np.int64)
+    while start < stop:
+        if direct:
+            size = min(len(buffer), stop - start)
+            block, after = codes[start : start + size].ctypes.data, start + size
+        else:
+            size, after = _gather(codes, kind, rows, marks, start, stop, buffer, ids)
+            block = buffer.ctypes.data
+        even = size - size % GROUP
+        for i in range(size - even):
+            for word in range(codes.shape[1]):
+                tail[i, word] = codes[start + even + i, word] if direct else buffer[even + i, word]
+        for query in range(count):
+            pattern = patterns[query].ctypes.data
+            first = 0 if least(pattern, block, even, width) < limits[query] else even
+            for group in range(first, size, GROUP):
+                if group < even:
+                    place, wanted = np.intp(block) + 8 * len(width) * group, ~np.uint64(0)
+                else:
+                    place, wanted = np.intp(tail.ctypes.data), (np.uint64(1) << np.uint64(size - even)) - np.uint64(1)
+                found = near(pattern, place, limits[query], far.ctypes.data, width) & wanted
+                while found:
+                    code = np.intp(lowest_bit(found))
+                    found &= found - np.uint64(1)
+                    distance = far[code]
+                    if distance >= limits[query] or (some and not marks[start + group + code]):
+                        continue
+                    if filled[query] == len(kept[query]):
+                        if filled[query] >= 2 * k:
+                            filled[query] = _compact(kept[query], filled[query], limits[query], k - below[query])
+                        else:
+                            kept[query] = _grown(kept[query])
+                    row = start + group + code if direct else ids[group + code]
+                    kept[query][filled[query]] = distance << ROW_BITS | row
+                    filled[query] += 1
+                    at[query, distance] += 1
+                    below[query] += 1
+                    while below[query] >= k:
+                        limits[query] -= 1
+                        below[query] -= at[query, limits[query]]
+        start = after
+    for query in range(count):
+        filled[query] = _compact(kept[query], filled[query], limits[query], k - below[query])
+    keys = np.empty(filled.sum(), np.int64)
+    done = 0
+    for query in range(count):
+        keys[done : done + filled[query]] = kept[query][: filled[query]]
+        done += filled[query]
+    return keys, filled
+
+
+@compiled
+def _gather(
+    codes: Words,
+    kind: int,
+    rows: Ints,
+    marks: NDArray[np.bool_],
+    start: int,
+    stop: int,
+    buffer: Words,
+    ids: Ints,
+) -> tuple[int, int]:
+    """Fill the buffer with the next codes that count, and their rows: how many, and where to go on."""
+    size = 0
+    while start < stop and size < len(buffer):
+        row = rows[start] if kind == LISTED else start
+        for word in range(codes.shape[1]):
+            buffer[size, word] = codes[row, word]
+        ids[size] = row
+        size += 1 if kind != MARKED else int(marks[row])
+        start += 1
+    return size, start
+
+
+@compiled
+def _compact(keys: Ints, filled: int, limit: int, ties: int) -> int:
+    """Keep the keys below the limit and the first few at it; keys of one distance stay in order of rows."""
+    kept = 0
+    for i in range(filled):
+        distance = keys[i] >> ROW_BITS
+        if distance < limit or (distance == limit and ties > 0):
+            ties -= distance == limit
+            keys[kept] = keys[i]
+            kept += 1
+    return kept
+
+
+@compiled
+def _grown(keys: Ints) -> Ints:
+    larger = np.empty(2 * len(keys), np.int64)
+    larger[: len(keys)] = keys
+    return larger

@@ -1,0 +1,1 @@
+"""An index on Milvus, for more than one machine."""

@@ -1,1 +1,0 @@
-"""Distances, triplet selection, objectives and training."""

@@ -1,0 +1,182 @@
+"""What turns files into codes, whether it runs on torch or not.
+
+Comes in: a run folder, or a model that ``dtbh export`` made. Goes out: an `Encoder`. Search, index and the
+service ask for no more than that, so an exported model brings in neither torch nor Lightning.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dtbh.codes import HashCodes, pack, signs, word_count
+from dtbh.data.manifest import MODALITIES, Item, Modality
+from dtbh.errors import DtbhError
+from dtbh.models.run_files import CONFIG
+
+if TYPE_CHECKING:
+    from dtbh.config import Config
+
+EXPORTED = "model.json"
+"""The file that tells an exported model from a run folder."""
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """Codes, and what could not be encoded.
+
+    Attributes:
+        codes: Of the items that could be read, in their order.
+        failures: One line for each item that could not.
+        values: The hash-like codes whose signs they are, float32 [n, bits]; None where they were not asked for.
+    """
+
+    codes: HashCodes
+    failures: tuple[str, ...]
+    values: NDArray[np.float32] | None = None
+
+
+class Encoder(Protocol):
+    """A trained pair of towers; `load` opens one."""
+
+    @property
+    def path(self) -> Path:
+        """The run folder, or the folder of the exported model."""
+
+    @property
+    def bits(self) -> int:
+        """Length of a code."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells this encoder's codes from any other's: 16 hex digits."""
+
+    @property
+    def config(self) -> Config:
+        """The settings of the run."""
+
+    def encode_images(self, paths: Sequence[str | Path]) -> HashCodes:
+        """Codes of image files, in order; ids are the paths as given.
+
+        Raises:
+            MediaError: A file can't be read.
+        """
+
+    def encode_sounds(self, paths: Sequence[str | Path]) -> HashCodes:
+        """Codes of sound files, in order; ids are the paths as given.
+
+        Raises:
+            MediaError: A file can't be read.
+        """
+
+    def encode(
+        self, items: Sequence[Item], *, skip: bool = False, stored: bool = False, values: bool = False
+    ) -> Encoding:
+        """Codes of images and sounds.
+
+        Args:
+            items: With absolute paths.
+            skip: Leave out what can't be read and say so, where otherwise the first such file is an error.
+            stored: Look outputs of frozen backbones up in the store on disk, and keep new ones there, where
+                the encoder has such a store: for items that will be encoded again, as in evaluation.
+            values: Give the hash-like codes too.
+
+        Raises:
+            DtbhError: No items; or, without ``skip``, a file that can't be read.
+        """
+
+
+@dataclass(frozen=True)
+class CodeBatch:
+    """Some items' codes.
+
+    Attributes:
+        reasons: Of each item of the batch, in order: None, or why it can't be read.
+        values: Hash-like codes, float32 [those that can be read, bits].
+    """
+
+    reasons: Sequence[DtbhError | None]
+    values: NDArray[np.float32]
+
+
+class FileEncoder(ABC):
+    """What every encoder shares; one says in ``_batches`` how its towers read and encode.
+
+    Args:
+        path: The folder it comes from.
+        bits: Length of a code.
+        fingerprint: As in `Encoder`.
+    """
+
+    def __init__(self, path: Path, *, bits: int, fingerprint: str) -> None:
+        self.path, self.bits, self.fingerprint = path, bits, fingerprint
+
+    @cached_property
+    def config(self) -> Config:
+        """The settings of the run."""
+        from dtbh.config import read_config
+
+        return read_config(self.path / CONFIG)
+
+    def encode_images(self, paths: Sequence[str | Path]) -> HashCodes:
+        """Codes of image files, as `Encoder` says."""
+        return self.encode(_items(paths, "image")).codes
+
+    def encode_sounds(self, paths: Sequence[str | Path]) -> HashCodes:
+        """Codes of sound files, as `Encoder` says."""
+        return self.encode(_items(paths, "sound")).codes
+
+    def encode(
+        self, items: Sequence[Item], *, skip: bool = False, stored: bool = False, values: bool = False
+    ) -> Encoding:
+        """Codes of images and sounds, as `Encoder` says."""
+        if not items:
+            raise DtbhError("nothing to encode: no items given")
+        words = np.zeros((len(items), word_count(self.bits)), dtype=np.uint64)
+        real = np.zeros((len(items), self.bits), dtype=np.float32) if values else None
+        failures: dict[int, str] = {}
+        for modality in MODALITIES:
+            rows = [row for row, item in enumerate(items) if item.modality == modality]
+            if rows:
+                batches = self._batches(modality, [items[row] for row in rows], stored)  # type: ignore[arg-type]
+                self._fill(words, real, failures, rows, batches, skip=skip)
+        kept = [row for row in range(len(items)) if row not in failures]
+        codes = HashCodes(words[kept], self.bits, self.fingerprint, tuple(items[row] for row in kept))
+        reasons = tuple(failures[row] for row in sorted(failures))
+        return Encoding(codes, reasons, None if real is None else real[kept])
+
+    def _fill(
+        self, words: NDArray[np.uint64], real: NDArray[np.float32] | None, failures: dict[int, str], rows: list[int],
+        batches: Iterator[CodeBatch], *, skip: bool,
+    ) -> None:  # fmt: skip
+        """Put the codes of one modality into their rows of ``words``."""
+        done = 0
+        for batch in batches:
+            good = []
+            for row, reason in zip(rows[done:], batch.reasons, strict=False):
+                if reason is None:
+                    good.append(row)
+                elif skip:
+                    failures[row] = str(reason)
+                else:
+                    raise reason
+            done += len(batch.reasons)
+            if good:
+                words[good] = pack(signs(batch.values))
+                if real is not None:
+                    real[good] = batch.values
+
+    @abstractmethod
+    def _batches(self, modality: Modality, items: Sequence[Item], stored: bool) -> Iterator[CodeBatch]:
+        """The codes of one modality's items, in order, some at a time."""
+
+
+def _items(paths: Sequence[str | Path], modality: Modality) -> list[Item]:
+    return [Item(str(path), modality, str(Path(path).resolve())) for path in paths]

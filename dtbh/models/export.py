@@ -1,0 +1,220 @@
+"""A trained run's towers to ONNX networks that need no torch, tested against the run before they are kept.
+
+Comes in: an opened run, and the items to test on. Goes out: the folder that ``dtbh.models.onnx_encoder`` reads.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import importlib.util
+import json
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from dtbh.codes import signs
+from dtbh.config import write_config
+from dtbh.data.manifest import Item, Modality, relative
+from dtbh.encoders.cached_readers import media_reader
+from dtbh.encoders.dual_encoder import TwinEncoder
+from dtbh.errors import MissingExtraError, RunError
+from dtbh.models.encoder import EXPORTED
+from dtbh.models.onnx_encoder import BATCH, ROUNDING, VERSION, Agreement, ExportedModel, open_exported
+from dtbh.models.quantize import quantized
+from dtbh.models.run_files import CONFIG, RUN, read_run
+from dtbh.models.torch_encoder import Model
+from dtbh.utils.files import check_place, fresh_folder, write_text
+from dtbh.utils.packages import declared
+from dtbh.utils.progress import track
+
+OPSET = 18
+INPUTS: dict[Modality, list[str]] = {"image": ["pixels"], "sound": ["waveforms", "lengths"]}
+REQUIREMENTS = "requirements.txt"
+NODE = (
+    "numpy", "soundfile", "soxr", "pyyaml", "pydantic", "rich", "pillow", "onnxruntime", "numba",
+    "fastapi", "uvicorn", "python-multipart", "prometheus-client",
+)  # fmt: skip
+"""What indexing, searching and serving need of dtbh's dependencies and of its extras ``search`` and ``web``."""
+
+
+class _Codes(nn.Module):
+    """A tower that gives its hash-like codes alone."""
+
+    def __init__(self, tower: nn.Module) -> None:
+        super().__init__()
+        self.tower = tower
+
+    def forward(self, *media: Tensor) -> Tensor:
+        codes: Tensor = self.tower(*media).codes
+        return codes
+
+
+def write_model(
+    model: Model, items: Sequence[Item], out: Path, *, calibration: Sequence[Item] | None = None
+) -> ExportedModel:
+    """Export a run, beside and renamed, once its codes have been compared with the run's.
+
+    Args:
+        model: The run.
+        items: Images and sounds to compare on, with absolute paths.
+        out: The folder; an older exported model there is replaced.
+        calibration: Other images and sounds, to make networks of 8-bit integers by. Their codes may differ from
+            the run's, so the model is another encoder, with a fingerprint of its own.
+
+    Raises:
+        MissingExtraError: No onnx, onnxscript or onnxruntime.
+        RunError: A tower can't be exported; or, without ``calibration``, a bit differs beyond rounding.
+        CodesError: Something else stands in the place.
+        MediaError: An item can't be read.
+    """
+    _check_extra()
+    check_place(out, EXPORTED, "exported model")
+    with fresh_folder(out) as new:
+        twin = copy.deepcopy(model.twin).cpu()
+        towers: dict[str, dict[str, Any]] = {}
+        for modality in twin.modalities:
+            data = _onnx(twin, modality)
+            if calibration is not None:
+                data = quantized(data, _batches(model, modality, calibration))
+            name = f"{modality}.onnx"
+            (new / name).write_bytes(data)
+            reads = _reads(twin, modality)
+            towers[modality] = {"file": name, "sha256": hashlib.sha256(data).hexdigest(), **reads}
+        meta: dict[str, Any] = {
+            "version": VERSION, "bits": model.bits, "fingerprint": model.fingerprint, "run": model.fingerprint,
+            "int8": calibration is not None, "towers": towers,
+        }  # fmt: skip
+        if calibration is not None:
+            sums = [tower["sha256"] for tower in towers.values()]
+            meta["fingerprint"] = hashlib.sha256(f"int8 {model.fingerprint} {sums}".encode()).hexdigest()[:16]
+        _write_meta(new, meta)
+        _copy_run(model, new, out)
+        write_text(new / REQUIREMENTS, "".join(f"{line}\n" for line in requirements()))
+        found = compare(model, open_exported(new), items)
+        meta["self_test"] = {name: asdict(agreement) for name, agreement in found.items()}
+        _write_meta(new, meta)
+        for name, agreement in found.items():
+            if agreement.beyond_rounding and calibration is None:
+                raise RunError(f"{out}: the exported {name} tower is not the run's: {agreement.describe()}")
+    return open_exported(out)
+
+
+def compare(model: Model, exported: ExportedModel, items: Sequence[Item]) -> dict[str, Agreement]:
+    """The agreement of both on the images and on the sounds among the items.
+
+    Raises:
+        MediaError: An item can't be read.
+    """
+    found: dict[str, Agreement] = {}
+    for modality in model.twin.modalities:
+        paths = [Path(str(item.path)) for item in items if item.modality == modality]
+        if paths:
+            found[modality] = _agreement(model, exported, modality, paths)
+    return found
+
+
+@torch.inference_mode()
+def _agreement(model: Model, exported: ExportedModel, modality: Modality, paths: Sequence[Path]) -> Agreement:
+    tower = model.twin.tower(modality)
+    device = next(tower.parameters()).device
+    count = bits = differ = beyond = 0
+    largest = 0.0
+    for media in track(_media(model, modality, paths), f"testing {modality}s", total=-(-len(paths) // BATCH)):
+        wanted = tower(*(x.to(device) for x in media)).codes.float().cpu().numpy()
+        values = exported.values(modality, tuple(x.numpy() for x in media))
+        other = signs(wanted) != signs(values)
+        count, bits, differ = count + len(wanted), bits + wanted.size, differ + int(other.sum())
+        beyond += int((np.abs(wanted[other]) > ROUNDING).sum())
+        largest = max(largest, float(np.abs(wanted - values).max()))
+    return Agreement(count, bits, differ, beyond, largest)
+
+
+def _media(model: Model, modality: Modality, paths: Sequence[Path]) -> Iterator[tuple[Tensor, ...]]:
+    """Files as a tower's arguments, a batch at a time."""
+    reader = media_reader(model.twin, modality, paths)
+    for start in range(0, len(paths), BATCH):
+        yield reader.collate([reader(row) for row in range(start, min(start + BATCH, len(paths)))])
+
+
+def _batches(model: Model, modality: Modality, items: Sequence[Item]) -> Iterator[dict[str, NDArray[Any]]]:
+    """The items of a modality as a network's inputs by name."""
+    paths = [Path(str(item.path)) for item in items if item.modality == modality]
+    for media in _media(model, modality, paths):
+        yield {name: x.numpy() for name, x in zip(INPUTS[modality], media, strict=True)}
+
+
+def _reads(twin: TwinEncoder, modality: Modality) -> dict[str, Any]:
+    """How files are read for a tower."""
+    image, sound = twin.settings.image, twin.settings.sound
+    if modality == "image":
+        assert image is not None
+        return {"size": image.size}
+    assert sound is not None
+    return {"sample_rate": sound.features.sample_rate, "max_seconds": sound.max_seconds}
+
+
+def _example(twin: TwinEncoder, modality: Modality) -> tuple[Tensor, ...]:
+    """Two items' worth of input, to trace a tower with."""
+    reads = _reads(twin, modality)
+    if modality == "image":
+        return (torch.zeros(2, 3, reads["size"], reads["size"], dtype=torch.uint8),)
+    samples = 2 * reads["sample_rate"]
+    return torch.zeros(2, samples), torch.tensor([samples, samples // 2])
+
+
+def _onnx(twin: TwinEncoder, modality: Modality) -> bytes:
+    """A tower as ONNX; the number of items, and of samples, may be any."""
+    free = torch.export.Dim.DYNAMIC
+    shapes = [{0: free}] if modality == "image" else [{0: free, 1: free}, {0: free}]
+    network = _Codes(twin.tower(modality)).eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            program = torch.onnx.export(
+                network, _example(twin, modality), dynamo=True, input_names=INPUTS[modality],
+                output_names=["codes"], dynamic_shapes=(tuple(shapes),), opset_version=OPSET, verbose=False,
+            )  # fmt: skip
+        except Exception as error:  # the exporter follows the network's own code
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise RunError(
+                f"the {modality} tower can't be exported ({reason}); train one with another backbone"
+            ) from error
+    assert program is not None
+    proto = program.model_proto
+    graph = proto.graph
+    for part in (proto, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        del part.metadata_props[:]  # tracebacks, with the paths of source files
+    data: bytes = proto.SerializeToString(deterministic=True)
+    return data
+
+
+def _write_meta(folder: Path, meta: dict[str, Any]) -> None:
+    write_text(folder / EXPORTED, json.dumps(meta, indent=2) + "\n")
+
+
+def _copy_run(model: Model, new: Path, out: Path) -> None:
+    """The run's settings and record, so that an exported model can be evaluated as the run can."""
+    write_config(model.config, new / CONFIG)
+    run = read_run(model.path)
+    data = relative(model.path / run["data"], out)
+    write_text(new / RUN, json.dumps({**run, "data": data}, indent=2) + "\n")
+
+
+def requirements() -> list[str]:
+    """The packages of a search node with dtbh's own bounds, as pip wants them; dtbh itself goes in by --no-deps."""
+    found = {p.name: p.requirement for p in declared() if p.name in NODE and p.extra in (None, "search", "web")}
+    return [found[name] for name in NODE]
+
+
+def _check_extra() -> None:
+    for package in ("onnxruntime", "onnx", "onnxscript"):
+        if importlib.util.find_spec(package) is None:
+            raise MissingExtraError(package, "export", "dtbh export")

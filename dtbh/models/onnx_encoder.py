@@ -1,0 +1,197 @@
+"""A model that ``dtbh export`` made: files to codes on onnxruntime, with neither torch nor Lightning.
+
+Comes in: a folder with ``model.json`` (version, bits, fingerprint, for each tower its file, the file's checksum
+and how media are read for it, and the self-test), ``image.onnx`` (uint8 pixels [n, 3, size, size] to hash-like
+codes [n, bits]), ``sound.onnx`` (float32 waveforms [n, samples] and int64 lengths [n] to hash-like codes
+[n, bits]; the features are inside), and the run's ``config.yaml`` and ``run.json``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dtbh.data.manifest import Item, Modality
+from dtbh.data.tiling import media_of
+from dtbh.errors import CodesError, DtbhError, MissingExtraError, RunError
+from dtbh.media.image import load_pixels
+from dtbh.media.sound import load_sound
+from dtbh.models.encoder import EXPORTED, CodeBatch, FileEncoder
+from dtbh.utils.files import read_meta
+from dtbh.utils.progress import track
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession  # type: ignore[import-untyped]
+
+VERSION = 1
+BATCH = 16
+AGAIN = "export the run again with dtbh export"
+
+ROUNDING = 1e-3
+"""A hash-like code this near to zero may round to either side."""
+
+Arrays = tuple[NDArray[Any], ...]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How an exported tower's codes compare with the run's.
+
+    Attributes:
+        items: Compared.
+        bits: Compared, of all items together.
+        differ: Bits that differ.
+        beyond_rounding: Those of them whose hash-like code is further than `ROUNDING` from zero.
+        largest_error: Between the hash-like codes of both.
+    """
+
+    items: int
+    bits: int
+    differ: int
+    beyond_rounding: int
+    largest_error: float
+
+    def describe(self) -> str:
+        """One line."""
+        return (
+            f"{self.differ} of {self.bits} bits differ, {self.beyond_rounding} beyond rounding "
+            f"({self.items} items, error {self.largest_error:.0e})"
+        )
+
+
+class ExportedModel(FileEncoder):
+    """A pair of towers on onnxruntime; `open_exported` makes it. Each tower is opened when it is first needed.
+
+    It can be used from several threads.
+
+    Args:
+        path: The folder.
+        meta: What ``model.json`` says.
+    """
+
+    def __init__(self, path: Path, meta: dict[str, Any]) -> None:
+        super().__init__(path, bits=int(meta["bits"]), fingerprint=str(meta["fingerprint"]))
+        self.meta = meta
+        self._lock = threading.Lock()
+        self._sessions: dict[Modality, InferenceSession] = {}
+
+    def values(self, modality: Modality, media: Arrays) -> NDArray[np.float32]:
+        """Hash-like codes, float32 [n, bits], of a batch as `collate` puts it together."""
+        session = self._session(modality)
+        feed = {wanted.name: array for wanted, array in zip(session.get_inputs(), media, strict=True)}
+        (values,) = session.run(None, feed)
+        return np.asarray(values, dtype=np.float32)
+
+    def self_test(self) -> dict[str, Agreement]:
+        """How its codes compared with the run's when it was exported, by modality."""
+        return {modality: Agreement(**values) for modality, values in self.meta["self_test"].items()}
+
+    def _batches(self, modality: Modality, items: Sequence[Item], stored: bool) -> Iterator[CodeBatch]:
+        """The codes of one modality's items; the next batch is read while this one is encoded."""
+        read = self._reader(modality)
+        parts = [items[start : start + BATCH] for start in range(0, len(items), BATCH)]
+        if len(parts) == 1:
+            yield self._encoded(modality, [_tried(read, item) for item in parts[0]])
+            return
+        with ThreadPoolExecutor(thread_name_prefix="dtbh-read") as pool:
+
+            def start(part: Sequence[Item]) -> list[Future[NDArray[Any] | DtbhError]]:
+                return [pool.submit(_tried, read, item) for item in part]
+
+            coming = start(parts[0])
+            for number in track(range(len(parts)), f"encoding {modality}s", total=len(parts)):
+                here = coming
+                if number + 1 < len(parts):
+                    coming = start(parts[number + 1])
+                yield self._encoded(modality, [future.result() for future in here])
+
+    def _encoded(self, modality: Modality, rows: Sequence[NDArray[Any] | DtbhError]) -> CodeBatch:
+        """Codes of the rows that could be read."""
+        good = [row for row in rows if not isinstance(row, DtbhError)]
+        values = np.zeros((0, self.bits), dtype=np.float32)
+        if good:
+            values = self.values(modality, collate(modality, good))
+        return CodeBatch([row if isinstance(row, DtbhError) else None for row in rows], values)
+
+    def _reader(self, modality: Modality) -> Callable[[Item], NDArray[Any]]:
+        """What reads an item for the tower."""
+        tower = self._tower(modality)
+        if modality == "image":
+            return lambda item: load_pixels(media_of(item), tower["size"])
+        rate, longest = tower["sample_rate"], tower["max_seconds"]
+        return lambda item: load_sound(str(item.path), sample_rate=rate, max_seconds=longest)
+
+    def _tower(self, modality: Modality) -> dict[str, Any]:
+        """What the model's file says of a tower."""
+        towers: dict[str, dict[str, Any]] = self.meta["towers"]
+        if modality not in towers:
+            raise RunError(
+                f"{self.path}: has no {modality} tower, so {modality}s can't be encoded; export a run of both"
+            )
+        return towers[modality]
+
+    def _session(self, modality: Modality) -> InferenceSession:
+        """The tower, opened once."""
+        with self._lock:
+            if modality not in self._sessions:
+                tower = self._tower(modality)
+                self._sessions[modality] = _open(self.path / tower["file"], tower["sha256"])
+            return self._sessions[modality]
+
+
+def open_exported(path: str | Path) -> ExportedModel:
+    """Open an exported model.
+
+    Raises:
+        RunError: No exported model here, or one of another version.
+    """
+    path = Path(path)
+    try:
+        meta = read_meta(path / EXPORTED, (VERSION,), ("bits", "fingerprint", "towers"), AGAIN)
+    except CodesError as error:
+        raise RunError(f"{error} (wanted an exported model)") from None
+    return ExportedModel(path, meta)
+
+
+def collate(modality: Modality, rows: Sequence[NDArray[Any]]) -> Arrays:
+    """Rows as a tower's arguments: pixels stacked, or waveforms padded with zeros beside their lengths."""
+    if modality == "image":
+        return (np.stack(rows),)
+    lengths = np.array([len(row) for row in rows], dtype=np.int64)
+    waveforms = np.zeros((len(rows), lengths.max()), dtype=np.float32)
+    for padded, row in zip(waveforms, rows, strict=True):
+        padded[: len(row)] = row
+    return waveforms, lengths
+
+
+def _tried(read: Callable[[Item], NDArray[Any]], item: Item) -> NDArray[Any] | DtbhError:
+    """The item's file as read, or why it can't be."""
+    try:
+        return read(item)
+    except DtbhError as error:
+        return error
+
+
+def _open(path: Path, wanted: str) -> InferenceSession:
+    """A tower's network, if the file is the one that was exported."""
+    try:
+        import onnxruntime
+    except ImportError:
+        raise MissingExtraError("onnxruntime", "search", "an exported model") from None
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise RunError(f"{path}: can't be read ({error.strerror}); {AGAIN}") from None
+    if (found := hashlib.sha256(data).hexdigest()) != wanted:
+        raise RunError(f"{path}: cut or altered: SHA-256 {found[:16]}, wanted {wanted[:16]}; {AGAIN}")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors
+    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])

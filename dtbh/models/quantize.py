@@ -1,0 +1,69 @@
+"""An exported network with 8-bit weights and activations.
+
+Comes in: ONNX networks as bytes, and batches of real media that say how far each activation goes.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from dtbh.utils.progress import without_remarks
+
+KINDS = ("Conv", "Gemm", "Clip", "Relu", "Add", "ReduceMean")
+"""Left alone are the matrix products, which make features of sounds."""
+
+
+def quantized(network: bytes, batches: Iterable[dict[str, NDArray[Any]]]) -> bytes:
+    """The network with unsigned 8-bit activations and signed 8-bit weights, one scale a channel.
+
+    What comes before a logarithm stays as it is: those are spectra, whose range 8 bits don't hold.
+
+    Args:
+        network: ONNX.
+        batches: Inputs by name, as the network will meet them.
+    """
+    import onnx
+    from onnxruntime.quantization import (  # type: ignore[import-untyped]
+        QuantFormat,
+        QuantType,
+        quantize_static,
+    )
+
+    model = onnx.load_from_string(network)
+    with tempfile.TemporaryDirectory(prefix="dtbh-") as folder, without_remarks():
+        out = Path(folder) / "quantized.onnx"
+        quantize_static(
+            model, out, _calibration(iter(batches)), quant_format=QuantFormat.QDQ, per_channel=True,
+            activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, op_types_to_quantize=list(KINDS),
+            nodes_to_exclude=sorted(_before_logarithms(model.graph)),
+        )  # fmt: skip
+        return out.read_bytes()
+
+
+def _before_logarithms(graph: Any) -> set[str]:
+    """Names of the nodes whose outputs reach a logarithm."""
+    makers = {name: node for node in graph.node for name in node.output}
+    left = [node for node in graph.node if node.op_type == "Log"]
+    found: set[str] = set()
+    while left:
+        node = left.pop()
+        if node.name not in found:
+            found.add(node.name)
+            left += [makers[name] for name in node.input if name in makers]
+    return found
+
+
+def _calibration(batches: Iterator[dict[str, NDArray[Any]]]) -> Any:
+    """The batches as onnxruntime wants them."""
+    from onnxruntime.quantization import CalibrationDataReader
+
+    class Batches(CalibrationDataReader):  # type: ignore[misc]
+        def get_next(self) -> dict[str, NDArray[Any]] | None:
+            return next(batches, None)
+
+    return Batches()

@@ -1,0 +1,155 @@
+"""A trained run and items to codes, on torch; ``dtbh.models.load.load`` opens this or an exported model.
+
+Comes in: a run folder, and files or items. Goes out: ``HashCodes``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from dtbh.codes import Embeddings
+from dtbh.config import Encoders, read_config
+from dtbh.data.manifest import Item, Modality
+from dtbh.data.tiling import media_of
+from dtbh.encoders.cached_readers import media_reader, reader_for
+from dtbh.encoders.dual_encoder import TwinEncoder
+from dtbh.encoders.hash_head import Encoded
+from dtbh.encoders.readers import Reader, Rows
+from dtbh.encoders.weights import state_fingerprint
+from dtbh.errors import DtbhError, RunError
+from dtbh.models.encoder import CodeBatch, FileEncoder
+from dtbh.models.run_files import CONFIG, MODEL, read_run
+from dtbh.utils.device import resolve_device
+from dtbh.utils.progress import track
+
+BATCH = 64
+
+
+class Model(FileEncoder):
+    """A trained pair of encoders.
+
+    Args:
+        twin: The towers, with their weights.
+        path: The run folder they come from.
+    """
+
+    def __init__(self, twin: TwinEncoder, *, path: Path) -> None:
+        super().__init__(path, bits=twin.settings.bits, fingerprint=_fingerprint(twin))
+        self._device = resolve_device()  # not the one it was trained on
+        self.twin = twin.eval().to(self._device)
+
+    def embed(self, items: Sequence[Item], *, stored: bool = False) -> Embeddings:
+        """The deep features of images and sounds, brought to length one: what methods without codes rank by.
+
+        Args:
+            items: With absolute paths.
+            stored: As in `Encoder.encode`.
+
+        Returns:
+            float32 [n, d] with the items, in their order.
+
+        Raises:
+            DtbhError: No items, or a file that can't be read.
+        """
+        if not items:
+            raise DtbhError("nothing to embed: no items given")
+        values: dict[int, NDArray[np.float32]] = {}
+        for modality in self.twin.modalities:
+            rows = [row for row, item in enumerate(items) if item.modality == modality]
+            done = 0
+            for reasons, encoded in self._encoded(modality, [items[row] for row in rows], stored):
+                wrong = next((reason for reason in reasons if reason is not None), None)
+                if wrong is not None:
+                    raise wrong
+                assert encoded is not None
+                vectors = F.normalize(encoded.features.float()).cpu().numpy()
+                values |= zip(rows[done : done + len(reasons)], vectors, strict=True)
+                done += len(reasons)
+        return Embeddings(np.stack([values[row] for row in range(len(items))]), tuple(items))
+
+    def _batches(self, modality: Modality, items: Sequence[Item], stored: bool) -> Iterator[CodeBatch]:
+        """The codes of one modality's items, a batch at a time."""
+        for reasons, encoded in self._encoded(modality, items, stored):
+            none = np.zeros((0, self.bits), dtype=np.float32)
+            yield CodeBatch(reasons, none if encoded is None else encoded.codes.float().cpu().numpy())
+
+    @torch.inference_mode()
+    def _encoded(
+        self, modality: Modality, items: Sequence[Item], stored: bool
+    ) -> Iterator[tuple[list[DtbhError | None], Encoded | None]]:
+        """Why items can't be read, and what the tower says of those that can; None where that is none of them."""
+        if not items:
+            return
+        media_files = [media_of(item) for item in items]
+        paths = [path for path in media_files if isinstance(path, Path)]
+        tower = self.twin.tower(modality)
+        use_store = stored and tower.frozen and len(paths) == len(items)
+        reader = reader_for(self.twin, modality, paths, device=self._device) if use_store else None
+        network = tower.finish if use_store else tower
+        for rows, media in self._read(reader or media_reader(self.twin, modality, media_files), modality):
+            reasons = [row if isinstance(row, DtbhError) else None for row in rows]
+            yield reasons, network(*(x.to(self._device) for x in media)) if media else None
+
+    def _read(self, reader: Reader, modality: str) -> Iterator[tuple[list[Any], tuple[Tensor, ...]]]:
+        """Rows as read (or why not), and those that could be read as a tower's arguments."""
+        data = Rows(reader)
+
+        def collate(rows: list[Any]) -> tuple[list[Any], tuple[Tensor, ...]]:
+            good = [row for row in rows if not isinstance(row, DtbhError)]
+            return rows, reader.collate(good) if good else ()
+
+        loader = DataLoader(data, batch_size=BATCH, collate_fn=collate)
+        yield from track(loader, f"encoding {modality}s", total=len(loader)) if len(data) > BATCH else loader
+
+
+def load(path: str | Path) -> Model:
+    """Load a trained run.
+
+    Raises:
+        RunError: No run here, no weights yet, or weights of another configuration.
+    """
+    path = Path(path)
+    read_run(path)
+    config = read_config(path / CONFIG)
+    file = path / MODEL
+    if not file.is_file():
+        raise RunError(f"{file}: no weights yet; run the same dtbh train again, it goes on where it was")
+    twin = TwinEncoder(config.encoders, pretrained=False)
+    try:
+        twin.load_state_dict(load_file(file))
+    except Exception as error:
+        found = " ".join(str(error).split())[:200]
+        raise RunError(f"{file}: not this configuration's weights, or damaged ({found}); train again") from error
+    return Model(twin, path=path)
+
+
+def _fingerprint(twin: TwinEncoder) -> str:
+    """Over the weights and over what of the settings changes a code."""
+    s: Encoders = twin.settings
+    before: list[object] = [s.bits]
+    if s.image is not None:
+        before += [s.image.backbone, s.image.size]
+    if s.sound is not None:
+        features = s.sound.features.model_dump_json() if s.sound.backbone == "cnn" else s.sound.backbone
+        before += [s.sound.max_seconds, features]
+    # What came later is said only where it is used, so that older runs keep their fingerprints.
+    if s.image is not None and s.image.averaged > 1:
+        before.append(s.image.averaged)
+    if s.sound is not None and s.sound.averaged > 1:
+        before.append(f"{s.sound.averaged} speeds")
+    if s.image is not None and s.image.depths:
+        before.append(s.image.depths)
+    if s.activation != "relu":
+        before.append(s.activation)
+    return hashlib.sha256(f"{before} {state_fingerprint(twin)}".encode()).hexdigest()[:16]

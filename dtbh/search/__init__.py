@@ -1,0 +1,1 @@
+"""A query to results, and results to a table, a page or GeoJSON."""

@@ -1,0 +1,65 @@
+"""A query file to results, and results to a table.
+
+Comes in: an index, and a model that turns files into codes. JSON is `SearchResult.to_dict`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from dtbh.codes import HashCodes
+from dtbh.errors import CodesError, ConfigError, DataError
+from dtbh.index.base import Find, Index
+from dtbh.index.result import SearchResult
+from dtbh.models.encoder import Encoder
+
+
+def encode_query(model: Encoder, *, sound: str | Path | None = None, image: str | Path | None = None) -> HashCodes:
+    """The code of one query file, a sound or an image.
+
+    Raises:
+        ConfigError: Both files, or none.
+        DataError: No such file.
+        MediaError: The file can't be read.
+    """
+    path = sound if image is None else image
+    if path is None or (sound is not None and image is not None):
+        raise ConfigError("a search needs one query: give a sound or an image, not both")
+    if not Path(path).is_file():
+        raise DataError(f"{path}: no such file; give a query that exists")
+    return model.encode_images([path]) if image is not None else model.encode_sounds([path])
+
+
+def query_file(
+    index: Index,
+    model: Encoder,
+    *,
+    sound: str | Path | None = None,
+    image: str | Path | None = None,
+    k: int = 10,
+    find: Find | None = None,
+    where: Mapping[str, str] | None = None,
+) -> SearchResult:
+    """Search an index with one sound file or one image file.
+
+    Args:
+        index: Where to search.
+        model: What encodes the query; the one that the index was made with.
+        sound: The query, if it is a sound.
+        image: The query, if it is an image.
+        k: Number of hits, from 1.
+        find: What to find, as in `Index.search`.
+        where: Filters, as in `Index.search`.
+
+    Raises:
+        ConfigError: Both files or none, or what `Index.search` refuses.
+        DataError: No such file.
+        CodesError: The model is not the one the index was made with.
+    """
+    if model.fingerprint != index.encoder:
+        raise CodesError(
+            f"{index.name}: made by encoder {index.encoder}, the model is {model.fingerprint}; search "
+            f"with {index.model or 'the run that made it'}, or index again"
+        )
+    return index.search(encode_query(model, sound=sound, image=image), k, find=find, where=where)

@@ -1,0 +1,1 @@
+"""Each verb's work, a file a verb: paths in and a path out."""

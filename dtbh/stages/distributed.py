@@ -1,0 +1,112 @@
+"""The shards of a big archive, run by Ray Data over a cluster, or over the cores of one machine.
+
+Comes in: what ``stages.index`` takes, and how many shards. The run, the media and the place must be on a file system
+that all machines see under the same paths. A shard that is done is kept until all are; the same call again goes on.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from dtbh.data.shards import Shard
+from dtbh.data.tiling import Cutting
+from dtbh.errors import ConfigError, DtbhError, MissingExtraError
+from dtbh.stages.encode import Done, encode
+from dtbh.stages.index import index
+from dtbh.stages.merge import merge
+from dtbh.utils.progress import say
+
+STAGES = {"encode": encode, "index": index}
+
+
+def over_cluster(
+    stage: Literal["encode", "index"],
+    run: str | Path,
+    source: str | Path,
+    *,
+    out: str | Path,
+    shards: int,
+    split: str = "all",
+    strict: bool = False,
+    cutting: Cutting | None = None,
+) -> Done:
+    """Encode or index in shards, each a task of Ray Data, and merge them.
+
+    The cluster is the one that ``RAY_ADDRESS`` names or that the process has joined; without one, Ray is started on
+    this machine for the time of the call.
+
+    Args:
+        stage: What to make of the items.
+        run: As in `dtbh.stages.index.index`, and so are the others but these.
+        source: A prepared data folder, any folder with images or sounds, or a file.
+        out: The folder of codes, or the archive.
+        shards: How many, from 2; some times the number of workers, so that none waits long for the last.
+        split: Of a manifest, the split to take.
+        strict: Stop at the first file that can't be read.
+        cutting: How to cut scenes into tiles.
+
+    Raises:
+        MissingExtraError: Ray is not installed.
+        DtbhError: What a shard raised; those that are done are kept.
+    """
+    if shards < 2:
+        raise ConfigError(f"--ray {shards}: wanted two shards or more")
+    out = Path(out).absolute()
+    parts = out.parent / f".{out.name}.shards"
+    arguments = {"run": str(Path(run).absolute()), "source": str(Path(source).absolute()), "split": split,
+                 "strict": strict, "known": str(out), "cutting": cutting.to_json() if cutting else ""}  # fmt: skip
+    rows = [
+        {"stage": stage, "number": number, "of": shards, "out": str(parts / str(number)), **arguments}
+        for number in range(1, shards + 1)
+    ]
+    with _ray() as ray:
+        data = ray.data.from_items(rows, override_num_blocks=shards).map(_one, num_cpus=1)
+        answers: list[dict[str, Any]] = []
+        for answer in data.iter_rows():
+            answers.append(answer)
+            say(f"{len(answers)} of {shards} shards: {answer['error'] or answer['said']}")
+    if errors := [answer["error"] for answer in answers if answer["error"]]:
+        raise DtbhError(f"{len(errors)} of {shards} shards failed, the others are kept; the first said: {errors[0]}")
+    done = merge(out, [parts / str(number) for number in range(1, shards + 1)])
+    shutil.rmtree(parts)
+    failures = [line for answer in sorted(answers, key=lambda a: a["number"]) for line in answer["failures"]]
+    return Done(done.path, done.count, tuple(failures), sum(answer["new"] for answer in answers))
+
+
+def _one(row: dict[str, Any]) -> dict[str, Any]:
+    """One shard, in a worker."""
+    answer = {"number": row["number"], "said": "", "error": "", "new": 0, "failures": list[str]()}
+    try:
+        done = STAGES[row["stage"]](row["run"], row["source"], out=row["out"], split=row["split"],
+                                    strict=row["strict"], shard=Shard(row["number"], row["of"]),
+                                    known=row["known"],
+                                    cutting=Cutting.from_json(row["cutting"]) if row["cutting"] else None)  # fmt: skip
+    except DtbhError as error:
+        return answer | {"error": str(error) or type(error).__name__}
+    said = f"{row['number']}/{row['of']} has {done.count} items, {done.new} of them new"
+    return answer | {"said": said, "new": done.new, "failures": list(done.failures)}
+
+
+@contextmanager
+def _ray() -> Iterator[Any]:
+    """Ray with Ray Data, joined to a cluster or started for the time of the block."""
+    try:
+        import ray
+        import ray.data
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(str(error.name), "ray", "--ray") from None
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    own = not ray.is_initialized()
+    if own:
+        ray.init(logging_level=logging.ERROR, log_to_driver=False)
+    try:
+        yield ray
+    finally:
+        if own:
+            ray.shutdown()

@@ -1,0 +1,65 @@
+"""The stages after training, each from paths to a path: evaluate, encode, index, export.
+
+Comes in: run folders, manifests and media. The stages before stand in their own rooms: ``data.sources.prepare``,
+``data.speech.speak`` and ``learning.trainer.train``; encoding and indexing stand in
+``dtbh.stages.index``, evaluation in ``dtbh.stages.evaluate``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from dtbh.data.manifest import MODALITIES, Item
+from dtbh.errors import RunError
+from dtbh.models.encoder import EXPORTED
+from dtbh.models.onnx_encoder import ExportedModel, open_exported
+from dtbh.stages.encode import Done, encode
+from dtbh.stages.evaluate import evaluate
+from dtbh.stages.index import index
+from dtbh.stages.inputs import absolute, manifest_for, of_split
+
+__all__ = ["Done", "encode", "evaluate", "export", "index"]
+
+CALIBRATION = 128
+"""Images, and sounds, that set the ranges of 8-bit integers."""
+
+
+def export(run: str | Path, *, out: str | Path, data: str | Path | None = None, int8: bool = False) -> ExportedModel:
+    """Export a run as a model that needs no torch, once its codes were compared with the run's on the test split.
+
+    A model that was exported from these very weights is left as it is.
+
+    Args:
+        run: The run folder.
+        out: The model's folder.
+        data: The prepared data folder to compare on; None: the run's own.
+        int8: Make networks of 8-bit integers, by items of the training split. The model is then another encoder,
+            with a fingerprint of its own; ``evaluate`` says what it costs.
+
+    Raises:
+        RunError: No such run, a tower that can't be exported, or codes that differ beyond rounding; nothing is
+            written then.
+    """
+    if (Path(run) / EXPORTED).is_file():
+        raise RunError(f"{run}: was exported already; copy the folder, or give the run it was made from")
+    from dtbh.models.export import write_model
+    from dtbh.models.torch_encoder import load as load_run
+
+    model, out = load_run(run), Path(out)
+    if (out / EXPORTED).is_file():
+        old = open_exported(out)
+        if (old.meta["run"], old.meta["int8"]) == (model.fingerprint, int8):
+            return old
+    manifest, _ = manifest_for(model, data)
+    test, train = ([absolute(manifest, item) for item in of_split(manifest, split)] for split in ("test", "train"))
+    return write_model(model, test, out, calibration=_some(train, CALIBRATION) if int8 else None)
+
+
+def _some(items: Sequence[Item], count: int) -> list[Item]:
+    """So many items of each modality, evenly over the sequence."""
+    chosen: list[Item] = []
+    for modality in MODALITIES:
+        of = [item for item in items if item.modality == modality]
+        chosen += [of[row * len(of) // count] for row in range(count)] if len(of) > count else of
+    return chosen

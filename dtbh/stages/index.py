@@ -1,0 +1,126 @@
+"""Items to codes and archives: whole or in shards, growing, merged; what was killed goes on where it was.
+
+Comes in: a run, and a source of items. Codes that stand in the place already are taken over where their media did
+not change since. Where there are many items, those that are done are kept beside the place, in a folder named
+``.<name>.partial``, until all are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from dtbh.codes import HashCodes
+from dtbh.data.manifest import Item
+from dtbh.data.shards import Shard
+from dtbh.data.tiling import Cutting
+from dtbh.errors import CodesError
+from dtbh.index.archive.archive import create_archive, open_archive
+from dtbh.index.archive.snapshot import META as ARCHIVE_META
+from dtbh.index.base import Index
+from dtbh.index.milvus import engine as milvus
+from dtbh.models.encoder import Encoder
+from dtbh.models.load import load
+from dtbh.stages.encode import Done, _batches, _Kept, _make, _media, _no_codes, _stored
+from dtbh.stages.inputs import items_of
+from dtbh.utils.files import check_place
+
+
+def index(
+    run: str | Path,
+    source: str | Path,
+    *,
+    out: str | Path,
+    split: str = "all",
+    shard: Shard | None = None,
+    strict: bool = False,
+    known: str | Path | None = None,
+    cutting: Cutting | None = None,
+) -> Done:
+    """Encode as `encode` does, and make a searchable archive of it; one that is up to date is left as it is."""
+    model, out = load(run), Path(out)
+    check_place(out, ARCHIVE_META, "archive")
+
+    def standing(place: Path, items: Sequence[Item]) -> _Kept | None:
+        return _stored(open_archive(place), items) if (place / ARCHIVE_META).is_file() else None
+
+    def write(codes: HashCodes, shard: Shard | None) -> None:
+        create_archive(out, codes, model=run, shard=shard)
+
+    places = [out, *([] if known is None else [Path(known)])]
+    return _make(
+        model, source, places, split=split, shard=shard, strict=strict, cutting=cutting, standing=standing, write=write
+    )
+
+
+def grow(
+    run: str | Path,
+    source: str | Path,
+    *,
+    out: str | Path,
+    split: str = "all",
+    strict: bool = False,
+    cutting: Cutting | None = None,
+) -> Done:
+    """Add to an archive the items of a source that it does not have.
+
+    Those that it has are left as they are. Each batch is committed on its own, so a killed call goes on where it was.
+
+    Raises:
+        CodesError: No archive, one of another encoder (both fingerprints are named), or ids that stand for other
+            files there; nothing is added then.
+    """
+    model, index = load(run), open_archive(out)
+    done = _grow(model, items_of(model, source, split, cutting), index, strict=strict)
+    return replace(done, path=Path(out))
+
+
+def index_on_milvus(
+    run: str | Path,
+    source: str | Path,
+    *,
+    uri: str,
+    collection: str = milvus.NAME,
+    index_type: milvus.IndexType = "BIN_FLAT",
+    token: str | None = None,
+    split: str = "all",
+    strict: bool = False,
+    cutting: Cutting | None = None,
+) -> Done:
+    """Make an index on Milvus, or add to the one that is there, as `grow` does; `create_milvus` has the arguments."""
+    model = load(run)
+    items = items_of(model, source, split, cutting)
+    if not milvus.is_there(uri, collection=collection, token=token):
+        index = milvus.create_milvus(
+            uri, _no_codes(model), collection=collection, model=run, index_type=index_type, token=token
+        )
+    else:
+        index = milvus.open_milvus(uri, collection=collection, token=token)
+    return _grow(model, items, index, strict=strict)
+
+
+def _grow(model: Encoder, items: Sequence[Item], index: Index, *, strict: bool) -> Done:
+    """Add to an index the items that it does not have."""
+    if model.fingerprint != index.encoder:
+        raise CodesError(
+            f"{index.name}: made by encoder {index.encoder}, {model.path} is {model.fingerprint}; add with "
+            f"{index.model or 'the run that made it'}, or index again"
+        )
+    places = index.places(item.id for item in items)
+    there = [item for item, row in zip(items, places, strict=True) if row is not None]
+    stored = index.items(row for row in places if row is not None)
+    if clash := [(new, old) for new, old in zip(there, stored, strict=True) if _media(new) != _media(old)]:
+        new, old = clash[0]
+        raise CodesError(
+            f"{index.name}: {len(clash)} ids stand for other files there, the first is {new.id}: {old.path}, not "
+            f"{new.path}; remove them first, or give the new ones other ids"
+        )
+    failures: list[str] = []
+    missing = [item for item, row in zip(items, places, strict=True) if row is None]
+    added = 0
+    for batch in _batches(missing):
+        encoding = model.encode(batch, skip=not strict)
+        added += index.add(encoding.codes)
+        failures += encoding.failures
+    return Done(index.name, len(index), tuple(failures), added)

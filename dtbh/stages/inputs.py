@@ -1,0 +1,114 @@
+"""Which items a stage works on: those of a prepared data folder, of a folder of media, or a single file.
+
+Comes in: paths, and the model that is to encode them. Goes out: items with absolute paths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from dtbh.data.manifest import SPLITS, Item, Manifest, Modality, read_manifest
+from dtbh.data.splits import split_for, title
+from dtbh.data.tiling import SUFFIXES, Cutting, cut
+from dtbh.errors import DataError
+from dtbh.media.files import SOUND_TYPES, image_types, media_files
+from dtbh.models.encoder import Encoder
+from dtbh.models.run_files import read_run
+from dtbh.utils.progress import say
+
+
+def items_at(source: Path, cutting: Cutting | None = None) -> list[Item]:
+    """The media under a folder, or a single file, as items named by their relative path.
+
+    With ``cutting``, TIFF files are scenes, of which each tile is an item.
+
+    Raises:
+        DataError: Nothing there, nothing that is an image or a sound, or no tile that holds data.
+        MediaError: A scene that can't be read.
+    """
+    if not source.exists():
+        raise DataError(f"{source}: no such file or folder; wanted a prepared data folder, images or sounds")
+    kinds: dict[str, Modality] = dict.fromkeys(image_types(), "image")
+    kinds.update((suffix, "sound") for suffix in SOUND_TYPES)
+    root, files = (source, media_files(source, frozenset(kinds), [])) if source.is_dir() else (source.parent, [source])
+    items: list[Item] = []
+    for file in files:
+        name, suffix = file.relative_to(root).as_posix(), file.suffix.lower()
+        if cutting is not None and suffix in SUFFIXES:
+            items += _tiles(file, name, cutting)
+        elif suffix in kinds:
+            items.append(Item(name, kinds[suffix], str(file.resolve())))
+    if not items and cutting is not None:
+        raise DataError(f"{source}: no tile with data here; wanted GeoTIFF scenes (.tif, .tiff)")
+    if not items:
+        raise DataError(f"{source}: no images or sounds here; wanted files such as .jpg, .png, .tif, .wav or .flac")
+    return items
+
+
+def _tiles(file: Path, name: str, cutting: Cutting) -> list[Item]:
+    tiles = cut(file, name, cutting)
+    say(f"{file}: {len(tiles)} tiles with data{'' if not tiles or tiles[0].footprint else '; no coordinates'}")
+    return tiles
+
+
+def items_of(model: Encoder, source: str | Path, split: str, cutting: Cutting | None = None) -> list[Item]:
+    """The items of a source, with absolute paths."""
+    source = Path(source)
+    if _is_manifest(source) and cutting is not None:
+        raise DataError(f"{source}: a prepared data folder, which is not cut; give the scenes themselves to --tile")
+    if _is_manifest(source):
+        manifest, _ = manifest_for(model, source)
+        items = [absolute(manifest, item) for item in with_towers(model, of_split(manifest, split))]
+    elif split != "all":
+        raise DataError(f"{source}: has no splits, only a prepared data folder has; leave --split away")
+    else:
+        items = with_towers(model, items_at(source, cutting))
+    if not items:
+        wanted = " or ".join(f"{kind}s" for kind in model.config.encoders.modalities)
+        raise DataError(f"{source}: has no {wanted}, and {model.path} can encode nothing else")
+    return items
+
+
+def with_towers(model: Encoder, items: Iterable[Item]) -> list[Item]:
+    """The items of the modalities that the model has a tower for; says how many there are of others."""
+    items, known = list(items), model.config.encoders.modalities
+    kept = [item for item in items if item.modality in known]
+    if len(kept) < len(items):
+        say(f"{len(items) - len(kept)} items left aside: {model.path} has towers for {known[0]}s alone")
+    return kept
+
+
+def _is_manifest(source: Path) -> bool:
+    return source.suffix == ".jsonl" or (source / "manifest.jsonl").is_file()
+
+
+def manifest_for(model: Encoder, data: str | Path | None) -> tuple[Manifest, str]:
+    """A manifest with splits, and the protocol's name: the run's own protocol on its own data."""
+    run = read_run(model.path)
+    manifest = read_manifest(model.path / run["data"] if data is None else data)
+    if manifest.fingerprint == run["manifest"]:
+        return split_for(manifest, model.config), title(model.config.data)
+    if data is None:
+        raise DataError(f"{manifest.root}: changed since {model.path} was trained on it; train again")
+    return manifest, "files"
+
+
+def of_split(manifest: Manifest, split: str) -> Manifest:
+    """The items of one split.
+
+    Raises:
+        DataError: No such split, or nothing in it.
+    """
+    if split == "all":
+        return manifest
+    if split not in SPLITS:
+        raise DataError(f"split {split!r}: wanted train, val, test or all")
+    chosen = [item for item in manifest if item.split == split]
+    return manifest.replaced(chosen)
+
+
+def absolute(manifest: Manifest, item: Item) -> Item:
+    """The item with an absolute path."""
+    return replace(item, path=str(manifest.file(item).resolve()))

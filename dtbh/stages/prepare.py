@@ -1,0 +1,112 @@
+"""From a source to a manifest, once every file has been checked."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from dtbh.data.checks import check
+from dtbh.data.manifest import NAME, Item, Manifest, read_manifest, relative, write_manifest
+from dtbh.data.sources.captioned import SOURCES
+from dtbh.data.sources.readers import count
+from dtbh.errors import DataError
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What `prepare` gives.
+
+    Attributes:
+        manifest: As it stands on disk; paths are relative to its root.
+        warnings: What is odd, though usable, one line each.
+        changed: False where the manifest was up to date and nothing was done.
+    """
+
+    manifest: Manifest
+    warnings: tuple[str, ...]
+    changed: bool
+
+
+def prepare(source: str, out: Path, *, strict: bool = False, **arguments: Path | None) -> Prepared:
+    """Run a source, check every file, and write the manifest into ``out``.
+
+    A manifest that was made from the same arguments and the same files (captions, names, sizes, times of
+    change) is left alone, together with the clips that were spoken for it since.
+
+    Args:
+        source: A name of `SOURCES`.
+        out: The data folder, made where it is missing.
+        strict: Warnings stop it, as problems do.
+        arguments: What the source takes; None counts as not given.
+
+    Raises:
+        DataError: An unknown source, arguments that do not fit it, or all problems of the data; nothing is
+            written then.
+    """
+    given = _arguments(source, arguments)
+    items = SOURCES[source](**given)
+    settings: dict[str, Any] = {
+        "arguments": {name: str(path.resolve()) for name, path in given.items()},
+        "inputs": _fingerprint(items),
+    }
+    earlier = _earlier(out, source, settings)
+    if earlier is not None:
+        warnings = tuple(earlier.settings.get("warnings", ()))
+    else:
+        findings = check(items)
+        if findings.problems:
+            raise DataError(f"{source}: {count(findings.problems, 'problem')}; nothing written", findings.problems)
+        warnings = findings.warnings
+    if strict and warnings:
+        raise DataError(f"{source}: {count(warnings, 'warning')}, and --strict takes none", warnings)
+    if earlier is not None:
+        return Prepared(earlier, warnings, False)
+    written = (replace(item, path=relative(Path(item.path), out)) if item.path else item for item in items)
+    manifest = Manifest(tuple(written), out, source, {**settings, "warnings": list(warnings)})
+    write_manifest(manifest)
+    return Prepared(manifest, warnings, True)
+
+
+def _arguments(source: str, arguments: dict[str, Path | None]) -> dict[str, Path]:
+    """The arguments that were given, if they are those that the source takes."""
+    if source not in SOURCES:
+        raise DataError(f"unknown source {source!r}; there are {', '.join(SOURCES)}")
+    wanted = inspect.signature(SOURCES[source]).parameters
+    given = {name: Path(path) for name, path in arguments.items() if path is not None}
+    takes = ", ".join(wanted)
+    problems = [f"it takes no {name}" for name in given if name not in wanted]
+    problems += [
+        f"it needs {name}"
+        for name, parameter in wanted.items()
+        if name not in given and parameter.default is inspect.Parameter.empty
+    ]
+    if problems:
+        raise DataError(f"source {source}: wrong arguments (it takes {takes})", problems)
+    return given
+
+
+def _fingerprint(items: Iterable[Item]) -> str:
+    """SHA-256 over the items and their files' sizes and times of change, 16 hex digits."""
+    digest = hashlib.sha256()
+    for item in items:
+        digest.update(json.dumps(item.to_dict(), sort_keys=True).encode())
+        if item.path is not None and (path := Path(item.path)).exists():
+            digest.update(f"{path.stat().st_size} {path.stat().st_mtime_ns}".encode())
+    return digest.hexdigest()[:16]
+
+
+def _earlier(out: Path, source: str, settings: dict[str, Any]) -> Manifest | None:
+    """The manifest in ``out``, if it was made from just these settings and is whole."""
+    if not (out / NAME).is_file():
+        return None
+    try:
+        manifest = read_manifest(out)
+    except DataError:
+        return None
+    made = {name: value for name, value in manifest.settings.items() if name != "warnings"}
+    return manifest if manifest.source == source and made == settings else None

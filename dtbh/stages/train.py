@@ -1,0 +1,164 @@
+"""Training from a prepared data folder to a run folder.
+
+Comes in: a config and a data folder. A run that was cut off goes on where it was; one that is finished is left.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import EarlyStopping, RichProgressBar
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from dtbh.config import Config
+from dtbh.data.manifest import Manifest, Modality, read_manifest
+from dtbh.data.splits import split_for
+from dtbh.encoders.cached_readers import reader_for
+from dtbh.encoders.dual_encoder import TwinEncoder
+from dtbh.errors import DataError
+from dtbh.models.run_files import RESUME
+from dtbh.stages.model_card import write_card
+from dtbh.training.checkpoint import SafetensorsIO
+from dtbh.training.module import Side, TwinTraining
+from dtbh.training.run_folder import RunFolder, begin_run, close_run, left_to_do
+from dtbh.utils.device import resolve_device
+from dtbh.utils.files import alone
+from dtbh.utils.progress import say, shown
+
+PLAIN: dict[str, Any] = {
+    "logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False,
+}  # fmt: skip
+
+
+def train(config: Config, data: str | Path, out: str | Path) -> Path:
+    """Train on the training split, choose the epoch on the validation split, and leave a run folder.
+
+    Args:
+        config: All settings.
+        data: A prepared data folder.
+        out: The run folder; a run of the same settings in it is resumed, or left where it is finished.
+
+    Returns:
+        The run folder.
+
+    Raises:
+        DataError: The data can't be trained on.
+        RunError: The folder holds something else.
+    """
+    out = Path(out)
+    manifest = read_manifest(data)
+    split = split_for(manifest, config)
+    if not left_to_do(out, config, manifest):
+        say(f"{out}: already trained with these settings")
+        return out
+    out.mkdir(parents=True, exist_ok=True)
+    with alone(out, "training"):
+        try:
+            _train(config, manifest, split, out)
+        finally:
+            if not any(out.iterdir()):
+                out.rmdir()
+    return out
+
+
+def _train(config: Config, manifest: Manifest, split: Manifest, out: Path) -> None:
+    """Train into a run folder that is new or unfinished."""
+    device = resolve_device(config.training.device)
+    pl.seed_everything(config.seed, verbose=False)
+    twin = TwinEncoder(config.encoders)
+    known = split if config.learning.labels else _by_pairs(split)
+    folder = RunFolder(out, len(known.labels) if config.learning.labels else 2, config.training.keep)
+    with warnings.catch_warnings():
+        _hush()
+        module = TwinTraining(
+            twin,
+            config,
+            train=_sides(known, "train", twin, device),
+            val=_sides(known, "val", twin, device),
+            classes=known.labels,
+            workers=_workers(config.training.workers),
+        )
+        started = time.monotonic()
+        if config.learning.fit is not None:
+            module.fit_heads(config.learning.fit)
+        begin_run(out, config, manifest)
+        resume = out / RESUME
+        try:
+            if config.learning.fit is not None:
+                values = pl.Trainer(accelerator=device.type, devices=1, **PLAIN).validate(module, verbose=False)[0]
+                folder.fitted(twin, {**values, "seconds": round(time.monotonic() - started, 1)})
+            else:
+                _trainer(config, out, folder, device).fit(module, ckpt_path=resume if resume.is_file() else None)
+        except SystemExit:  # what Lightning makes of Ctrl-C
+            raise KeyboardInterrupt from None
+    close_run(out, config, manifest)
+    write_card(out, split)
+
+
+def _by_pairs(manifest: Manifest) -> Manifest:
+    """The manifest with each pair as a class of its own; what has no pair has no label."""
+    return manifest.replaced(replace(item, label=item.pair) for item in manifest)
+
+
+def _sides(manifest: Manifest, split: str, twin: TwinEncoder, device: torch.device) -> dict[Modality, Side]:
+    """One split's labelled items of each modality that has a tower, and what reads them."""
+
+    def side(modality: Modality) -> Side:
+        chosen = [i for i in manifest if i.modality == modality and i.split == split and i.label is not None]
+        if not chosen:
+            raise DataError(
+                f"{manifest.root}: no labelled {modality} in the {split} split; choose another data.protocol or "
+                f"other shares, or train without {modality}s (encoders.{modality}=null)"
+            )
+        paths = [manifest.file(item) for item in chosen]
+        return Side(chosen, reader_for(twin, modality, paths, device=device, training=split == "train"))
+
+    return {modality: side(modality) for modality in twin.modalities}
+
+
+def _trainer(config: Config, out: Path, folder: RunFolder, device: torch.device) -> pl.Trainer:
+    settings = config.training
+    mixed = {"cuda": "bf16-mixed", "mps": "16-mixed"}.get(device.type, "32-true")
+    precision: Any = {"auto": mixed, "32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[settings.precision]
+    stops = [EarlyStopping("val/map", mode="max", patience=settings.patience)] if settings.keep == "best" else []
+    bar = [RichProgressBar(leave=False)] if shown() else []
+    return pl.Trainer(
+        accelerator=device.type,
+        devices=settings.devices,
+        strategy="ddp_spawn" if settings.devices > 1 else "auto",
+        precision=precision,
+        max_epochs=settings.epochs,
+        gradient_clip_val=settings.clip,
+        callbacks=[*stops, *bar, folder],
+        plugins=[SafetensorsIO()],
+        logger=TensorBoardLogger(out, name="events", version=""),
+        default_root_dir=out,
+        enable_checkpointing=False,
+        enable_progress_bar=bool(bar),
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        reload_dataloaders_every_n_epochs=1,
+        log_every_n_steps=10,
+    )
+
+
+def _workers(setting: int) -> int:
+    """How many processes read files."""
+    return min(8, max(1, (os.cpu_count() or 1) - 1)) if setting < 0 else setting
+
+
+def _hush() -> None:
+    """Keep Lightning's remarks on hardware, workers and loggers away from the user."""
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="lightning")
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")

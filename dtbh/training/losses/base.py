@@ -1,0 +1,55 @@
+"""What every loss is given: the towers' outputs for a batch, one `Outputs` a modality."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import permutations
+from typing import Annotated, NamedTuple
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+Positive = Annotated[float, Field(gt=0)]
+
+
+NotNegative = Annotated[float, Field(ge=0)]
+
+
+class Outputs(NamedTuple):
+    """What a tower says of the items of one modality in a batch, and what is known of them.
+
+    Attributes:
+        features: float [n, feature_dim], the deep features.
+        codes: float [n, bits] in (-1, 1), the hash-like codes.
+        labels: int64 [n], class numbers.
+        pairs: int64 [n]; the same number in two modalities is a true pair, and in one the same item.
+        words: int8 [n, words], which words of the vocabulary each item says; rows of -1 where that is not known, and
+            None where no item says anything.
+    """
+
+    features: Tensor
+    codes: Tensor
+    labels: Tensor
+    pairs: Tensor
+    words: Tensor | None = None
+
+
+Sides = tuple[Outputs, ...]
+"""One for each modality that learns: images and sounds, or one of them alone."""
+
+
+def over_ways(sides: Sides, loss: Callable[[Outputs, Outputs, bool], Tensor], *, within: float) -> Tensor:
+    """Mean of a loss over all ways from one side to another, and ``within`` times its mean over each with itself.
+
+    Of one side alone there is no other, and the loss is that of the side with itself.
+
+    Args:
+        sides: One or more.
+        loss: Of rows, columns, and whether they are the same items.
+        within: Weight beside the ways across.
+    """
+    across = [loss(rows, columns, False) for rows, columns in permutations(sides, 2)]
+    own = [loss(side, side, True) for side in sides] if within or not across else []
+    means = [torch.stack(values).mean() for values in (across, own) if values]
+    return means[0] if len(means) == 1 else means[0] + within * means[1]

@@ -1,0 +1,1 @@
+"""What every room may use: whole-or-nothing files, progress, packages, device."""

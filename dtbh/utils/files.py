@@ -1,0 +1,135 @@
+"""Writing files so that a crash leaves the old file or the new one, never half of one.
+
+Comes in: paths and content. Everything is written beside its place, flushed, and renamed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from dtbh.errors import CodesError, DtbhError
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write UTF-8 text to ``path`` in one step; returns ``path``."""
+    return write_file(path, lambda file: file.write(text.encode("utf-8")))
+
+
+def write_file(path: Path, write: Callable[[BinaryIO], object]) -> Path:
+    """Have ``write`` fill a file beside ``path``, then rename it to ``path``; returns ``path``.
+
+    Raises:
+        DtbhError: The disk is full, or the folder can't be written; what stood there stays.
+    """
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).chmod(0o666 & ~_umask())
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    return path
+
+
+@contextmanager
+def fresh_folder(path: Path) -> Iterator[Path]:
+    """A new folder beside ``path`` to fill; it takes ``path``'s place when the block ends without error.
+
+    Raises:
+        DtbhError: The disk is full, or the parent can't be written; what stood there stays.
+    """
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        try:
+            new.chmod(0o777 & ~_umask())
+            yield new
+            if path.exists():
+                old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
+                path.rename(old / "old")
+                new.rename(path)
+                shutil.rmtree(old)
+            else:
+                new.rename(path)
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
+
+
+@contextmanager
+def alone(folder: Path, doing: str) -> Iterator[None]:
+    """Keep other processes from doing the same in ``folder`` while the block runs; the lock dies with the process.
+
+    Args:
+        folder: An existing folder.
+        doing: What is being done there, as in ``"speaking"``.
+
+    Raises:
+        DtbhError: Another process is doing it.
+    """
+    import fcntl
+
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DtbhError(f"{folder}: another process is {doing} here; wait until it has ended") from None
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Have an operating system's refusal come out as one line that names the path.
+
+    Raises:
+        DtbhError: In place of an `OSError`.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise DtbhError(f"{path}: can't be written ({error.strerror or error}); nothing was changed") from error
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def read_meta(path: Path, versions: Sequence[int], keys: Sequence[str], again: str) -> dict[str, Any]:
+    """The JSON object of ``path``, of one of these ``versions`` and with these ``keys``."""
+    try:
+        meta = json.loads(path.read_text(encoding="utf-8"))
+        found = meta["version"]
+    except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise CodesError(f"{path}: can't be read as JSON with a version ({error}); {again}") from None
+    if found not in versions:
+        reads = " and ".join(map(str, versions))
+        raise CodesError(f"{path}: version {found}, this dtbh reads {reads}; update dtbh, or {again}")
+    if missing := [key for key in keys if key not in meta]:
+        raise CodesError(f"{path}: lacks {', '.join(missing)}; {again}")
+    return dict(meta)
+
+
+def check_place(folder: Path, marker: str, kind: str) -> None:
+    """Raise `CodesError` where writing ``folder`` would replace anything but an older one of its ``kind``."""
+    if folder.is_dir() and not (folder / marker).is_file() and any(folder.iterdir()):
+        raise CodesError(f"{folder}: the folder is in use and holds no {kind}; choose another place, or empty it")
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not there.is_dir():
+        raise CodesError(f"{there}: a file stands here, wanted a folder for {kind}; choose another place")

@@ -1,0 +1,193 @@
+"""The archives that are served: found by name, searched together, and opened again when they have grown.
+
+Comes in: folders of archives, and codes. Archives of one encoder can be searched at once.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dtbh.codes import HashCodes
+from dtbh.data.manifest import Item
+from dtbh.errors import CodesError, ConfigError, DtbhError
+from dtbh.index.archive.archive import Archive, open_archive
+from dtbh.index.base import Find
+
+RECHECK = 0.5  # seconds between two looks at whether an archive has grown
+
+
+@dataclass(frozen=True)
+class Question:
+    """How to search, beside the query's code.
+
+    Attributes:
+        archives: Names.
+        k: Number of hits.
+        find: ``"image"``, ``"sound"``, ``"any"``, or None for the other modality.
+        where: Filters as (field, value).
+        distance: Only hits at most so far away.
+    """
+
+    archives: tuple[str, ...]
+    k: int = 10
+    find: Find | None = None
+    where: tuple[tuple[str, str], ...] = ()
+    distance: int | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """A hit: its distance, its archive's name, the item and its code in hex."""
+
+    distance: int
+    archive: str
+    item: Item
+    code: str
+
+
+class Shelf:
+    """Archives by name: the folder's, with a number where two are called alike.
+
+    Args:
+        paths: Folders.
+
+    Raises:
+        CodesError: No archive there.
+    """
+
+    def __init__(self, paths: Sequence[str | Path]) -> None:
+        self._lock = threading.Lock()
+        self._open: dict[str, Archive] = {}
+        self._seen: dict[str, tuple[float, object]] = {}
+        for path in map(Path, paths):
+            seen = _state(path)
+            archive = open_archive(path)
+            name = base = path.resolve().name
+            number = 2
+            while name in self._open:
+                name, number = f"{base}-{number}", number + 1
+            self._open[name], self._seen[name] = archive, (time.monotonic(), seen)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names, in the order given."""
+        return tuple(self._open)
+
+    def archive(self, name: str) -> Archive:
+        """The archive, as it was committed at most half a second ago.
+
+        Raises:
+            CodesError: No archive has this name.
+        """
+        if name not in self._open:
+            raise CodesError(f"no archive is called {name!r}; there are {', '.join(self.names)}")
+        with self._lock:
+            checked, seen = self._seen[name]
+            now = time.monotonic()
+            if now - checked > RECHECK:
+                path = self._open[name].path
+                found = _state(path)
+                if found != seen:
+                    try:
+                        self._open[name] = open_archive(path)
+                    except DtbhError:  # being replaced: go on with what is open, and look again
+                        found = seen
+                self._seen[name] = (now, found)
+            return self._open[name]
+
+    def together(self, names: Sequence[str]) -> tuple[str, ...]:
+        """These archives, or all, once it is sure that one query can search them all.
+
+        Raises:
+            CodesError: No archive has this name.
+            ConfigError: They were made by different encoders.
+        """
+        chosen = tuple(dict.fromkeys(names)) or self.names
+        if len({(archive.encoder, archive.bits) for archive in map(self.archive, chosen)}) > 1:
+            raise ConfigError(f"{', '.join(chosen)} were made by different encoders; name those to search together")
+        return chosen
+
+    def search(self, asked: Sequence[tuple[HashCodes, Question]]) -> list[list[Found] | Exception]:
+        """Answer single queries, those of one question together.
+
+        Args:
+            asked: Codes of one item each, with their questions.
+
+        Returns:
+            For each its hits, by distance, then in the archives' order; or why there are none.
+        """
+        alike: dict[tuple[Question, str], list[int]] = defaultdict(list)
+        for place, (code, question) in enumerate(asked):
+            alike[question, code.modality].append(place)
+        answers: list[list[Found] | Exception] = [[] for _ in asked]
+        for (question, _), places in alike.items():
+            try:
+                hits = self._together(HashCodes.concatenate([asked[place][0] for place in places]), question)
+            except DtbhError as error:
+                hits = [error] * len(places)
+            for place, found in zip(places, hits, strict=True):
+                answers[place] = found
+        return answers
+
+    def sample(self, name: str, modality: str, count: int) -> list[tuple[Item, str]]:
+        """Up to ``count`` items of a modality and their codes, from all over the archive, many labels first."""
+        archive = self.archive(name)
+        rows = archive.rows({"modality": modality})
+        places = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), 40 * count)).astype(int))
+        codes = archive.at(rows[places].tolist())
+        seen: dict[str | None, int] = defaultdict(int)
+        order: list[tuple[int, int]] = []  # how often the label came before, and the place
+        for place, item in enumerate(codes.items):
+            order.append((seen[item.label], place))
+            seen[item.label] += 1
+        chosen = sorted(place for _, place in sorted(order)[:count])
+        return [(codes.items[place], to_hex(codes.words[place], codes.bits)) for place in chosen]
+
+    def _together(self, codes: HashCodes, question: Question) -> list[list[Found] | Exception]:
+        hits: list[list[Found]] = [[] for _ in range(len(codes))]
+        for name in question.archives:
+            archive = self.archive(name)
+            result = archive.search(codes, question.k, find=question.find, where=dict(question.where))
+            for found, distances, rows, items in zip(hits, result.distances, result.rows, result.items, strict=True):
+                words = archive.words[rows]
+                for distance, word, item in zip(distances.tolist(), words, items, strict=True):
+                    if question.distance is None or distance <= question.distance:
+                        found.append(Found(distance, name, item, to_hex(word, archive.bits)))
+        for found in hits:
+            found.sort(key=lambda hit: hit.distance)  # stable: ties keep the archives' order
+            del found[question.k :]
+        return list(hits)
+
+
+def to_hex(words: np.ndarray, bits: int) -> str:
+    """One code, uint64 [words], as hex digits: byte by byte, lowest bits first."""
+    return words.astype("<u8").tobytes()[: -(-bits // 8)].hex()
+
+
+def from_hex(text: str, bits: int, encoder: str) -> HashCodes:
+    """The inverse of `to_hex`, as a query.
+
+    Raises:
+        CodesError: Another length, or a bit set beyond ``bits``.
+    """
+    octets = bytes.fromhex(text)
+    if len(octets) != -(-bits // 8):
+        raise CodesError(f"a code of {bits} bits has {2 * -(-bits // 8)} hex digits, found {len(text)}")
+    words = np.frombuffer(octets.ljust(8 * -(-bits // 64), b"\0"), "<u8").astype(np.uint64)[None]
+    return HashCodes(words, bits, encoder, (Item(text, "image"),))
+
+
+def _state(path: Path) -> object:
+    """What changes whenever an archive does."""
+    try:
+        stats = [(file.name, file.stat()) for file in sorted(path.iterdir())]
+    except OSError:
+        return None
+    return [(name, stat.st_ino, stat.st_size, stat.st_mtime_ns) for name, stat in stats]

@@ -1,0 +1,155 @@
+"""Media as the page shows them: files by type, thumbnails, waveforms; and the checks of what is sent.
+
+Comes in: paths of the archives' own items, or of uploads. Nothing is decoded before its header says that it is
+of a bearable size.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dtbh.config import Service
+from dtbh.data.manifest import Item
+from dtbh.data.tiling import media_of
+from dtbh.errors import DtbhError, MediaError
+from dtbh.media.raster import Tile, picture
+
+IMAGE_FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "JPEG2000", "PPM")
+TYPES = {
+    ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp", ".gif": "image/gif",
+    ".bmp": "image/bmp", ".tif": "image/tiff", ".tiff": "image/tiff", ".jp2": "image/jp2",
+    ".wav": "audio/wav", ".flac": "audio/flac", ".ogg": "audio/ogg", ".opus": "audio/ogg", ".oga": "audio/ogg",
+    ".mp3": "audio/mpeg", ".m4a": "audio/mp4", ".aif": "audio/aiff", ".aiff": "audio/aiff",
+}  # fmt: skip
+BARS = 96  # of a waveform
+CHANNELS, RATES = 16, (1000, 768_000)
+
+
+def media_type(path: Path) -> str:
+    """The media type of a file by its suffix; unknown ones are plain bytes, which no browser runs."""
+    return TYPES.get(path.suffix.lower(), "application/octet-stream")
+
+
+def check_sound(path: Path, limits: Service) -> None:
+    """Refuse a sound whose header asks for more than a query may have.
+
+    Raises:
+        MediaError: Too long, too many channels, or a sample rate that nobody records at.
+    """
+    import soundfile
+
+    try:
+        info = soundfile.info(path)
+    except (soundfile.LibsndfileError, RuntimeError, TypeError, ValueError):
+        return  # the reader says what is wrong with it
+    low, high = RATES
+    if not low <= info.samplerate <= high:
+        raise MediaError(f"{path}: {info.samplerate} samples a second, {low} to {high} wanted; convert it")
+    if info.channels > CHANNELS:
+        raise MediaError(f"{path}: {info.channels} channels, at most {CHANNELS} wanted; mix it down")
+    seconds = info.frames / info.samplerate
+    if limits.sound_seconds < seconds and info.frames < 1 << 62:  # a stream of unknown length promises 2**63 - 1
+        raise MediaError(f"{path}: {seconds:.0f} s long, at most {limits.sound_seconds:g} s wanted; cut it")
+
+
+def check_image(path: Path, limits: Service) -> None:
+    """Refuse an image whose header asks for more than a query may have.
+
+    Raises:
+        MediaError: Too many pixels, or no image of the kinds that are taken.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    if path.stat().st_size == 0:
+        return  # the reader says so
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=IMAGE_FORMATS) as image:
+                millions = image.width * image.height / 1e6
+    except UnidentifiedImageError:
+        raise MediaError(f"{path}: not an image that can be read; convert it to PNG or JPEG") from None
+    except Image.DecompressionBombError:
+        millions = float("inf")
+    except Exception:  # a damaged header: whatever Pillow's plugins raise
+        raise MediaError(f"{path}: a damaged or cut short image; copy it again or leave it out") from None
+    if millions > limits.image_megapixels:
+        raise MediaError(f"{path}: over {limits.image_megapixels:g} million pixels; cut it into tiles")
+
+
+def preview(item: Item, size: int, limits: Service) -> tuple[bytes, str]:
+    """A picture of an item and its media type: an image as JPEG within ``size`` pixels, a sound's waveform as SVG.
+
+    Raises:
+        MediaError: The file is gone, damaged or too large.
+    """
+    path = Path(str(item.path))
+    try:
+        stat = path.stat()
+    except OSError:
+        raise MediaError(f"{path}: the file is gone") from None
+    return _drawn(media_of(item), item.modality, size, limits, stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=4096)
+def _drawn(
+    media: Path | Tile, modality: str, size: int, limits: Service, _changed: int, _size: int
+) -> tuple[bytes, str]:
+    if isinstance(media, Tile):
+        return _thumbnail(media, size), "image/jpeg"
+    if modality == "sound":
+        return _waveform(media).encode(), "image/svg+xml"
+    check_image(media, limits)
+    return _thumbnail(media, size), "image/jpeg"
+
+
+def _thumbnail(media: Path | Tile, size: int) -> bytes:
+    from PIL import Image
+
+    from dtbh.media.image import thumbnail
+
+    buffer = io.BytesIO()
+    try:
+        with picture(media) if isinstance(media, Tile) else Image.open(media, formats=IMAGE_FORMATS) as image:
+            thumbnail(image, size).save(buffer, "JPEG", quality=85)
+    except DtbhError as error:
+        raise MediaError(str(error)) from None
+    except Exception as error:  # whatever Pillow's plugins raise
+        raise MediaError(f"{media}: can't be drawn ({' '.join(str(error).split())})") from None
+    return buffer.getvalue()
+
+
+def _waveform(path: Path) -> str:
+    """A sound's loudness over time as SVG bars, black on nothing: the page gives them its colours as a mask."""
+    peaks = _peaks(path)
+    bars = "".join(
+        f"M{x + 0.5:g} {16 - height:.1f}v{2 * height:.1f}" for x, height in enumerate((15 * peaks).clip(0.5).tolist())
+    )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {BARS} 32" preserveAspectRatio="none">'
+        f'<path d="{bars}" stroke="#000" stroke-width=".62" stroke-linecap="butt" fill="none"/></svg>'
+    )
+
+
+def _peaks(path: Path) -> NDArray[np.float64]:
+    """The largest sample of each of the `BARS` parts, as a share of the largest of all; a minute is read at most."""
+    import soundfile
+
+    try:
+        with soundfile.SoundFile(path) as file:
+            if not RATES[0] <= file.samplerate <= RATES[1] or file.channels > CHANNELS:
+                raise MediaError(f"{path}: an odd sample rate or number of channels")
+            samples = file.read(min(file.frames, 60 * file.samplerate), dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, RuntimeError, TypeError, ValueError):
+        raise MediaError(f"{path}: not a sound that can be drawn") from None
+    level = np.nan_to_num(np.abs(samples).max(axis=1, initial=0.0).astype(np.float64), posinf=1.0)
+    edges = np.linspace(0, len(level), BARS + 1).astype(int)
+    peaks = np.array([level[a:b].max(initial=0.0) for a, b in pairwise(edges)])
+    return peaks / (peaks.max() or 1.0)

@@ -1,0 +1,193 @@
+"""From what was sent to answers: files to codes in one lane, codes to hits in another.
+
+Comes in: uploaded files or codes, and a question. Queries of several clients that arrive together are encoded
+together and searched together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+from fastapi import HTTPException, Request
+from starlette.concurrency import run_in_threadpool
+
+from dtbh.codes import HashCodes
+from dtbh.config import Service
+from dtbh.data.manifest import Item
+from dtbh.errors import DtbhError, MediaError
+from dtbh.models.encoder import Encoder
+from dtbh.web.archives import Found, Question, Shelf, to_hex
+from dtbh.web.batching import Lane, OverloadedError
+from dtbh.web.metrics import Metrics
+from dtbh.web.models import Models
+from dtbh.web.previews import check_image, check_sound, preview
+from dtbh.web.schemas import Answer, Entry, Hit
+
+PREVIEW = 320  # pixels
+GONE = 499  # nginx's number for a client that left; nobody reads it
+
+T = TypeVar("T")
+Asked = tuple[HashCodes, Question]
+Sent = tuple[Encoder, Item]
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file that was sent: the name it came with, and where it lies now."""
+
+    name: str
+    item: Item
+
+
+class Desk:
+    """Takes queries and gives answers.
+
+    Args:
+        shelf: The archives.
+        models: What encodes.
+        limits: What a query may have, and how long it may wait.
+        metrics: Where batches are counted.
+    """
+
+    def __init__(self, shelf: Shelf, models: Models, limits: Service, metrics: Metrics) -> None:
+        self._shelf, self._models, self._limits, self._metrics = shelf, models, limits, metrics
+        self._encoding: Lane[Sent, HashCodes] = Lane("encode", self._encode, batch=limits.batch, waiting=limits.waiting)
+        self._searching: Lane[Asked, list[Found]] = Lane(
+            "search", self._search, batch=4 * limits.batch, waiting=2 * limits.waiting
+        )
+
+    async def close(self) -> None:
+        """Finish what is under way."""
+        await self._encoding.close()
+        await self._searching.close()
+
+    async def files(
+        self, request: Request, uploads: Sequence[Upload], question: Question, *, draw: bool
+    ) -> list[Answer]:
+        """Answer uploaded files.
+
+        Raises:
+            MediaError: One of them is no query; its name stands in front.
+            DtbhError: The model or the archive fails.
+            OverloadedError: Too much is under way.
+        """
+        archive = self._shelf.archive(question.archives[0])
+        model = await self._wait(request, self._models.of(archive), "the model is still loading; try again in a moment")
+        try:
+            futures = self._encoding.submit([(model, upload.item) for upload in uploads])
+            codes = await self._wait(request, asyncio.gather(*futures))
+        except MediaError as error:
+            raise MediaError(_named(str(error), uploads)) from None
+        hits = await self._wait(request, asyncio.gather(*self._searching.submit([(code, question) for code in codes])))
+        pictures = [await run_in_threadpool(self._picture, upload.item) if draw else None for upload in uploads]
+        return [
+            Answer(name=upload.name, modality=upload.item.modality, code=to_hex(code.words[0], code.bits),
+                   preview=picture, hits=_hits(found))
+            for upload, code, picture, found in zip(uploads, codes, pictures, hits, strict=True)
+        ]  # fmt: skip
+
+    async def codes(self, request: Request, codes: Sequence[HashCodes], question: Question) -> list[Answer]:
+        """Answer codes of one item each, whose id is the query's name; raises as `files` does."""
+        hits = await self._wait(request, asyncio.gather(*self._searching.submit([(code, question) for code in codes])))
+        return [
+            Answer(name=code.items[0].id, code=to_hex(code.words[0], code.bits), hits=_hits(found))
+            for code, found in zip(codes, hits, strict=True)
+        ]
+
+    async def _wait(self, request: Request, awaited: Awaitable[T], late: str = "") -> T:
+        """The result, unless the client leaves or it takes too long; then the work is called off."""
+        work, gone = asyncio.ensure_future(awaited), asyncio.ensure_future(_gone(request))
+        try:
+            await asyncio.wait({work, gone}, timeout=self._limits.wait_seconds, return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                return work.result()
+            if gone.done():
+                raise HTTPException(GONE, "the client has left")
+            raise OverloadedError(late)
+        finally:
+            work.cancel()
+            gone.cancel()
+
+    def _encode(self, batch: Sequence[Sent]) -> list[HashCodes | Exception]:
+        """Codes of single files, those of one model together; runs in the lane's thread."""
+        started = time.perf_counter()
+        results: list[HashCodes | Exception] = [OverloadedError()] * len(batch)
+        good: dict[int, list[int]] = defaultdict(list)
+        for place, (model, item) in enumerate(batch):
+            try:
+                (check_sound if item.modality == "sound" else check_image)(Path(str(item.path)), self._limits)
+                good[id(model)].append(place)
+            except DtbhError as error:
+                results[place] = error
+        for places in good.values():
+            model = batch[places[0]][0]
+            for place, result in zip(places, _encoded(model, [batch[p][1] for p in places]), strict=True):
+                results[place] = result
+        self._metrics.batch.labels("encode").observe(len(batch))
+        self._metrics.work.labels("encode").observe(time.perf_counter() - started)
+        return results
+
+    def _search(self, batch: Sequence[Asked]) -> list[list[Found] | Exception]:
+        """Hits of single codes; runs in the lane's thread."""
+        started = time.perf_counter()
+        hits = self._shelf.search(batch)
+        self._metrics.batch.labels("search").observe(len(batch))
+        self._metrics.work.labels("search").observe(time.perf_counter() - started)
+        return hits
+
+    def _picture(self, item: Item) -> str | None:
+        try:
+            content, kind = preview(item, PREVIEW, self._limits)
+        except MediaError:
+            return None
+        return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _encoded(model: Encoder, items: Sequence[Item]) -> list[HashCodes | Exception]:
+    """A code, or why there is none, for each item; one that breaks the encoder breaks no other."""
+    numbered = [replace(item, id=str(number)) for number, item in enumerate(items)]
+    try:
+        encoding = model.encode(numbered, skip=True)
+    except Exception as error:
+        return [error] if len(items) == 1 else [result for item in items for result in _encoded(model, [item])]
+    rows = {item.id: row for row, item in enumerate(encoding.codes.items)}
+    failures = iter(encoding.failures)
+    return [
+        encoding.codes.select([rows[item.id]]) if item.id in rows else MediaError(next(failures)) for item in numbered
+    ]
+
+
+def entry(archive: str, item: Item, code: str) -> Entry:
+    """An item as the service tells of it: all but where its file lies."""
+    return Entry(archive=archive, code=code, **_known(item))
+
+
+def _hits(found: Sequence[Found]) -> list[Hit]:
+    return [
+        Hit(rank=rank, distance=hit.distance, archive=hit.archive, code=hit.code, **_known(hit.item))
+        for rank, hit in enumerate(found, start=1)
+    ]
+
+
+def _known(item: Item) -> dict[str, object]:
+    return {name: getattr(item, name) for name in Entry.model_fields if hasattr(item, name)}
+
+
+def _named(message: str, uploads: Sequence[Upload]) -> str:
+    """A message about an upload's file, with the name that it came with."""
+    for upload in uploads:
+        message = message.replace(str(upload.item.path), upload.name)
+    return message
+
+
+async def _gone(request: Request) -> None:
+    """Returns when the client has left."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,153 @@
+"""From a query file to a table."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from dtbh.codes import HashCodes
+from dtbh.data.manifest import Item
+from dtbh.errors import CodesError, ConfigError, DataError
+from dtbh.index.archive.archive import create_archive
+from dtbh.index.result import Hit, SearchResult
+from dtbh.search.query import query_file
+from dtbh.search.table import WIDTH, _width, render_table
+
+
+class FakeModel:
+    """Encodes a file as the bits of its first byte."""
+
+    def __init__(self, fingerprint="e1"):
+        self.fingerprint = fingerprint
+
+    def encode(self, paths, modality):
+        octets = np.array([[path.read_bytes()[0]] for path in paths], np.uint8)
+        items = [Item(path.name, modality, str(path)) for path in paths]
+        bits = np.unpackbits(octets, axis=1, bitorder="little")
+        return HashCodes.from_values(bits * 2.0 - 1, encoder=self.fingerprint, items=items)
+
+    def encode_sounds(self, paths):
+        return self.encode(paths, "sound")
+
+    def encode_images(self, paths):
+        return self.encode(paths, "image")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for byte in (0, 1, 3, 7, 255):
+        (tmp_path / f"{byte}.tif").write_bytes(bytes([byte]))
+        (tmp_path / f"{byte}.wav").write_bytes(bytes([byte]))
+    return tmp_path
+
+
+@pytest.fixture
+def archive(folder):
+    model = FakeModel()
+    images = model.encode_images([folder / f"{byte}.tif" for byte in (255, 7, 3, 1, 0)])
+    sounds = model.encode_sounds([folder / f"{byte}.wav" for byte in (255, 7, 3, 1, 0)])
+    return create_archive(folder / "archive", HashCodes.concatenate([images, sounds]), model=folder / "run")
+
+
+def ids(result):
+    return [(hit.rank, hit.distance, hit.item.id) for hit in result.hits()]
+
+
+def test_a_sound_finds_images_and_an_image_sounds(archive, folder):
+    by_sound = query_file(archive, FakeModel(), sound=folder / "1.wav", k=3)
+    assert ids(by_sound) == [(1, 0, "1.tif"), (2, 1, "3.tif"), (3, 1, "0.tif")]
+    by_image = query_file(archive, FakeModel(), image=folder / "1.tif", k=2)
+    assert ids(by_image) == [(1, 0, "1.wav"), (2, 1, "3.wav")]
+    same = query_file(archive, FakeModel(), image=folder / "1.tif", k=1, find="image", where={})
+    assert ids(same) == [(1, 0, "1.tif")]
+
+
+def test_one_query_only(archive, folder):
+    for files in ({}, {"sound": folder / "1.wav", "image": folder / "1.tif"}):
+        with pytest.raises(ConfigError, match="needs one query: give a sound or an image, not both"):
+            query_file(archive, FakeModel(), **files)
+
+
+def test_a_query_that_is_not_there(archive, folder):
+    with pytest.raises(DataError, match=r"none\.wav: no such file"):
+        query_file(archive, FakeModel(), sound=folder / "none.wav")
+
+
+def test_another_model_is_refused_before_it_works(archive, folder):
+    model = FakeModel("e2")
+    model.encode = None
+    with pytest.raises(CodesError, match=r"encoder e1, the model is e2; search with .*/run"):
+        query_file(archive, model, sound=folder / "1.wav")
+
+
+def result_of(*queries):
+    return SearchResult(
+        np.array([[3 * row for row in range(len(items))] for items in queries], np.int32),
+        np.array([range(len(items)) for items in queries], np.int64),
+        tuple(tuple(items) for items in queries),
+    )
+
+
+def test_a_result_gives_hits_and_json():
+    items = [Item("a", "image", "/a.tif", "beach"), Item("b", "sound", transcript="é")]
+    result = result_of(items, items[::-1])
+    assert len(result) == 2
+    assert result.hits(1) == (Hit(1, 0, items[1]), Hit(2, 3, items[0]))
+    assert list(result) == [result.hits(0), result.hits(1)]
+    assert json.loads(json.dumps(result.to_dict()))["queries"][0]["hits"] == [
+        {"rank": 1, "distance": 0, "id": "a", "modality": "image", "path": "/a.tif", "label": "beach"},
+        {"rank": 2, "distance": 3, "id": "b", "modality": "sound", "transcript": "é"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("distances", "rows", "items", "message"),
+    [
+        (np.zeros((1, 1)), np.zeros((1, 1), np.int64), ((1,),), "found float64 and int64"),
+        (np.zeros((1, 2), np.int32), np.zeros((1, 1), np.int64), ((1,),), r"\[q, k\], found"),
+        (np.zeros(1, np.int32), np.zeros(1, np.int64), (1,), r"\[q, k\], found"),
+        (np.zeros((1, 1), np.int32), np.zeros((1, 1), np.int64), ((1, 2),), "1 queries with 1 hits each"),
+        (np.zeros((1, 1), np.int32), np.zeros((1, 1), np.int64), (), "1 queries with 1 hits each"),
+    ],
+)
+def test_a_result_checks_itself(distances, rows, items, message):
+    with pytest.raises(CodesError, match=message):
+        SearchResult(distances, rows, items)
+
+
+def test_the_table():
+    items = [Item("i1", "image", label="beach"), Item("s1", "sound", transcript="two planes")]
+    assert render_table(result_of(items)).splitlines() == [
+        "rank  distance  id  label  caption",
+        "----  --------  --  -----  ----------",
+        "   1         0  i1  beach",
+        "   2         3  s1         two planes",
+    ]
+
+
+def test_columns_nobody_fills_are_left_out():
+    assert render_table(result_of([Item("i1", "image")])).splitlines()[0] == "rank  distance  id"
+    assert render_table(result_of([])) == "nothing passes"
+    both = render_table(result_of([Item("i1", "image")], [Item("i2", "image")]))
+    assert re.findall("^query .*$", both, re.MULTILINE) == ["query 1", "query 2"]
+
+
+@pytest.mark.parametrize("text", ["long words " * 30, "飛行機" * 40, "e\u0301" * 200])
+def test_the_table_fits_a_terminal(text):
+    table = render_table(result_of([Item("i" * 70, "sound", label="l" * 40, transcript=text)] * 3))
+    assert all(_width(line) <= WIDTH for line in table.splitlines())
+    assert max(_width(line) for line in table.splitlines()) >= WIDTH - 1
+    assert "…" in table
+
+
+def test_widths_in_a_terminal():
+    assert _width("a飛e\u0301") == 4
+
+
+def test_no_text_steers_the_terminal():
+    table = render_table(result_of([Item("a\x1b[2Jb\nc", "image", label="\x07\u202e")]))
+    assert "a [2Jb c" in table
+    assert not set("\x1b\x07\u202e") & set(table)
