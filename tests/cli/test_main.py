@@ -238,7 +238,7 @@ def test_doctor_names_extras_and_device(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_doctor_knows_a_search_node(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dtbh.utils.packages.version", lambda name: None if name == "torch" else "1")
+    monkeypatch.setattr("dtbh.cli.doctor.version", lambda name: None if name == "torch" else "1")
     assert main(["doctor"]) == 0
     said = capsys.readouterr().out
     assert "no torch, so this is a search node" in said

@@ -115,7 +115,7 @@ def packed(bits):
 @pytest.mark.parametrize("bits", [1, 7, 16, 64])
 @pytest.mark.parametrize("block", [1, 50, 10_000])
 def test_distance_counts_equal_a_loop(bits, block, monkeypatch):
-    monkeypatch.setattr(counts, "BLOCK", block)
+    monkeypatch.setattr(counting, "BLOCK", block)
     rng = np.random.default_rng(bits)
     queries, gallery = rng.integers(0, 2, (7, bits)), rng.integers(0, 2, (23, bits))
     query_labels, gallery_labels = rng.integers(-1, 4, 7), rng.integers(-1, 3, 23)
@@ -149,8 +149,8 @@ def test_compiled_counts_are_those_of_numpy(bits, classes, monkeypatch):
     own = np.where(np.arange(40) < 10, np.arange(40), -1)
     found = []
     for many, queries in ((1, 7), (10**9, 512)):
-        monkeypatch.setattr(counts, "MANY", many)
-        monkeypatch.setattr(counts, "QUERIES", queries)
+        monkeypatch.setattr(counting, "MANY", many)
+        monkeypatch.setattr(counting, "QUERIES", queries)
         blocks = list(counting.each_block(lambda block: block, *codes, *labels, bits, own=own, classes=classes))
         found.append([np.concatenate([getattr(block, name) for block in blocks]) for name in
                       ("relevant", "total", "classes", "stable")])  # fmt: skip

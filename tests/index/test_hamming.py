@@ -192,10 +192,10 @@ WITHOUT = {
 @pytest.mark.parametrize("trouble", WITHOUT.values(), ids=WITHOUT.keys())
 def test_without_compiled_code_numpy_answers(trouble):
     code = f"import sys\n{trouble}\n" + (
-        "import numpy as np\nfrom dtbh.index import hamming\nhamming.WORTH = 1\n"
+        "import numpy as np\nfrom dtbh.index.hamming import search\nsearch.WORTH = 1\n"
         "codes = np.arange(100, dtype=np.uint64)[:, None]\n"
         "print(search.nearest(codes[7:8], codes, 4)[1].tolist(), len(search.within(codes[:1], codes, 1)[0][1]))\n"
-        "assert 'dtbh.index.hamming.scan' not in sys.modules or searcher._load(1) is None\n"
+        "assert 'dtbh.index.hamming.scan' not in sys.modules or search._load(1) is None\n"
     )
     run = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
     assert (run.stdout, run.stderr) == ("[[7, 3, 5, 6]] 8\n", "")
@@ -203,8 +203,8 @@ def test_without_compiled_code_numpy_answers(trouble):
 
 def test_a_small_search_does_not_load_the_compiler():
     code = (
-        "import sys, numpy as np\nfrom dtbh.index import hamming\n"
-        "codes = np.arange(9000, dtype=np.uint64)[:, None]\nhamming.nearest(codes[:5], codes, 4)\n"
+        "import sys, numpy as np\nfrom dtbh.index.hamming import search\n"
+        "codes = np.arange(9000, dtype=np.uint64)[:, None]\nsearch.nearest(codes[:5], codes, 4)\n"
         "assert 'numba' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

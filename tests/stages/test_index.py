@@ -59,7 +59,7 @@ class Counting:
 @pytest.fixture
 def model(monkeypatch):
     counting = Counting("/runs/x")
-    monkeypatch.setattr("dtbh.models.load.load", lambda run: counting)
+    monkeypatch.setattr("dtbh.stages.encode.load", lambda run: counting)
     monkeypatch.setattr("dtbh.stages.encode.BATCH", 4)
     return counting
 
