@@ -16,7 +16,8 @@ from dtbh.config import Config, read_config, write_config
 from dtbh.data.splits import split_for
 from dtbh.stages.speak import speak
 from dtbh.stages.train import train
-from dtbh.training.losses.objective import TERMS, Objective
+from dtbh.training.losses.base import LOSSES
+from dtbh.training.losses.objective import Objective
 from tests.tones import VOICES, tones
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -34,8 +35,8 @@ def load(name: str) -> ModuleType:
 def test_an_objective_of_ones_own_trains(
     tiny_config: Config, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delitem(TERMS, "softmax_match", raising=False)
-    own = read_config(write_config(tiny_config, tmp_path / "c.yaml"), [load("custom_objective").SETTING])
+    monkeypatch.delitem(LOSSES, "softmax_match", raising=False)
+    own = read_config(write_config(tiny_config, tmp_path / "c.yaml"), [load("custom_loss").SETTING])
     run = train(own, tiny_data, tmp_path / "run")
     with (run / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))

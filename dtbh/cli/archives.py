@@ -16,7 +16,7 @@ from dtbh.cli.options import Arguments, add_cutting, add_engine, add_where, cutt
 from dtbh.errors import ConfigError
 
 if TYPE_CHECKING:
-    from dtbh.stages.encode import Done
+    from dtbh.stages.resumable import StageResult
 
 SKIPPED = 1  # the exit code where files were left out
 Command = Callable[[str, Callable[[Arguments], int]], argparse.ArgumentParser]
@@ -98,7 +98,7 @@ def merge(args: Arguments) -> int:
     return 0
 
 
-def _made(stage: Literal["encode", "index"], args: Arguments, out: Path) -> Done:
+def _made(stage: Literal["encode", "index"], args: Arguments, out: Path) -> StageResult:
     """Encode or index here, or over a cluster."""
     from dtbh.data.shards import Shard
     from dtbh.stages.encode import encode

@@ -1,6 +1,6 @@
 """Settings from YAML and from ``--set key=value`` pairs, and what is wrong with them in one line.
 
-Comes in: a YAML file and overrides. Unknown keys are refused with the nearest name.
+Unknown keys are refused with the nearest name.
 """
 
 from __future__ import annotations
@@ -15,28 +15,20 @@ from typing import Any, get_args, get_type_hints
 import yaml
 from pydantic import ValidationError, create_model
 
+from dtbh.config.presets import BASE, read_preset
 from dtbh.config.settings import Config, Service, Settings
 from dtbh.errors import ConfigError
 from dtbh.utils.files import write_text
 
 
 def read_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
-    """Read a YAML file and apply ``section.key=value`` overrides (values are YAML).
+    """Read a YAML file, with what it builds on, and apply ``section.key=value`` overrides (values are YAML).
 
     Raises:
-        ConfigError: No such file, not YAML, or a setting that is unknown, mistyped or out of range.
+        ConfigError: As in `read_preset`, or a setting that is unknown, mistyped or out of range.
     """
     path = Path(path)
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: no config can be read here ({error.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
-    if content is None:
-        content = {}
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path}: wanted settings as 'key: value', found {type(content).__name__}")
+    content = read_preset(path)
     for override in overrides:
         _override(content, override)
     return make_config(content, str(path))
@@ -69,7 +61,10 @@ def write_config(config: Config, path: Path) -> Path:
 
 def write_schema(path: Path) -> Path:
     """Write the JSON schema of a config, for editors."""
-    return write_text(path, json.dumps(Config.model_json_schema(), indent=2) + "\n")
+    schema = Config.model_json_schema()
+    base = {"type": "string", "description": "another config file, whose settings count where this one is silent"}
+    schema["properties"] = {BASE: base, **schema["properties"]}
+    return write_text(path, json.dumps(schema, indent=2) + "\n")
 
 
 def differences(one: Config, other: Config) -> list[str]:
@@ -83,6 +78,8 @@ def _override(content: dict[str, Any], override: str) -> None:
     key, equals, value = override.partition("=")
     if not equals or not key:
         raise ConfigError(f"--set {override}: wanted section.key=value, as in --set learning.margin=0.3")
+    if key.strip() == BASE:
+        raise ConfigError(f"--set {override}: a base stands at the head of a file; give that file, or write another")
     *sections, last = key.strip().split(".")
     for depth, section in enumerate(sections):
         if section not in content:
@@ -113,7 +110,9 @@ def check_parameters(
     """
     hints = get_type_hints(getattr(of, "__init__") if isinstance(of, type) else of, include_extras=True)  # noqa: B009
     known = [p for p in signature(of).parameters.values() if p.kind is p.KEYWORD_ONLY]
-    fields: dict[str, Any] = {p.name: (hints[p.name], ... if p.default is p.empty else p.default) for p in known}
+    fields: dict[str, Any] = {
+        p.name: (hints.get(p.name, Any), ... if p.default is p.empty else p.default) for p in known
+    }
     model = create_model(where, __config__=Settings.model_config, **fields)
     try:
         checked = model.model_validate({**{name: shared[name] for name in fields if name in shared}, **given})

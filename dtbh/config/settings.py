@@ -10,7 +10,8 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, model_validator
+from pydantic_core import CoreSchema
 
 Range = tuple[float, float]
 
@@ -225,6 +226,10 @@ class Term(BaseModel):
     def _weight_alone(cls, given: Any) -> Any:
         return given if isinstance(given, Term | Mapping) else {"weight": given}
 
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [{"type": "number", "minimum": 0}, handler(core)]}
+
     @property
     def parameters(self) -> dict[str, Any]:
         """The parameters given here; those not given are the values of the same name in ``Learning``."""
@@ -240,8 +245,10 @@ class Learning(Settings):
         "and of learning and training nothing else counts but the device",
     )
     labels: bool = Field(True, description="false: pairs alone, each a class of its own; classes are never looked at")
-    selection: Literal["all", "semi_hard", "hard", "active"] = Field(
-        "active", description="'active' is DTBH's: the triplets that still teach"
+    selection: str = Field(
+        "active",
+        description="of triplets: all | semi_hard | hard | active, or another of dtbh.training.losses.mining.MINERS; "
+        "'active' is DTBH's: the triplets that still teach",
     )
     ranked_by: Literal["codes", "features"] = Field(
         "codes",
@@ -259,7 +266,7 @@ class Learning(Settings):
     terms: dict[str, Term] = Field(
         {"feature_triplets": Term(weight=1.0), "code_triplets": Term(weight=1.0), "approximate_l1": Term(weight=0.01)},
         min_length=1,
-        description="DTBH's by default; each is a name of dtbh.training.losses.objective.TERMS, with its weight, or "
+        description="DTBH's by default; each is a name of dtbh.training.losses.base.LOSSES, with its weight, or "
         "{weight: ..., parameter: ...}",
     )
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from dtbh.config import Encoders
 from dtbh.data.manifest import Modality
 from dtbh.encoders.hash_head import DepthReader, Encoded, HashHead
-from dtbh.encoders.image_backbones import ImageBackbone, image_backbone
-from dtbh.encoders.sound_backbones import SequenceBackbone, sound_backbone
+from dtbh.encoders.image_backbones import ImageBackbone, build_image_backbone
+from dtbh.encoders.sound_backbones import SequenceBackbone, build_sound_backbone
 from dtbh.encoders.sound_cnn import SoundBackbone
 from dtbh.encoders.temporal_pooling import TemporalPooling
 from dtbh.encoders.tta import viewed
@@ -100,12 +100,12 @@ class TwinEncoder(nn.Module):
         self.settings = settings
         image, sound = settings.image, settings.sound
         if image is not None:
-            images = image_backbone(image if pretrained else image.model_copy(update={"weights": "none"}))
+            images = build_image_backbone(image if pretrained else image.model_copy(update={"weights": "none"}))
             reader = DepthReader(images.widths, image.recurrent) if image.recurrent else None
             head = HashHead(images.out_dim, settings, reader)
             self.image = Tower(images, head, frozen=image.frozen, averaged=image.averaged)
         if sound is not None:
-            sounds = sound_backbone(sound if pretrained else sound.model_copy(update={"weights": "none"}))
+            sounds = build_sound_backbone(sound if pretrained else sound.model_copy(update={"weights": "none"}))
             temporal = None
             if isinstance(sounds, SequenceBackbone):
                 temporal = TemporalPooling(sounds.out_dim, sound.temporal, sound.augmentation)

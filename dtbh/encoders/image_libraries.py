@@ -1,7 +1,4 @@
-"""Image networks out of libraries of models, without their classifiers: torchvision, timm, open_clip.
-
-Comes in: a name, and whether its weights are wanted, which may have to be fetched.
-"""
+"""Image networks without classifiers, by name: the registry, and the libraries torchvision, timm and open_clip."""
 
 from __future__ import annotations
 
@@ -14,6 +11,7 @@ from torch import Tensor, nn
 from dtbh.encoders.weights import fetched
 from dtbh.errors import ConfigError, MissingExtraError
 from dtbh.utils.progress import without_remarks
+from dtbh.utils.registry import register
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 SETTING = "encoders.image.backbone"
@@ -37,6 +35,16 @@ class Network(NamedTuple):
     out_dim: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+
+
+IMAGE_BACKBONES: dict[str, Callable[[str, int, bool], Network]] = {}
+"""Image networks by name; a library by its prefix, with the slash. Each is made of what stands behind the slash, the
+images' size in pixels, and whether to load weights. Other names are torchvision's."""
+
+
+def image_backbone(name: str) -> Callable[[Callable[[str, int, bool], Network]], Callable[[str, int, bool], Network]]:
+    """A decorator that makes a function an image backbone of this name, or a library of that prefix."""
+    return register(IMAGE_BACKBONES, name)
 
 
 def torchvision_network(name: str, pretrained: bool, others: Iterable[str] = ()) -> Network:
@@ -67,6 +75,7 @@ def torchvision_network(name: str, pretrained: bool, others: Iterable[str] = ())
     return Network(network, int(out_dim), *IMAGENET)
 
 
+@image_backbone("timm/")
 def timm_network(name: str, size: int, pretrained: bool) -> Network:
     """A network of timm; of those that take one size of image alone, as DINOv2, one for this size.
 
@@ -103,6 +112,7 @@ class _Visual(nn.Module):
         return found
 
 
+@image_backbone("open_clip/")
 def open_clip_network(name: str, size: int, pretrained: bool) -> Network:
     """The image tower of a CLIP of open_clip, with its projection; ``MODEL`` or ``MODEL/WEIGHTS``.
 
@@ -134,8 +144,3 @@ def open_clip_network(name: str, size: int, pretrained: bool) -> Network:
         )
     visual = clip.visual
     return Network(_Visual(visual), int(visual.output_dim), tuple(visual.image_mean), tuple(visual.image_std))
-
-
-LIBRARIES: dict[str, Callable[[str, int, bool], Network]] = {"timm": timm_network, "open_clip": open_clip_network}
-"""By what stands before the slash of a backbone's name; each takes the rest, the images' size, and whether to load
-weights."""

@@ -16,9 +16,10 @@ from typing import Any, Literal
 from dtbh.data.shards import Shard
 from dtbh.data.tiling import Cutting
 from dtbh.errors import ConfigError, DtbhError, MissingExtraError
-from dtbh.stages.encode import Done, encode
+from dtbh.stages.encode import encode
 from dtbh.stages.index import index
 from dtbh.stages.merge import merge
+from dtbh.stages.resumable import StageResult
 from dtbh.utils.progress import say
 
 STAGES = {"encode": encode, "index": index}
@@ -34,7 +35,7 @@ def over_cluster(
     split: str = "all",
     strict: bool = False,
     cutting: Cutting | None = None,
-) -> Done:
+) -> StageResult:
     """Encode or index in shards, each a task of Ray Data, and merge them.
 
     The cluster is the one that ``RAY_ADDRESS`` names or that the process has joined; without one, Ray is started on
@@ -75,7 +76,7 @@ def over_cluster(
     done = merge(out, [parts / str(number) for number in range(1, shards + 1)])
     shutil.rmtree(parts)
     failures = [line for answer in sorted(answers, key=lambda a: a["number"]) for line in answer["failures"]]
-    return Done(done.path, done.count, tuple(failures), sum(answer["new"] for answer in answers))
+    return StageResult(done.path, done.count, tuple(failures), sum(answer["new"] for answer in answers))
 
 
 def _one(row: dict[str, Any]) -> dict[str, Any]:

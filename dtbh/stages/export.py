@@ -1,9 +1,4 @@
-"""The stages after training, each from paths to a path: evaluate, encode, index, export.
-
-Comes in: run folders, manifests and media. The stages before stand in their own rooms: ``data.sources.prepare``,
-``data.speech.speak`` and ``learning.trainer.train``; encoding and indexing stand in
-``dtbh.stages.index``, evaluation in ``dtbh.stages.evaluate``.
-"""
+"""A run to a model that needs no torch."""
 
 from __future__ import annotations
 
@@ -14,12 +9,7 @@ from dtbh.data.manifest import MODALITIES, Item
 from dtbh.errors import RunError
 from dtbh.models.encoder import EXPORTED
 from dtbh.models.onnx_encoder import ExportedModel, open_exported
-from dtbh.stages.encode import Done, encode
-from dtbh.stages.evaluate import evaluate
-from dtbh.stages.index import index
 from dtbh.stages.inputs import absolute, manifest_for, of_split
-
-__all__ = ["Done", "encode", "evaluate", "export", "index"]
 
 CALIBRATION = 128
 """Images, and sounds, that set the ranges of 8-bit integers."""

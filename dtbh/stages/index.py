@@ -22,8 +22,8 @@ from dtbh.index.base import Index
 from dtbh.index.milvus import engine as milvus
 from dtbh.models.encoder import Encoder
 from dtbh.models.load import load
-from dtbh.stages.encode import Done, _batches, _Kept, _make, _media, _no_codes, _stored
 from dtbh.stages.inputs import items_of
+from dtbh.stages.resumable import KeptCodes, StageResult, batches, make, media_key, no_codes, stored_in
 from dtbh.utils.files import check_place
 
 
@@ -37,19 +37,19 @@ def index(
     strict: bool = False,
     known: str | Path | None = None,
     cutting: Cutting | None = None,
-) -> Done:
+) -> StageResult:
     """Encode as `encode` does, and make a searchable archive of it; one that is up to date is left as it is."""
     model, out = load(run), Path(out)
     check_place(out, ARCHIVE_META, "archive")
 
-    def standing(place: Path, items: Sequence[Item]) -> _Kept | None:
-        return _stored(open_archive(place), items) if (place / ARCHIVE_META).is_file() else None
+    def standing(place: Path, items: Sequence[Item]) -> KeptCodes | None:
+        return stored_in(open_archive(place), items) if (place / ARCHIVE_META).is_file() else None
 
     def write(codes: HashCodes, shard: Shard | None) -> None:
         create_archive(out, codes, model=run, shard=shard)
 
     places = [out, *([] if known is None else [Path(known)])]
-    return _make(
+    return make(
         model, source, places, split=split, shard=shard, strict=strict, cutting=cutting, standing=standing, write=write
     )
 
@@ -62,7 +62,7 @@ def grow(
     split: str = "all",
     strict: bool = False,
     cutting: Cutting | None = None,
-) -> Done:
+) -> StageResult:
     """Add to an archive the items of a source that it does not have.
 
     Those that it has are left as they are. Each batch is committed on its own, so a killed call goes on where it was.
@@ -87,20 +87,20 @@ def index_on_milvus(
     split: str = "all",
     strict: bool = False,
     cutting: Cutting | None = None,
-) -> Done:
+) -> StageResult:
     """Make an index on Milvus, or add to the one that is there, as `grow` does; `create_milvus` has the arguments."""
     model = load(run)
     items = items_of(model, source, split, cutting)
     if not milvus.is_there(uri, collection=collection, token=token):
         index = milvus.create_milvus(
-            uri, _no_codes(model), collection=collection, model=run, index_type=index_type, token=token
+            uri, no_codes(model), collection=collection, model=run, index_type=index_type, token=token
         )
     else:
         index = milvus.open_milvus(uri, collection=collection, token=token)
     return _grow(model, items, index, strict=strict)
 
 
-def _grow(model: Encoder, items: Sequence[Item], index: Index, *, strict: bool) -> Done:
+def _grow(model: Encoder, items: Sequence[Item], index: Index, *, strict: bool) -> StageResult:
     """Add to an index the items that it does not have."""
     if model.fingerprint != index.encoder:
         raise CodesError(
@@ -110,7 +110,7 @@ def _grow(model: Encoder, items: Sequence[Item], index: Index, *, strict: bool) 
     places = index.places(item.id for item in items)
     there = [item for item, row in zip(items, places, strict=True) if row is not None]
     stored = index.items(row for row in places if row is not None)
-    if clash := [(new, old) for new, old in zip(there, stored, strict=True) if _media(new) != _media(old)]:
+    if clash := [(new, old) for new, old in zip(there, stored, strict=True) if media_key(new) != media_key(old)]:
         new, old = clash[0]
         raise CodesError(
             f"{index.name}: {len(clash)} ids stand for other files there, the first is {new.id}: {old.path}, not "
@@ -119,8 +119,8 @@ def _grow(model: Encoder, items: Sequence[Item], index: Index, *, strict: bool) 
     failures: list[str] = []
     missing = [item for item, row in zip(items, places, strict=True) if row is None]
     added = 0
-    for batch in _batches(missing):
+    for batch in batches(missing):
         encoding = model.encode(batch, skip=not strict)
         added += index.add(encoding.codes)
         failures += encoding.failures
-    return Done(index.name, len(index), tuple(failures), added)
+    return StageResult(index.name, len(index), tuple(failures), added)

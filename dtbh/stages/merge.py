@@ -10,10 +10,10 @@ from dtbh.codes import HashCodes, read_codes, read_shard, write_codes
 from dtbh.data.shards import in_order
 from dtbh.errors import CodesError, ConfigError
 from dtbh.index.archive.merging import merge_archives
-from dtbh.stages.encode import Done
+from dtbh.stages.resumable import StageResult
 
 
-def merge(out: str | Path, parts: Sequence[str | Path]) -> Done:
+def merge(out: str | Path, parts: Sequence[str | Path]) -> StageResult:
     """Join archives to an archive, or folders of codes to one; shards come in their order, others as given.
 
     Raises:
@@ -34,10 +34,10 @@ def merge(out: str | Path, parts: Sequence[str | Path]) -> Done:
     if codes := [part for part in folders if (part / CODES_META).is_file()]:
         raise CodesError(f"{codes[0]}: holds codes, but not all parts do; merge archives or codes")
     archive = merge_archives(out, folders)
-    return Done(archive.path, len(archive), ())
+    return StageResult(archive.path, len(archive), ())
 
 
-def _merge_codes(out: Path, parts: Sequence[Path]) -> Done:
+def _merge_codes(out: Path, parts: Sequence[Path]) -> StageResult:
     ordered = in_order({part: read_shard(part) for part in parts})
     codes = HashCodes.concatenate([read_codes(part) for part in ordered])
-    return Done(write_codes(codes, out), len(codes), ())
+    return StageResult(write_codes(codes, out), len(codes), ())

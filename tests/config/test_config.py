@@ -44,7 +44,6 @@ def test_overrides_are_yaml_values_at_any_depth(tmp_path: Path) -> None:
         ("learning: {terms: {}}", r"learning\.terms: .*at least 1 item"),
         ("learning: {sharpness: [0, 1]}", r"sharpness: wanted two numbers above 0"),
         ("training: {betas: [0.9, 1.0]}", r"betas: wanted two numbers in \[0, 1\)"),
-        ("learning: {selection: best}", r"learning\.selection: .*'all', 'semi_hard', 'hard' or 'active'"),
         ("encoders: {sound: {features: {f_max: 9000}}}", r"f_max <= sample_rate / 2"),
         ("encoders: {sound: {augmentation: {speed: [1.2, 0.9]}}}", r"speed: wanted \(lowest, highest\)"),
         ("encoders: {sound: {augmentation: {speed: [0.1, 1]}}}", r"speed must lie in 0\.25\.\.4"),
@@ -118,7 +117,7 @@ def test_differences_name_the_settings() -> None:
 
 def test_the_schema_knows_every_section(tmp_path: Path) -> None:
     schema = json.loads(write_schema(tmp_path / "schema.json").read_text())
-    assert set(schema["properties"]) == {"seed", "data", "encoders", "learning", "training"}
+    assert set(schema["properties"]) == {"base", "seed", "data", "encoders", "learning", "training"}
     assert schema["additionalProperties"] is False
 
 

@@ -14,7 +14,7 @@ from dtbh.encoders.cached_readers import backbone_fingerprint, reader_for
 from dtbh.encoders.dual_encoder import TwinEncoder
 from dtbh.encoders.feature_cache import stored_outputs
 from dtbh.encoders.hash_head import DepthReader, HashHead
-from dtbh.encoders.image_backbones import image_backbone
+from dtbh.encoders.image_backbones import build_image_backbone
 from dtbh.encoders.sound_cnn import SoundBackbone
 from dtbh.encoders.tta import FLIPS_AND_TURNS, oriented
 from dtbh.encoders.weights import load_weights, state_fingerprint
@@ -102,7 +102,7 @@ def test_a_head_has_the_layers_of_its_settings() -> None:
 
 def test_depths_stand_before_the_output_and_are_pooled() -> None:
     plain = twin().image.backbone.eval()
-    net = image_backbone(ImageTower(backbone="small_cnn", weights="none", size=16, depths=("2", "8"))).eval()
+    net = build_image_backbone(ImageTower(backbone="small_cnn", weights="none", size=16, depths=("2", "8"))).eval()
     net.network.load_state_dict(plain.network.state_dict())
     images = torch.randint(0, 256, (3, 3, 16, 16), dtype=torch.uint8)
     x = images.float() / 127.5 - 1
@@ -124,7 +124,7 @@ def test_a_recurrent_network_reads_the_depths_in_order() -> None:
     net.image(images).codes.sum().backward()
     assert all(p.grad is not None for p in net.image.head.parameters())
     with pytest.raises(ConfigError, match=r"no module 'nine'; known here: 0, 1"):
-        image_backbone(ImageTower(backbone="small_cnn", weights="none", depths=("nine",)))
+        build_image_backbone(ImageTower(backbone="small_cnn", weights="none", depths=("nine",)))
 
 
 def test_deep_features_may_be_the_backbone_output() -> None:
@@ -145,30 +145,30 @@ def test_sharpness_changes_hash_like_codes_and_no_sign() -> None:
 
 def test_unknown_backbones_name_the_nearest() -> None:
     with pytest.raises(ConfigError, match=r"no backbone 'resnet81'; did you mean resnet18\?"):
-        image_backbone(ImageTower(backbone="resnet81", weights="none"))
+        build_image_backbone(ImageTower(backbone="resnet81", weights="none"))
     with pytest.raises(ConfigError, match="no default weights"):
-        image_backbone(ImageTower(backbone="small_cnn"))
+        build_image_backbone(ImageTower(backbone="small_cnn"))
 
 
 @pytest.mark.parametrize(("name", "width"), [("mobilenet_v3_small", 1024), ("resnet18", 512)])
 def test_torchvision_networks_lose_their_classifier(name: str, width: int) -> None:
-    backbone = image_backbone(ImageTower(backbone=name, weights="none", size=32)).eval()
+    backbone = build_image_backbone(ImageTower(backbone=name, weights="none", size=32)).eval()
     assert backbone.out_dim == width
     assert backbone(torch.zeros(2, 3, 32, 32, dtype=torch.uint8)).shape == (2, width)
 
 
 def test_any_timm_network_is_a_backbone() -> None:
     pytest.importorskip("timm", reason="the extra timm is not installed")
-    backbone = image_backbone(ImageTower(backbone="timm/resnet10t", weights="none", size=32)).eval()
+    backbone = build_image_backbone(ImageTower(backbone="timm/resnet10t", weights="none", size=32)).eval()
     assert backbone(torch.zeros(2, 3, 32, 32, dtype=torch.uint8)).shape == (2, backbone.out_dim)
     with pytest.raises(ConfigError, match=r"timm has no model 'resnet10x'; near: .*resnet10t"):
-        image_backbone(ImageTower(backbone="timm/resnet10x", weights="none"))
+        build_image_backbone(ImageTower(backbone="timm/resnet10x", weights="none"))
 
 
 def test_networks_of_timm_for_one_size_are_made_for_the_size_that_is_asked() -> None:
     pytest.importorskip("timm", reason="the extra timm is not installed")
     name = "timm/vit_small_patch14_dinov2"
-    backbone = image_backbone(ImageTower(backbone=name, weights="none", size=56)).eval()
+    backbone = build_image_backbone(ImageTower(backbone=name, weights="none", size=56)).eval()
     assert backbone(torch.zeros(2, 3, 56, 56, dtype=torch.uint8)).shape == (2, backbone.out_dim) == (2, 384)
 
 
@@ -177,7 +177,7 @@ def test_the_image_tower_of_a_clip_is_filled_from_a_file_of_the_whole(tmp_path: 
     clip = open_clip.create_model("ViT-S-32-alt", force_image_size=64).eval()
     torch.save(clip.state_dict(), tmp_path / "clip.pt")
     settings = ImageTower(backbone="open_clip/ViT-S-32-alt", weights=str(tmp_path / "clip.pt"), size=64)
-    backbone = image_backbone(settings).eval()
+    backbone = build_image_backbone(settings).eval()
     images = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
     pixels = (images / 255 - torch.tensor(backbone.mean)[:, None, None]) / torch.tensor(backbone.std)[:, None, None]
     with torch.inference_mode():
@@ -197,7 +197,7 @@ def test_the_image_tower_of_a_clip_is_filled_from_a_file_of_the_whole(tmp_path: 
 def test_a_clip_that_is_not_known_names_those_that_are(name: str, said: str) -> None:
     pytest.importorskip("open_clip", reason="the extra openclip is not installed")
     with pytest.raises(ConfigError, match=said):
-        image_backbone(ImageTower(backbone=f"open_clip/{name}"))
+        build_image_backbone(ImageTower(backbone=f"open_clip/{name}"))
 
 
 def test_weights_that_can_not_be_fetched_name_what_takes_their_place(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,12 +208,12 @@ def test_weights_that_can_not_be_fetched_name_what_takes_their_place(monkeypatch
 
     monkeypatch.setattr(open_clip, "create_model", refused)
     with pytest.raises(RunError, match=r"could not be fetched \(Failed to download.*; give a file"):
-        image_backbone(ImageTower(backbone="open_clip/ViT-B-32/openai"))
+        build_image_backbone(ImageTower(backbone="open_clip/ViT-B-32/openai"))
 
 
 def test_weights_that_come_in_a_wheel_tell_images_apart() -> None:
     pytest.importorskip("efficientnet_lite_pytorch", reason="the extra offline is not installed")
-    backbone = image_backbone(ImageTower()).eval()
+    backbone = build_image_backbone(ImageTower()).eval()
     with torch.inference_mode():
         out = backbone(torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8))
     assert out.shape == (2, 1280)
@@ -229,7 +229,7 @@ def test_weights_from_a_file_in_either_naming(tmp_path: Path) -> None:
     ):
         save_file({k: v.clone() for k, v in state.items()}, tmp_path / f"{name}.safetensors")
         torch.manual_seed(9)
-        other = image_backbone(ImageTower(backbone="small_cnn", weights="none"))
+        other = build_image_backbone(ImageTower(backbone="small_cnn", weights="none"))
         assert state_fingerprint(other) != state_fingerprint(source)
         load_weights(other, tmp_path / f"{name}.safetensors")
         assert state_fingerprint(other) == state_fingerprint(source)

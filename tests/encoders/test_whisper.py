@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 from dtbh.config import SoundTower
 from dtbh.encoders import whisper
-from dtbh.encoders.sound_backbones import sound_backbone
+from dtbh.encoders.sound_backbones import build_sound_backbone
 from dtbh.encoders.whisper import POSITIONS, WhisperEncoder
 from dtbh.errors import MissingExtraError, RunError
 from dtbh.features.sound import pad_batch
@@ -74,7 +74,7 @@ def test_the_wheels_weights_give_what_ctranslate2_gives_in_thirty_seconds(file: 
 
 @torch.inference_mode()
 def test_what_is_heard_depends_neither_on_the_level_nor_on_the_batch(file: Path) -> None:
-    backbone = sound_backbone(SoundTower(backbone="whisper_tiny_en")).eval()
+    backbone = build_sound_backbone(SoundTower(backbone="whisper_tiny_en")).eval()
     waves = clips(0.8, 1.9, 1.2)
     together, counts = backbone(*pad_batch(waves))
     for row, wave in enumerate(waves):

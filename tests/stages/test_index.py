@@ -59,8 +59,9 @@ class Counting:
 @pytest.fixture
 def model(monkeypatch):
     counting = Counting("/runs/x")
-    monkeypatch.setattr("dtbh.stages.encode.load", lambda run: counting)
-    monkeypatch.setattr("dtbh.stages.encode.BATCH", 4)
+    for stage in ("encode", "index"):
+        monkeypatch.setattr(f"dtbh.stages.{stage}.load", lambda run: counting)
+    monkeypatch.setattr("dtbh.stages.resumable.BATCH", 4)
     return counting
 
 

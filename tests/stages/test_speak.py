@@ -232,7 +232,7 @@ def test_a_second_process_is_refused(tmp_path: Path) -> None:
 
 SCRIPT = """
 import resource, sys
-from dtbh.data.speech import shards
+from dtbh.data.speech import synthesis
 from dtbh.stages.speak import speak
 from tests.stages.test_speak import sine
 if __name__ == "__main__":

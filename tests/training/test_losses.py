@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from dtbh.config import Learning
-from dtbh.training.losses.base import Outputs, Sides
-from dtbh.training.losses.objective import TERMS, Loss, Objective
+from dtbh.training.losses.base import LOSSES, Outputs, Sides
+from dtbh.training.losses.objective import Loss, Objective
 from dtbh.training.losses.pairwise import class_centres
 from tests.reference import objectives as reference
 
@@ -73,25 +73,25 @@ def loop(name: str, sides: Sides, **changes: object) -> float:
     more: dict[str, object] = {"centres": class_centres(CLASSES, BITS).tolist()} if name in CENTRED else {}
     if name == "classification":
         torch.manual_seed(0)
-        linear = TERMS[name](bits=BITS, classes=CLASSES).linear
+        linear = LOSSES[name](bits=BITS, classes=CLASSES).linear
         more = {"weight": linear.weight.tolist(), "bias": linear.bias.tolist()}
     if name == "spoken_words":
         torch.manual_seed(0)
-        linear = TERMS[name](feature_dim=FEATURES, words=WORDS).linear
+        linear = LOSSES[name](feature_dim=FEATURES, words=WORDS).linear
         more = {"weight": linear.weight.tolist(), "bias": linear.bias.tolist()}
     if name == "text_tower":
         torch.manual_seed(0)
-        linear = TERMS[name](bits=BITS, words=WORDS, temperature=1.0).linear
+        linear = LOSSES[name](bits=BITS, words=WORDS, temperature=1.0).linear
         more = {"weight": linear.weight.tolist(), "bias": linear.bias.tolist()}
     if name == "learned_centres":
         torch.manual_seed(0)
-        more = {"centres": TERMS[name](bits=BITS, classes=CLASSES, scale=1.0).centres.tolist()}
+        more = {"centres": LOSSES[name](bits=BITS, classes=CLASSES, scale=1.0).centres.tolist()}
     found: float = getattr(reference, name)(plain(sides), **{**GIVEN[name], **changes, **more})
     return found
 
 
 def test_every_term_is_checked_here() -> None:
-    assert {*GIVEN, "memory_contrast"} == set(TERMS)  # that one in test_memory.py: what it gives hangs on the past
+    assert {*GIVEN, "memory_contrast"} == set(LOSSES)  # that one in test_memory.py: what it gives hangs on the past
 
 
 @pytest.mark.parametrize("name", GIVEN)

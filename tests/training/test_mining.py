@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dtbh.training.losses.mining import SELECTIONS, Triplets
+from dtbh.training.losses.mining import MINERS, Triplets
 from tests.reference import triplets as reference
 
 
@@ -15,7 +15,7 @@ def batch(seed: int, anchors: int, candidates: int, classes: int) -> tuple[torch
     return distances, rows, columns
 
 
-@pytest.mark.parametrize("name", SELECTIONS)
+@pytest.mark.parametrize("name", MINERS)
 @pytest.mark.parametrize("same", [False, True])
 def test_every_strategy_is_its_loop_on_many_batches(name: str, same: bool) -> None:
     selected = 0
@@ -25,7 +25,7 @@ def test_every_strategy_is_its_loop_on_many_batches(name: str, same: bool) -> No
         distances, rows, columns = batch(seed, anchors, candidates, 1 + seed % 4)
         if same:
             columns = rows
-        found = SELECTIONS[name](distances, rows, columns, margin=0.3, same=same)
+        found = MINERS[name](distances, rows, columns, margin=0.3, same=same)
         wanted = reference.select(name, distances.tolist(), rows.tolist(), columns.tolist(), 0.3, same)
         triplets = torch.stack([found.anchors, found.positives, found.negatives], dim=1).tolist()
         assert sorted(map(tuple, triplets)) == sorted(wanted)
@@ -33,24 +33,24 @@ def test_every_strategy_is_its_loop_on_many_batches(name: str, same: bool) -> No
     assert selected > 50  # the batches were not all empty
 
 
-@pytest.mark.parametrize("name", SELECTIONS)
+@pytest.mark.parametrize("name", MINERS)
 def test_what_is_selected_is_a_triplet_of_the_right_labels(name: str) -> None:
     distances, rows, columns = batch(7, 12, 17, 3)
-    t = SELECTIONS[name](distances, rows, columns, margin=0.5)
+    t = MINERS[name](distances, rows, columns, margin=0.5)
     assert len(t) > 0
     assert torch.equal(rows[t.anchors], columns[t.positives])
     assert (rows[t.anchors] != columns[t.negatives]).all()
 
 
-@pytest.mark.parametrize("name", SELECTIONS)
+@pytest.mark.parametrize("name", MINERS)
 def test_one_class_has_no_triplets(name: str) -> None:
     distances, _, _ = batch(1, 4, 5, 1)
-    assert len(SELECTIONS[name](distances, torch.zeros(4), torch.zeros(5), margin=0.3)) == 0
+    assert len(MINERS[name](distances, torch.zeros(4), torch.zeros(5), margin=0.3)) == 0
 
 
 def test_an_item_is_never_its_own_positive() -> None:
     distances, rows, _ = batch(3, 10, 10, 3)
-    for select in SELECTIONS.values():
+    for select in MINERS.values():
         t = select(distances, rows, rows, margin=0.5, same=True)
         assert (t.anchors != t.positives).all()
 
@@ -58,8 +58,8 @@ def test_an_item_is_never_its_own_positive() -> None:
 def test_a_separated_batch_has_nothing_active() -> None:
     labels = torch.tensor([0, 0, 1, 1])
     distances = (labels[:, None] != labels[None]).float()
-    assert len(SELECTIONS["active"](distances, labels, labels, margin=0.25)) == 0
-    assert len(SELECTIONS["all"](distances, labels, labels, margin=0.25)) == 16
+    assert len(MINERS["active"](distances, labels, labels, margin=0.25)) == 0
+    assert len(MINERS["all"](distances, labels, labels, margin=0.25)) == 16
 
 
 def test_triplets_check_themselves() -> None:

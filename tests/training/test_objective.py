@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from dtbh.config import Learning, read_config
+from dtbh.config import Learning, make_config, read_config
 from dtbh.errors import ConfigError
-from dtbh.training.losses.base import Outputs
+from dtbh.training.losses.base import LOSSES, Outputs
 from dtbh.training.losses.distances import code_distance, cosine_distance
 from dtbh.training.losses.mining import Triplets, select_active, select_all
-from dtbh.training.losses.objective import TERMS, Objective
+from dtbh.training.losses.objective import Objective
 from dtbh.training.losses.quantization import approximate_l1, balance
 from dtbh.training.losses.triplet import relative_triplet
 from dtbh.training.shallow import FITS
@@ -152,7 +152,7 @@ def test_a_term_with_state_is_trained_and_kept(monkeypatch: pytest.MonkeyPatch) 
         def forward(self, sides):
             return self.scale.sum() * sides[0].codes.square().mean()
 
-    monkeypatch.setitem(TERMS, "scaled", Scaled)
+    monkeypatch.setitem(LOSSES, "scaled", Scaled)
     objective = Objective(Learning(terms={"scaled": {"start": 2.0}}), SIZES)
     objective((outputs(4),)).total.backward()
     (parameter,) = objective.parameters()
@@ -206,7 +206,16 @@ def test_what_is_wrong_with_a_term_is_named(
 ) -> None:
     def needs(sides: object, *, power: int) -> object: ...
 
-    monkeypatch.setitem(TERMS, "needs", needs)
+    monkeypatch.setitem(LOSSES, "needs", needs)
     with pytest.raises(ConfigError, match=message) as caught:
         Objective(Learning(terms=terms), SIZES)
     assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_selection_is_named() -> None:
+    learning = make_config({"learning": {"selection": "semihard"}}).learning
+    with pytest.raises(ConfigError, match=r"learning\.selection: no selection 'semihard'; did you mean semi_hard\?"):
+        Objective(learning, SIZES)
+    terms = {"code_triplets": {"selection": "best"}}
+    with pytest.raises(ConfigError, match=r"code_triplets\.selection: .*no selection 'best'; known here: all, active"):
+        Objective(make_config({"learning": {"terms": terms}}).learning, SIZES)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import permutations
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import torch
 from pydantic import Field
 from torch import Tensor
+
+from dtbh.utils.registry import load_modules, load_plugins, register
 
 Positive = Annotated[float, Field(gt=0)]
 
@@ -53,3 +55,26 @@ def over_ways(sides: Sides, loss: Callable[[Outputs, Outputs, bool], Tensor], *,
     own = [loss(side, side, True) for side in sides] if within or not across else []
     means = [torch.stack(values).mean() for values in (across, own) if values]
     return means[0] if len(means) == 1 else means[0] + within * means[1]
+
+
+LOSSES: dict[str, Callable[..., Any]] = {}
+"""Every loss by its name in a config: functions of `Sides` that give a scalar tensor; or, where a loss has weights or
+a memory of its own, classes of ``nn.Module`` that do so when called.
+
+Parameters are keyword-only and are given by name in the config; ``margin``, ``selection`` and ``within`` come from
+``learning`` where they are not given, and ``bits``, ``classes`` (their number), ``feature_dim`` and ``words`` (the size
+of the vocabulary) from the run."""
+
+Registered = TypeVar("Registered", bound=Callable[..., Any])
+
+
+def loss(name: str) -> Callable[[Registered], Registered]:
+    """A decorator that makes a function or class a loss of this name."""
+    return register(LOSSES, name)  # type: ignore[return-value]
+
+
+def known_losses() -> dict[str, Callable[..., Any]]:
+    """`LOSSES`, once every file of this folder, and every package that brings more (``dtbh.losses``), was read."""
+    load_modules("dtbh.training.losses")
+    load_plugins("dtbh.losses")
+    return LOSSES

@@ -10,9 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dtbh.training.losses.base import NotNegative, Outputs, Positive, Sides, over_ways
+from dtbh.training.losses.base import NotNegative, Outputs, Positive, Sides, loss, over_ways
 
 
+@loss("feature_contrast")
 def feature_contrast(sides: Sides, *, temperature: Positive, within: NotNegative) -> Tensor:
     """Mean of -log softmax(c / T) over items of the anchor's class, c being cosines of deep features.
 
@@ -23,11 +24,13 @@ def feature_contrast(sides: Sides, *, temperature: Positive, within: NotNegative
     return _contrast(sides, "features", temperature=temperature, within=within)
 
 
+@loss("code_contrast")
 def code_contrast(sides: Sides, *, temperature: Positive, within: NotNegative) -> Tensor:
     """The same of hash-like codes."""
     return _contrast(sides, "codes", temperature=temperature, within=within)
 
 
+@loss("pair_in_class")
 def pair_in_class(sides: Sides, *, temperature: Positive, within: NotNegative) -> Tensor:
     """Each item among those of its own class: its pair is right, the others of the class are wrong.
 
@@ -44,6 +47,7 @@ def pair_in_class(sides: Sides, *, temperature: Positive, within: NotNegative) -
     return over_ways(sides, loss, within=within)
 
 
+@loss("learned_centres")
 class LearnedCentres(nn.Module):
     """Cross-entropy of which class's centre a hash-like code lies at: softmax of ``scale`` times cosines.
 
@@ -63,6 +67,7 @@ class LearnedCentres(nn.Module):
         return torch.stack(costs).mean()
 
 
+@loss("decorrelation")
 def decorrelation(sides: Sides) -> Tensor:
     """Mean squared covariance of different bits over the items of a batch: zero where no bit tells of another.
 

@@ -12,12 +12,13 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from dtbh.training.losses.base import Positive, Sides
+from dtbh.training.losses.base import Positive, Sides, loss
 from dtbh.training.losses.contrastive import softmax_loss
 
 MODALITIES = 2
 
 
+@loss("memory_contrast")
 class MemoryContrast(nn.Module):
     """Contrast of hash-like codes, as ``code_contrast`` has it, against the last ``memory`` codes of each modality.
 

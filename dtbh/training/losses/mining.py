@@ -1,18 +1,23 @@
-"""Triplet selection: a distance matrix and labels in, indices out.
+"""Triplet mining: a distance matrix and labels in, indices out. The paper and the settings call it selection.
 
-Comes in: distances float [a, c] from anchors (rows) to candidates (columns), and their labels int [a] and
+Distances are float [a, c] from anchors (rows) to candidates (columns), and their labels int [a] and
 [c]. Anchors index rows; positives and negatives index columns, so unequal numbers of images and sounds are
 ordinary. Where rows and columns are the same items, ``same`` keeps an item from being its own positive.
-Selection never sees a gradient and no loss selects.
+Mining never sees a gradient and no loss selects.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from pydantic import AfterValidator
 from torch import Tensor
+
+from dtbh.config import hint
+from dtbh.utils.registry import register
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,17 @@ class Triplets:
         return len(self.anchors)
 
 
+MINERS: dict[str, Callable[..., Triplets]] = {}
+"""Triplet selections by their name in ``learning.selection``: of distances, labels of rows and columns, a margin, and
+whether rows and columns are the same items."""
+
+
+def miner(name: str) -> Callable[[Callable[..., Triplets]], Callable[..., Triplets]]:
+    """A decorator that makes a function a selection of this name."""
+    return register(MINERS, name)
+
+
+@miner("all")
 def select_all(distances: Tensor, rows: Tensor, columns: Tensor, *, margin: float, same: bool = False) -> Triplets:
     """Every triplet there is."""
     return _where(
@@ -44,6 +60,7 @@ def select_all(distances: Tensor, rows: Tensor, columns: Tensor, *, margin: floa
     )
 
 
+@miner("active")
 def select_active(distances: Tensor, rows: Tensor, columns: Tensor, *, margin: float, same: bool = False) -> Triplets:
     """The triplets that still teach: d(a, n) < d(a, p) + margin.
 
@@ -52,6 +69,7 @@ def select_active(distances: Tensor, rows: Tensor, columns: Tensor, *, margin: f
     return _where(distances, rows, columns, same, lambda violation: violation > 0, margin)
 
 
+@miner("semi_hard")
 def select_semi_hard(
     distances: Tensor, rows: Tensor, columns: Tensor, *, margin: float, same: bool = False
 ) -> Triplets:
@@ -59,6 +77,7 @@ def select_semi_hard(
     return _where(distances, rows, columns, same, lambda violation: (violation > 0) & (violation < margin), margin)
 
 
+@miner("hard")
 def select_hard(distances: Tensor, rows: Tensor, columns: Tensor, *, margin: float, same: bool = False) -> Triplets:
     """One triplet an anchor: its farthest positive and its nearest negative (Hermans et al. 2017).
 
@@ -69,14 +88,6 @@ def select_hard(distances: Tensor, rows: Tensor, columns: Tensor, *, margin: flo
     near = distances.masked_fill(~negative, float("inf")).argmin(dim=1)
     anchors = torch.nonzero(positive.any(dim=1) & negative.any(dim=1)).flatten()
     return Triplets(anchors, far[anchors], near[anchors])
-
-
-SELECTIONS: dict[str, Callable[..., Triplets]] = {
-    "all": select_all,
-    "active": select_active,
-    "semi_hard": select_semi_hard,
-    "hard": select_hard,
-}
 
 
 def _pairs(rows: Tensor, columns: Tensor, same: bool) -> tuple[Tensor, Tensor]:
@@ -95,3 +106,14 @@ def _where(
     violation = distances[anchors, positives][:, None] - distances[anchors] + margin
     pairs, negatives = torch.nonzero(wanted(violation) & negative[anchors], as_tuple=True)
     return Triplets(anchors[pairs], positives[pairs], negatives)
+
+
+def _known(selection: str) -> str:
+    """The name of a selection, if it is one."""
+    if selection not in MINERS:
+        raise ValueError(f"no selection {selection!r}; {hint(selection, list(MINERS))}")
+    return selection
+
+
+Selection = Annotated[str, AfterValidator(_known)]
+"""A name of `MINERS`, as losses take it."""

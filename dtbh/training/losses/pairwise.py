@@ -15,9 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dtbh.encoders.hash_head import glorot_
-from dtbh.training.losses.base import NotNegative, Outputs, Positive, Sides, over_ways
+from dtbh.training.losses.base import NotNegative, Outputs, Positive, Sides, loss, over_ways
 
 
+@loss("pairwise_likelihood")
 def pairwise_likelihood(sides: Sides, *, alpha: Positive, within: NotNegative, weighted: bool) -> Tensor:
     """Negative log-likelihood of which pairs are alike: mean of log(1 + exp(t)) - s t, with t = alpha <h, g>.
 
@@ -38,6 +39,7 @@ def pairwise_likelihood(sides: Sides, *, alpha: Positive, within: NotNegative, w
     return over_ways(sides, loss, within=within)
 
 
+@loss("pair_contrast")
 def pair_contrast(sides: Sides, *, temperature: Positive, within: NotNegative) -> Tensor:
     """Each item among all of the batch: its own pair is right, all others are wrong; classes are not looked at.
 
@@ -60,6 +62,7 @@ def pair_contrast(sides: Sides, *, temperature: Positive, within: NotNegative) -
     return over_ways(sides, loss, within=within)
 
 
+@loss("central_similarity")
 def central_similarity(sides: Sides, *, bits: int, classes: int) -> Tensor:
     """Binary cross-entropy between (h + 1) / 2 and the hash centre of the item's class, mean over bits and items.
 
@@ -74,6 +77,7 @@ def central_similarity(sides: Sides, *, bits: int, classes: int) -> Tensor:
     return torch.stack([one(side) for side in sides]).mean()
 
 
+@loss("orthogonal_centres")
 def orthogonal_centres(sides: Sides, *, bits: int, classes: int, scale: Positive, margin: NotNegative) -> Tensor:
     """Cross-entropy of scale (cos(h, c) - margin [c is the item's centre]) over the centres c of all classes.
 
@@ -90,6 +94,7 @@ def orthogonal_centres(sides: Sides, *, bits: int, classes: int, scale: Positive
     return torch.stack([one(side) for side in sides]).mean()
 
 
+@loss("classification")
 class Classification(nn.Module):
     """Cross-entropy of a linear classifier on hash-like codes, shared by all modalities and trained with them.
 

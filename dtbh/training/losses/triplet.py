@@ -1,25 +1,19 @@
-"""Terms of the objective that pull triplets apart, and those that make hash-like codes binary and balanced.
-
-Comes in: what the towers say of a batch, one ``Outputs`` a modality. Each term gives a scalar and says where
-its formula comes from. No function here selects: selection hands out indices.
-"""
+"""Losses that pull triplets apart. Each says where its formula comes from; none selects: mining hands out indices."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dtbh.training.losses.base import NotNegative, Outputs, Positive, Sides, over_ways
+from dtbh.training.losses.base import NotNegative, Outputs, Positive, Sides, loss, over_ways
 from dtbh.training.losses.distances import code_distance, cosine_distance, euclidean_distance
-from dtbh.training.losses.mining import SELECTIONS, Triplets
+from dtbh.training.losses.mining import MINERS, Selection, Triplets
 
 EXACT = "donot_use_mm_for_euclid_dist"
 LOSSLESS = 1e-8  # the epsilon of the lossless triplet loss
-Selection = Literal["all", "semi_hard", "hard", "active"]
 
 
 def relative_triplet(distances: Tensor, triplets: Triplets, *, margin: float) -> Tensor:
@@ -40,6 +34,7 @@ def relative_triplet(distances: Tensor, triplets: Triplets, *, margin: float) ->
     return F.relu(positive - negative + margin).mean()
 
 
+@loss("feature_triplets")
 def feature_triplets(sides: Sides, *, margin: Positive, selection: Selection, within: NotNegative) -> Tensor:
     """DTBH's triplet term on deep features, by the cosine, in [0, 1] (Chen and Lu 2020).
 
@@ -48,6 +43,7 @@ def feature_triplets(sides: Sides, *, margin: Positive, selection: Selection, wi
     return _selected(sides, "features", cosine_distance, margin=margin, selection=selection, within=within)
 
 
+@loss("embedding_triplets")
 def embedding_triplets(sides: Sides, *, margin: Positive, selection: Selection, within: NotNegative) -> Tensor:
     """The triplet term on deep features as embeddings of length one, by half their Euclidean distance, in [0, 1].
 
@@ -57,11 +53,13 @@ def embedding_triplets(sides: Sides, *, margin: Positive, selection: Selection, 
     return _selected(sides, "features", euclidean_distance, margin=margin, selection=selection, within=within)
 
 
+@loss("code_triplets")
 def code_triplets(sides: Sides, *, margin: Positive, selection: Selection, within: NotNegative) -> Tensor:
     """DTBH's triplet term on hash-like codes, by their share of differing bits; otherwise as on features."""
     return _selected(sides, "codes", code_distance, margin=margin, selection=selection, within=within)
 
 
+@loss("unit_triplets")
 def unit_triplets(sides: Sides, *, margin: Positive, selection: Selection, within: NotNegative) -> Tensor:
     """MiLaN's triplet term: on squared Euclidean distances of outputs u in [0, 1], brought to length one.
 
@@ -76,6 +74,7 @@ def unit_triplets(sides: Sides, *, margin: Positive, selection: Selection, withi
     return _selected(sides, "codes", measure, margin=margin, selection=selection, within=within)
 
 
+@loss("lossless_triplets")
 def lossless_triplets(sides: Sides, *, selection: Selection, margin: Positive, within: NotNegative) -> Tensor:
     """Mean of -ln(1 + e - d(a, p) / N) - ln(1 + e - (N - d(a, n)) / N) over triplets, with e = 1e-8.
 
@@ -86,7 +85,7 @@ def lossless_triplets(sides: Sides, *, selection: Selection, margin: Positive, w
 
     def loss(rows: Outputs, columns: Outputs, same: bool) -> Tensor:
         distances = torch.cdist(rows.codes, columns.codes, compute_mode=EXACT).square() / (4 * rows.codes.shape[1])
-        chosen = SELECTIONS[selection](distances.detach(), rows.labels, columns.labels, margin=margin, same=same)
+        chosen = MINERS[selection](distances.detach(), rows.labels, columns.labels, margin=margin, same=same)
         if len(chosen) == 0:
             return distances.sum() * 0
         near = distances[chosen.anchors, chosen.positives]
@@ -103,7 +102,7 @@ def _selected(
 
     def loss(rows: Outputs, columns: Outputs, same: bool) -> Tensor:
         distances = measure(getattr(rows, on), getattr(columns, on))
-        chosen = SELECTIONS[selection](distances.detach(), rows.labels, columns.labels, margin=margin, same=same)
+        chosen = MINERS[selection](distances.detach(), rows.labels, columns.labels, margin=margin, same=same)
         return relative_triplet(distances, chosen, margin=margin)
 
     return over_ways(sides, loss, within=within)

@@ -7,8 +7,8 @@ ever looked at in encoding or evaluation.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from inspect import signature
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from dtbh.config import Learning
 from dtbh.data.manifest import Item
 from dtbh.data.transcripts import said
 from dtbh.encoders.hash_head import glorot_
-from dtbh.training.losses.base import Outputs, Positive, Sides
+from dtbh.training.losses.base import Outputs, Positive, Sides, known_losses, loss
 from dtbh.training.losses.pairwise import pair_contrast
 from dtbh.utils.progress import say
 
@@ -27,6 +27,7 @@ FEWEST = 4
 """Sounds that must say a word before it is one of the vocabulary."""
 
 
+@loss("spoken_words")
 class SpokenWords(nn.Module):
     """Whether each word of the vocabulary is said: binary cross-entropy from deep features, summed over words.
 
@@ -57,6 +58,7 @@ class SpokenWords(nn.Module):
         return (costs * known).sum() / known.sum().clamp(min=1)
 
 
+@loss("text_tower")
 class TextTower(nn.Module):
     """A third tower, of training alone: what is said as hash-like codes of its own, met by images and sounds.
 
@@ -93,9 +95,6 @@ class TextTower(nn.Module):
         return Outputs(bag, torch.tanh(self.linear(bag)), side.labels[known], side.pairs[known])
 
 
-TERMS: dict[str, Callable[..., Any]] = {"spoken_words": SpokenWords, "text_tower": TextTower}
-
-
 def targets(learning: Learning, sounds: Sequence[Item]) -> tuple[Learning, Tensor | None]:
     """The settings, without the terms of words where none are known, and what the training sounds say.
 
@@ -106,13 +105,21 @@ def targets(learning: Learning, sounds: Sequence[Item]) -> tuple[Learning, Tenso
     Returns:
         The settings, and ``occurrences`` over the sounds' own ``vocabulary``; None where no such term is there.
     """
-    asked = [name for name, term in learning.terms.items() if name in TERMS and term.weight]
+    asked = [name for name, term in learning.terms.items() if term.weight and _asks_for_words(name)]
     if not asked:
         return learning, None
     if known := vocabulary(sounds):
         return learning, occurrences(sounds, known)
     say(f"no word is known of the training sounds: {' and '.join(asked)} of learning.terms stay out")
-    return learning.model_copy(update={"terms": {k: v for k, v in learning.terms.items() if k not in TERMS}}), None
+    return learning.model_copy(
+        update={"terms": {k: v for k, v in learning.terms.items() if not _asks_for_words(k)}}
+    ), None
+
+
+def _asks_for_words(name: str) -> bool:
+    """Whether a loss of this name has a parameter ``words``."""
+    losses = known_losses()
+    return name in losses and "words" in signature(losses[name]).parameters
 
 
 def vocabulary(sounds: Sequence[Item]) -> tuple[str, ...]:

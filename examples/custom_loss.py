@@ -1,6 +1,6 @@
 """A term of one's own for the objective: one function, one line, and its weight in the config.
 
-    python examples/custom_objective.py data/demo runs/own
+    python examples/custom_loss.py data/demo runs/own
 
 Here: each image among all sounds of the batch, and the other way round, as a softmax over cosines.
 """
@@ -15,24 +15,23 @@ from torch import Tensor
 
 from dtbh.config import read_config
 from dtbh.stages.train import train
-from dtbh.training.losses.base import Outputs, Positive, Sides, over_ways
-from dtbh.training.losses.objective import TERMS
+from dtbh.training.losses.base import Outputs, Positive, Sides, loss, over_ways
 
 CONFIG = Path(__file__).parent.parent / "configs" / "dtbh" / "demo.yaml"
 
 
+@loss("softmax_match")
 def softmax_match(sides: Sides, *, temperature: Positive) -> Tensor:
     """All items of a class share the probability; nothing is selected."""
 
-    def loss(rows: Outputs, columns: Outputs, same: bool) -> Tensor:
+    def of(rows: Outputs, columns: Outputs, same: bool) -> Tensor:
         similar = F.normalize(rows.codes) @ F.normalize(columns.codes).T / temperature
         alike = (rows.labels[:, None] == columns.labels[None]).float()
         return F.cross_entropy(similar, alike / alike.sum(dim=1, keepdim=True))
 
-    return over_ways(sides, loss, within=0)
+    return over_ways(sides, of, within=0)
 
 
-TERMS["softmax_match"] = softmax_match
 SETTING = "learning.terms={softmax_match: {weight: 1, temperature: 0.1}, approximate_l1: 0.01}"
 
 

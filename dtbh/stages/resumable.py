@@ -1,0 +1,192 @@
+"""The core of encode and index: codes that are kept as they come, so that what was killed goes on where it was.
+
+Codes that stand in the place already are taken over where their media did not change since. Where there are many items,
+those that are done are kept beside the place, in a folder named ``.<name>.partial``, until all are.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dtbh.codes import HashCodes, word_count
+from dtbh.data.manifest import Item
+from dtbh.data.shards import Shard
+from dtbh.data.tiling import Cutting, media_of
+from dtbh.errors import CodesError, DataError, DtbhError
+from dtbh.index.archive.archive import Archive, create_archive, open_archive
+from dtbh.index.archive.snapshot import META as ARCHIVE_META
+from dtbh.models.encoder import Encoder
+from dtbh.stages.inputs import items_of
+from dtbh.utils.files import alone
+from dtbh.utils.progress import say
+
+T = TypeVar("T")
+
+
+BATCH = 4096  # items that are kept together; a killed stage does at most so many again
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What a stage left.
+
+    Attributes:
+        path: The folder it wrote, or the name of an index that is no folder.
+        count: Items in it.
+        failures: One line for each file that could not be read and was left out.
+        new: Items that were encoded by this call.
+    """
+
+    path: Path | str
+    count: int
+    failures: tuple[str, ...]
+    new: int = 0
+
+
+@dataclass(frozen=True)
+class KeptCodes:
+    """Codes that were made before, and when; media that changed since are encoded again."""
+
+    codes: HashCodes
+    when: int
+    shard: Shard | None = None
+    whole: bool = True  # whether nothing else stands there
+
+
+Standing = Callable[[Path, Sequence[Item]], KeptCodes | None]
+
+
+def make(
+    model: Encoder, source: str | Path, places: Sequence[Path], *, split: str, shard: Shard | None, strict: bool,
+    cutting: Cutting | None, standing: Standing, write: Callable[[HashCodes, Shard | None], None],
+) -> StageResult:  # fmt: skip
+    """Have the codes of a source written to the first of the places, unless they are there."""
+    items: Sequence[Item] = items_of(model, source, split, cutting)
+    if shard is not None:
+        shard, items = shard.take(items)
+    old, *others = [_standing(place, items, standing) for place in places]
+    with _going_on(model, places[0], len(items) > BATCH) as store:
+        kept = [old, *others, None if store is None else stored_in(store, items)]
+        codes, failures, new = _codes_of(model, items, kept, store, strict=strict)
+        if items and not len(codes):
+            raise DataError(f"{source}: none of {len(items)} files could be read", failures[:20])
+        same = old is not None and old.whole and old.codes.encoder == model.fingerprint
+        if new or old is None or not same or old.codes.items != codes.items or old.shard != shard:
+            write(codes, shard)
+    return StageResult(places[0], len(codes), failures, new)
+
+
+def _standing(place: Path, items: Sequence[Item], standing: Standing) -> KeptCodes | None:
+    """What stands in a place; nothing where that is damaged, which is said."""
+    try:
+        return standing(place, items)
+    except CodesError as error:
+        say(f"making it again: {error}")
+        return None
+
+
+def _codes_of(
+    model: Encoder, items: Sequence[Item], kept: Sequence[KeptCodes | None], store: Archive | None, *, strict: bool
+) -> tuple[HashCodes, tuple[str, ...], int]:
+    """Codes of the items that can be read, why the others can't, and how many were encoded now."""
+    words = np.zeros((len(items), word_count(model.bits)), np.uint64)
+    have = np.zeros(len(items), np.bool_)
+    for part in kept:
+        if part is not None and part.codes.encoder == model.fingerprint:
+            _take_over(items, part, words, have)
+    missing = np.flatnonzero(~have)
+    if 0 < len(missing) < len(items):
+        say(f"{int(have.sum())} of {len(items)} items are encoded already")
+    failures: list[str] = []
+    for places in batches(missing.tolist()):
+        encoding = model.encode([items[place] for place in places], skip=not strict)
+        failures += encoding.failures
+        codes, done = encoding.codes, 0
+        for place in places:
+            if done < len(codes) and codes.items[done] == items[place]:
+                words[place], have[place] = codes.words[done], True
+                done += 1
+        if store is not None:
+            store.remove(
+                [id for id, row in zip(_ids(codes), store.places(_ids(codes)), strict=True) if row is not None]
+            )
+            store.add(codes)
+    chosen = np.flatnonzero(have)
+    found = HashCodes(words[chosen], model.bits, model.fingerprint, tuple(items[place] for place in chosen.tolist()))
+    return found, tuple(failures), int(have[missing].sum())
+
+
+def _take_over(items: Sequence[Item], kept: KeptCodes, words: NDArray[np.uint64], have: NDArray[np.bool_]) -> None:
+    """Fill in the codes of media that did not change since."""
+    rows = {media_key(item): row for row, item in enumerate(kept.codes.items)}
+    for place, item in enumerate(items):
+        row = rows.get(media_key(item))
+        if row is not None and not have[place]:
+            file = Path(str(item.path))
+            if file.is_file() and file.stat().st_mtime_ns < kept.when:
+                words[place], have[place] = kept.codes.words[row], True
+
+
+@contextmanager
+def _going_on(model: Encoder, out: Path, many: bool) -> Iterator[Archive | None]:
+    """Where codes are kept until all are there, if they are many; it goes when the block ends well."""
+    folder = out.parent / f".{out.name}.partial"
+    if not many and not folder.is_dir():
+        yield None
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with alone(folder, "encoding"):
+        path = folder / "archive"
+        try:
+            store = open_archive(path)
+            whole = (store.encoder, store.bits) == (model.fingerprint, model.bits)
+        except DtbhError:
+            whole = False
+        if not whole:
+            shutil.rmtree(path, ignore_errors=True)
+            store = create_archive(path, no_codes(model))
+        try:
+            yield store
+        except BaseException:
+            if not len(store):
+                shutil.rmtree(folder)
+            raise
+        shutil.rmtree(folder)
+
+
+def no_codes(model: Encoder) -> HashCodes:
+    """No codes at all, of this encoder."""
+    return HashCodes(np.empty((0, word_count(model.bits)), np.uint64), model.bits, model.fingerprint, ())
+
+
+def stored_in(archive: Archive, items: Sequence[Item]) -> KeptCodes:
+    """What an archive has of these items, if its codes are whole; the items of a big one are not read for a few."""
+    archive.verify(items=False)
+    rows = [row for row in archive.places(item.id for item in items) if row is not None]
+    whole = len(rows) == len(archive) and rows == sorted(rows)
+    return KeptCodes(archive.at(rows), (archive.path / ARCHIVE_META).stat().st_mtime_ns, archive.shard, whole)
+
+
+def batches(things: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Pieces of a sequence, with a remark where there are several."""
+    for start in range(0, len(things), BATCH):
+        if len(things) > BATCH:
+            say(f"encoding {start + 1} to {min(start + BATCH, len(things))} of {len(things)}")
+        yield things[start : start + BATCH]
+
+
+def media_key(item: Item) -> object:
+    """What an item's code depends on."""
+    return item.modality, media_of(item)
+
+
+def _ids(codes: HashCodes) -> list[str]:
+    return [item.id for item in codes.items]
