@@ -1,5 +1,6 @@
 # make demo   the whole pipeline on data it makes itself, about five minutes after the installation
 # make test   the test suite
+# make docs   the documentation as a site in site/, links checked
 # make ucm    the chain on real UC Merced images and captions (DATA=folder with ucm/Images and captions/)
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -8,7 +9,7 @@ BIN := $(VENV)/bin
 DATA ?= ../shared/data
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint ucm clean
+.PHONY: demo test lint docs ucm clean
 
 demo: $(INSTALLED)
 	$(BIN)/python examples/demo.py
@@ -20,6 +21,9 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(INSTALLED)
+	$(BIN)/mkdocs build --strict --quiet
 
 ucm: $(INSTALLED)
 	$(BIN)/dtbh prepare ucm --images $(DATA)/ucm/Images --captions $(DATA)/captions/dataset_ucm.json --out data/ucm
@@ -38,4 +42,4 @@ $(INSTALLED): pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) data runs archives codes
+	rm -rf $(VENV) site data runs archives codes

@@ -12,8 +12,10 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+import dtbh
 from dtbh.config import Config, read_config, write_config
 from dtbh.data.splits import split_for
+from dtbh.encoders.image_libraries import IMAGE_BACKBONES
 from dtbh.stages.speak import speak
 from dtbh.stages.train import train
 from dtbh.training.losses.base import LOSSES
@@ -42,6 +44,17 @@ def test_an_objective_of_ones_own_trains(
         rows = list(csv.DictReader(file))
     assert "train/softmax_match" in rows[0]
     assert max(float(row["val/map"]) for row in rows) > 0.8
+
+
+def test_a_backbone_of_ones_own_learns(
+    tiny_config: Config, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(IMAGE_BACKBONES, "colours", raising=False)
+    own = read_config(write_config(tiny_config, tmp_path / "c.yaml"), [load("custom_backbone").SETTING])
+    run = train(own, tiny_data, tmp_path / "run")
+    with (run / "metrics.csv").open() as file:
+        assert max(float(row["val/map"]) for row in csv.DictReader(file)) > 0.8
+    assert dtbh.load(run).fingerprint == dtbh.load(run).fingerprint
 
 
 def test_every_change_of_the_ablation_is_a_config() -> None:
