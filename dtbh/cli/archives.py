@@ -1,33 +1,64 @@
-"""The commands that make archives and look after them: encode, index, merge, info, remove, compact.
-
-Comes in: arguments, from ``dtbh.cli.main``. Heavy imports stand inside the commands.
-"""
+"""Commands that make archives and look after them: encode, index, merge, info, remove, compact."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from dtbh.cli.options import Arguments, add_cutting, add_engine, add_where, cutting, on_milvus, opened, pairs
+from dtbh.cli.commands import Arguments, command, show
+from dtbh.cli.options import add_cutting, add_engine, add_where, cutting, on_milvus, opened, pairs
 from dtbh.errors import ConfigError
 
 if TYPE_CHECKING:
     from dtbh.stages.resumable import StageResult
 
 SKIPPED = 1  # the exit code where files were left out
-Command = Callable[[str, Callable[[Arguments], int]], argparse.ArgumentParser]
 
 
+def _add_made(parser: argparse.ArgumentParser) -> None:
+    """What ``dtbh encode`` and ``dtbh index`` both take."""
+    parser.add_argument("run_folder", type=Path, metavar="RUN")
+    parser.add_argument(
+        "source", type=Path, metavar="SOURCE", help="a prepared data folder, a folder of media, or a file"
+    )
+    parser.add_argument("--split", default="all", choices=("train", "val", "test", "all"))
+    parser.add_argument("--strict", action="store_true", help="stop at the first file that can't be read")
+    add_cutting(parser)
+    parser.add_argument("--shard", metavar="K/N", help="only the k-th of n parts; dtbh merge joins them")
+    parser.add_argument(
+        "--ray", type=int, metavar="N", help="as n shards on the cluster of RAY_ADDRESS, or on this machine"
+    )
+
+
+def _add_encode(parser: argparse.ArgumentParser) -> None:
+    """What ``dtbh encode`` takes."""
+    _add_made(parser)
+    parser.add_argument("--out", type=Path, required=True)
+
+
+@command(_add_encode)
 def encode(args: Arguments) -> int:
     """Write the codes of media as files."""
     done = _made("encode", args, args.out)
-    return _left_out(f"{done.path}: {done.count} codes", done.failures)
+    return _left_out(args, f"{done.path}: {done.count} codes", done)
 
 
+def _add_index(parser: argparse.ArgumentParser) -> None:
+    """What ``dtbh index`` takes."""
+    _add_made(parser)
+    parser.add_argument("--out", dest="archive", type=Path)
+    parser.add_argument("--add", action="store_true", help="add to the archive what it does not have")
+    add_engine(parser)
+    parser.add_argument(
+        "--index-type",
+        choices=("BIN_FLAT", "BIN_IVF_FLAT"),
+        help="of Milvus: BIN_FLAT (default) is exact, BIN_IVF_FLAT quicker and may miss items",
+    )
+
+
+@command(_add_index)
 def index(args: Arguments) -> int:
     """Make an archive of media, or add to one."""
     milvus = on_milvus(args)
@@ -35,7 +66,7 @@ def index(args: Arguments) -> int:
         raise ConfigError(f"--index-type {args.index_type}: goes with --engine milvus")
     if not (args.add or milvus):
         done = _made("index", args, args.archive)
-        return _left_out(f"{done.path}: {done.count} items", done.failures)
+        return _left_out(args, f"{done.path}: {done.count} items", done)
     if args.shard or args.ray is not None:
         raise ConfigError("--shard and --ray go with neither --add nor --engine; index the shards, and merge them")
     from dtbh.stages.index import grow, index_on_milvus
@@ -45,9 +76,33 @@ def index(args: Arguments) -> int:
         done = index_on_milvus(args.run_folder, args.source, **milvus, index_type=args.index_type or "BIN_FLAT", **what)
     else:
         done = grow(args.run_folder, args.source, out=args.archive, **what)
-    return _left_out(f"{done.path}: {done.new} items added, {done.count} in all", done.failures)
+    return _left_out(args, f"{done.path}: {done.new} items added, {done.count} in all", done)
 
 
+def _add_merge(parser: argparse.ArgumentParser) -> None:
+    """What ``dtbh merge`` takes."""
+    parser.add_argument("out", type=Path, metavar="OUT")
+    parser.add_argument("parts", type=Path, nargs="+", metavar="PART")
+
+
+@command(_add_merge)
+def merge(args: Arguments) -> int:
+    """Join archives, or codes, that were made in parts."""
+    from dtbh.stages.merge import merge as run
+
+    done = run(args.out, args.parts)
+    text = f"{done.path}: {done.count} items of {len(args.parts)} parts"
+    show(args, text, {"path": done.path, "items": done.count, "parts": len(args.parts)})
+    return 0
+
+
+def _add_info(parser: argparse.ArgumentParser) -> None:
+    """What ``dtbh info`` takes."""
+    parser.add_argument("archive", type=Path)
+    parser.add_argument("--verify", action="store_true", help="read everything and compare it with its checksums")
+
+
+@command(_add_info)
 def info(args: Arguments) -> int:
     """Say what an archive holds."""
     from dtbh.index.archive.archive import open_archive
@@ -56,12 +111,20 @@ def info(args: Arguments) -> int:
     if args.verify:
         archive.verify()
     found = archive.info()
-    print(json.dumps(found.to_dict(), indent=2, ensure_ascii=False) if args.json else found.describe())
-    if args.verify and not args.json:
-        print("verified  all codes, items and filters are as they were written")
+    verified = ["verified  all codes, items and filters are as they were written"] if args.verify else []
+    show(args, "\n".join([found.describe(), *verified]), found.to_dict())
     return 0
 
 
+def _add_remove(parser: argparse.ArgumentParser) -> None:
+    """What ``dtbh remove`` takes."""
+    parser.add_argument("archive", nargs="?")
+    add_engine(parser)
+    parser.add_argument("ids", nargs="*", metavar="ID")
+    add_where(parser)
+
+
+@command(_add_remove)
 def remove(args: Arguments) -> int:
     """Remove items from an archive, by id or by a filter."""
     if args.engine == "milvus" and args.archive is not None:
@@ -71,10 +134,19 @@ def remove(args: Arguments) -> int:
     index = opened(args)
     chosen = args.ids or [item.id for item in index.items(index.rows(pairs(args.where)))]
     count = index.remove(chosen)
-    print(f"{args.archive or index.name}: {count} items removed, {len(index)} left")
+    name = args.archive or index.name
+    show(
+        args, f"{name}: {count} items removed, {len(index)} left", {"path": name, "removed": count, "items": len(index)}
+    )
     return 0
 
 
+def _add_compact(parser: argparse.ArgumentParser) -> None:
+    """What ``dtbh compact`` takes."""
+    parser.add_argument("archive", type=Path)
+
+
+@command(_add_compact)
 def compact(args: Arguments) -> int:
     """Write an archive anew without what was removed."""
     from dtbh.index.archive.archive import open_archive
@@ -84,17 +156,11 @@ def compact(args: Arguments) -> int:
     archive.compact()
     after = archive.info()
     freed = before.code_bytes + before.item_bytes - after.code_bytes - after.item_bytes
-    print(f"{args.archive}: {after.items} items, {before.removed} removed rows dropped, "
-          f"{max(freed, 0)} bytes given back")  # fmt: skip
-    return 0
-
-
-def merge(args: Arguments) -> int:
-    """Join archives, or codes, that were made in parts."""
-    from dtbh.stages.merge import merge as run
-
-    done = run(args.out, args.parts)
-    print(f"{done.path}: {done.count} items of {len(args.parts)} parts")
+    text = (
+        f"{args.archive}: {after.items} items, {before.removed} removed rows dropped, {max(freed, 0)} bytes given back"
+    )
+    values = {"path": args.archive, "items": after.items, "dropped": before.removed, "bytes_given_back": max(freed, 0)}
+    show(args, text, values)
     return 0
 
 
@@ -116,53 +182,10 @@ def _made(stage: Literal["encode", "index"], args: Arguments, out: Path) -> Stag
     return make(args.run_folder, args.source, shard=shard, **what)
 
 
-def _left_out(done: str, failures: Sequence[str]) -> int:
-    print(done)
-    for failure in failures:
+def _left_out(args: Arguments, text: str, done: StageResult) -> int:
+    """Print what a stage left, and which files it left out; returns the exit code."""
+    values = {"path": done.path, "items": done.count, "new": done.new, "left_out": [*done.failures]}
+    show(args, text, values)
+    for failure in done.failures:
         print(f"left out: {failure}", file=sys.stderr)
-    return SKIPPED if failures else 0
-
-
-def add_makers(command: Command) -> None:
-    """The parsers of ``encode`` and ``index``."""
-    for name, run in (("encode", encode), ("index", index)):
-        sub = command(name, run)
-        sub.add_argument("run_folder", type=Path, metavar="RUN")
-        sub.add_argument(
-            "source", type=Path, metavar="SOURCE", help="a prepared data folder, a folder of media, or a file"
-        )
-        sub.add_argument("--out", dest="out" if run is encode else "archive", type=Path, required=run is encode)
-        sub.add_argument("--split", default="all", choices=("train", "val", "test", "all"))
-        sub.add_argument("--strict", action="store_true", help="stop at the first file that can't be read")
-        add_cutting(sub)
-        sub.add_argument("--shard", metavar="K/N", help="only the k-th of n parts; dtbh merge joins them")
-        sub.add_argument(
-            "--ray", type=int, metavar="N", help="as n shards on the cluster of RAY_ADDRESS, or on this machine"
-        )
-    sub.add_argument("--add", action="store_true", help="add to the archive what it does not have")
-    add_engine(sub)
-    sub.add_argument(
-        "--index-type",
-        choices=("BIN_FLAT", "BIN_IVF_FLAT"),
-        help="of Milvus: BIN_FLAT (default) is exact, BIN_IVF_FLAT quicker and may miss items",
-    )
-
-
-def add_commands(command: Command) -> None:
-    """The parsers of these commands."""
-    sub = command("info", info)
-    sub.add_argument("archive", type=Path)
-    sub.add_argument("--json", action="store_true")
-    sub.add_argument("--verify", action="store_true", help="read everything and compare it with its checksums")
-
-    sub = command("remove", remove)
-    sub.add_argument("archive", nargs="?")
-    add_engine(sub)
-    sub.add_argument("ids", nargs="*", metavar="ID")
-    add_where(sub)
-
-    command("compact", compact).add_argument("archive", type=Path)
-
-    sub = command("merge", merge)
-    sub.add_argument("out", type=Path, metavar="OUT")
-    sub.add_argument("parts", type=Path, nargs="+", metavar="PART")
+    return SKIPPED if done.failures else 0

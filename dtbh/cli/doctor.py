@@ -1,7 +1,4 @@
-"""What is installed, what is missing for which extra, and where computing happens.
-
-Comes in: nothing but the machine.
-"""
+"""The command that says what is installed, what is missing for which extra, and where computing happens."""
 
 from __future__ import annotations
 
@@ -9,6 +6,7 @@ import os
 import platform
 import shutil
 
+from dtbh.cli.commands import Arguments, command, show
 from dtbh.utils.packages import declared, version
 from dtbh.utils.version import __version__
 
@@ -54,3 +52,11 @@ def _store() -> list[str]:
     folder = cache_folder()
     size = sum(file.stat().st_size for file in folder.glob("*.sqlite")) if folder.is_dir() else 0
     return [f"stored backbone outputs: {folder} ({size / 1e6:.0f} MB)"]
+
+
+@command()
+def doctor(args: Arguments) -> int:
+    """Say what is installed and what is missing."""
+    said = examine()
+    show(args, said, {"lines": said.splitlines()})
+    return 0

@@ -7,13 +7,12 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from dtbh.cli.commands import Arguments
 from dtbh.errors import ConfigError
 
 if TYPE_CHECKING:
     from dtbh.data.tiling import Cutting
     from dtbh.index.base import Index
-
-Arguments = argparse.Namespace
 
 
 def add_cutting(parser: argparse.ArgumentParser) -> None:

@@ -1,0 +1,120 @@
+"""Commands that make data: prepare, speak."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dtbh.cli.commands import Arguments, command, common_options, show
+from dtbh.errors import DtbhError
+from dtbh.utils import progress
+
+if TYPE_CHECKING:
+    from dtbh.data.manifest import Manifest
+
+
+def _add_prepare(parser: argparse.ArgumentParser) -> None:
+    """The sources of ``dtbh prepare``, each with what it takes."""
+    sources = parser.add_subparsers(dest="source", metavar="SOURCE", required=True)
+    takes = {
+        "ucm": ("images!", "captions!", "sounds"), "sydney": ("images!", "captions!", "sounds"),
+        "rsicd": ("images!", "captions!", "sounds", "classes"), "folders": ("images!", "sounds"), "table": ("path",),
+        "synthetic": (),
+    }  # fmt: skip
+    helps = {
+        "images": "the folder of images", "captions": "the caption file (JSON)", "sounds": "the folder of sounds",
+        "classes": "the folder of class lists (txtclasses_rsicd)",
+        "path": "CSV or JSON Lines: image,sound,label[,transcript,speaker,split][,fields of your own]",
+    }  # fmt: skip
+    for source, arguments in takes.items():
+        sub = sources.add_parser(source, parents=[common_options()])
+        for argument in arguments:
+            name = argument.rstrip("!")
+            if name == "path":
+                sub.add_argument(name, type=Path, help=helps[name])
+            else:
+                sub.add_argument(f"--{name}", type=Path, required="!" in argument, help=helps[name])
+        if source == "synthetic":
+            sub.add_argument("--classes", type=int, default=10)
+            sub.add_argument("--per-class", type=int, default=40)
+            sub.add_argument("--size", type=int, default=128, help="pixels")
+            sub.add_argument("--seed", type=int, default=0)
+        else:
+            sub.add_argument("--strict", action="store_true", help="warnings stop it too")
+        sub.add_argument("--out", type=Path, required=True, help="the data folder")
+
+
+@command(_add_prepare)
+def prepare(args: Arguments) -> int:
+    """Check a data set and write its manifest."""
+    if args.source == "synthetic":
+        from dtbh.data.synthetic.generate import draw
+
+        manifest = draw(args.out, classes=args.classes, per_class=args.per_class, size=args.size, seed=args.seed)
+        warnings: Sequence[str] = ()
+    else:
+        from dtbh.stages.prepare import prepare as run
+
+        given = {name: getattr(args, name, None) for name in ("images", "captions", "sounds", "classes", "path")}
+        done = run(args.source, args.out, strict=args.strict, **{k: v for k, v in given.items() if v is not None})
+        manifest, warnings = done.manifest, done.warnings
+        if not done.changed:
+            progress.say(f"{args.out}: prepared already from the same files; nothing to do")
+    for warning in warnings:
+        progress.say(f"warning: {warning}")
+    sizes = f"{len(manifest.images)} images, {len(manifest.sounds)} sounds, {len(manifest.labels)} classes"
+    found = {"path": args.out, "classes": len(manifest.labels), "warnings": [*warnings]}
+    _show(args, f"{args.out}: {sizes}", manifest, found)
+    return 0
+
+
+def _add_speak(parser: argparse.ArgumentParser) -> None:
+    """What ``dtbh speak`` takes."""
+    parser.add_argument("data", type=Path, help="a prepared data folder")
+    parser.add_argument("--engine", default="espeak", choices=("espeak", "espeak-ng", "flite"))
+    parser.add_argument("--voices", type=int, default=40, help="how many (default 40)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--suffix", choices=("flac", "opus"), default="flac")
+    parser.add_argument("--paraphrases", type=int, default=0, metavar="N",
+                     help="speak N other ways to say each caption too, for training alone")  # fmt: skip
+    parser.add_argument("--workers", type=int, help="processes (default: one a core)")
+
+
+@command(_add_speak)
+def speak(args: Arguments) -> int:
+    """Speak the captions of a data folder."""
+    from dtbh.stages.speak import speak as run
+
+    manifest = run(args.data, engine=args.engine, voices=args.voices, seed=args.seed, suffix=args.suffix,
+                   paraphrases=args.paraphrases, workers=args.workers)  # fmt: skip
+    speakers = {sound.speaker for sound in manifest.sounds if sound.speaker}
+    text = f"{args.data}: {len(manifest.sounds)} sounds, {len(speakers)} speakers"
+    _show(args, text, manifest, {"path": args.data, "speakers": len(speakers)})
+    return 0
+
+
+def _show(args: Arguments, text: str, manifest: Manifest, values: dict[str, Any]) -> None:
+    """Print what a manifest holds, and for each protocol that it allows sizes, and what of test stands in training."""
+    from dtbh.data.splits import PROTOCOLS, assign, leakage
+
+    lines, protocols = [text], {}
+    for protocol in PROTOCOLS:
+        try:
+            split = assign(manifest, protocol)
+        except DtbhError as error:
+            lines.append(f"  {protocol}: not possible ({str(error).splitlines()[0]})")
+            continue
+        counts = {
+            name: {
+                "images": sum(item.split == name for item in split.images),
+                "sounds": sum(item.split == name for item in split.sounds),
+            }
+            for name in ("train", "val", "test")
+        }
+        sizes = ", ".join(f"{name} {count['images']}/{count['sounds']}" for name, count in counts.items())
+        lines.append(f"  {protocol}: {sizes} images/sounds; {leakage(split).describe()}")
+        protocols[protocol] = {**counts, "leakage": leakage(split).to_dict()}
+    counted = {"images": len(manifest.images), "sounds": len(manifest.sounds)}
+    show(args, "\n".join(lines), {**values, **counted, "protocols": protocols})

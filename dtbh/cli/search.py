@@ -1,0 +1,86 @@
+"""Commands that search: search, serve."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from dtbh.cli.commands import Arguments, command, show
+from dtbh.cli.options import add_engine, add_where, opened, pairs
+from dtbh.errors import ConfigError
+from dtbh.utils import progress
+
+
+def _add_search(parser: argparse.ArgumentParser) -> None:
+    """What ``dtbh search`` takes."""
+    parser.add_argument("archive", type=Path, nargs="?")
+    add_engine(parser)
+    query = parser.add_mutually_exclusive_group(required=True)
+    query.add_argument("--sound", type=Path)
+    query.add_argument("--image", type=Path)
+    parser.add_argument("-k", type=int, default=10, help="how many hits (default 10)")
+    parser.add_argument("--find", choices=("image", "sound", "any"), help="default: the other modality")
+    add_where(parser)
+    parser.add_argument("--bbox", metavar="W,S,E,N", help="only footprints that meet this box, in degrees")
+    parser.add_argument("--geojson", type=Path, metavar="OUT", help="write the hits' footprints")
+    parser.add_argument("--model", type=Path, help="the run that made the archive, if it moved")
+    parser.add_argument("--open", action="store_true", help="show the hits as a page with pictures and players")
+
+
+@command(_add_search)
+def search(args: Arguments) -> int:
+    """Search an archive with a sound or an image."""
+    from dtbh.search.query import encode_query, query_file
+    from dtbh.search.table import render_table
+
+    index, where = opened(args), pairs(args.where)
+    where |= {"bbox": args.bbox} if args.bbox else {}
+    run = args.model or index.model
+    if run is None:
+        raise ConfigError(f"{args.archive or index.name}: does not say which run made it; give --model RUN")
+    from dtbh.models.load import load
+
+    model, files = load(run), {"sound": args.sound, "image": args.image}
+    result = query_file(index, model, **files, k=args.k, find=args.find, where=where)
+    show(args, render_table(result), result.to_dict())
+    if args.geojson:
+        from dtbh.search.geojson import write_geojson
+
+        count = write_geojson(result, args.geojson)
+        progress.say(f"{args.geojson}: {count} footprints")
+    if args.open:
+        import tempfile
+        import webbrowser
+
+        from dtbh.search.contact_sheet import write_sheet
+
+        page = Path(tempfile.mkdtemp(prefix="dtbh-")) / "results.html"
+        hit_words = index.at(result.rows.ravel()).words.reshape(*result.rows.shape, -1)
+        write_sheet(result, encode_query(model, **files), page, hit_words=hit_words)
+        progress.say(f"page: {page}")
+        webbrowser.open(page.as_uri())
+    return 0
+
+
+def _add_serve(parser: argparse.ArgumentParser) -> None:
+    """What ``dtbh serve`` takes."""
+    parser.add_argument("archives", type=Path, nargs="+", metavar="ARCHIVE")
+    parser.add_argument("--model", type=Path, help="the model that made the archives, if it moved")
+    parser.add_argument("--host", default="127.0.0.1", help="default 127.0.0.1: this machine alone")
+    parser.add_argument("--port", type=int, default=8000, help="default 8000; 0 takes a free one")
+    parser.add_argument("--token", default=os.environ.get("DTBH_TOKEN"), help="what clients must know, wanted where "
+                     "others can reach the host (default: $DTBH_TOKEN)")  # fmt: skip
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as in upload_mb=50")
+    parser.add_argument("--open", action="store_true", help="open the page in the browser")
+
+
+@command(_add_serve)
+def serve(args: Arguments) -> int:
+    """Serve archives as a page and a service."""
+    from dtbh.config import make_service
+    from dtbh.web.serve import serve as run
+
+    run(args.archives, model=args.model, host=args.host, port=args.port, token=args.token,
+        limits=make_service(args.set), browser=args.open)  # fmt: skip
+    return 0
