@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 import dtbh
-from dtbh.cli.main import _parser
+from dtbh.cli.main import make_parser
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
@@ -65,7 +65,7 @@ def test_links_between_files_hold(page: Path) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_of_the_docs_is_one_that_dtbh_takes(command: str) -> None:
-    _parser().parse_args(shlex.split(command)[1:])
+    make_parser().parse_args(shlex.split(command)[1:])
 
 
 def test_there_are_commands_in_the_docs() -> None:

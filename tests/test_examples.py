@@ -11,9 +11,12 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import dtbh
 from dtbh.config import Config, read_config, write_config
+from dtbh.data.manifest import read_manifest
+from dtbh.data.sources.base import SOURCES
 from dtbh.data.splits import split_for
 from dtbh.encoders.image_libraries import IMAGE_BACKBONES
 from dtbh.stages.speak import speak
@@ -55,6 +58,26 @@ def test_a_backbone_of_ones_own_learns(
     with (run / "metrics.csv").open() as file:
         assert max(float(row["val/map"]) for row in csv.DictReader(file)) > 0.8
     assert dtbh.load(run).fingerprint == dtbh.load(run).fingerprint
+
+
+def test_a_source_of_ones_own_is_prepared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delitem(SOURCES, "notes", raising=False)
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for name in ("harbor_1", "harbor_2", "river_1"):
+        Image.new("RGB", (16, 16), "navy").save(photos / f"{name}.png")
+        (photos / f"{name}.txt").write_text(f"A {name[:-2]}.\n\nOne more {name[:-2]}.\n")
+    example = load("custom_source")
+    assert example.main(["notes", "--photos", str(photos), "--out", str(tmp_path / "data")]) == 0
+    manifest = read_manifest(tmp_path / "data")
+    assert [(item.id, item.label) for item in manifest.images][-1] == ("river_1", "river")
+    assert [item.transcript for item in manifest.sounds][:2] == ["A harbor.", "One more harbor."]
+    assert "3 images, 6 sounds, 2 classes" in capsys.readouterr().out
+    (photos / "river_1.txt").unlink()
+    assert example.main(["notes", "--photos", str(photos), "--out", str(tmp_path / "data")]) == 2
+    assert f"{photos / 'river_1.txt'}: no such file" in capsys.readouterr().err
 
 
 def test_every_change_of_the_ablation_is_a_config() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dtbh.cli.main import _parser, main
+from dtbh.cli.main import main, make_parser
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 COMMANDS = re.findall(r"^    (dtbh .*?)(?:\s+#.*)?$", README, re.MULTILINE)
@@ -16,7 +16,7 @@ COMMANDS = re.findall(r"^    (dtbh .*?)(?:\s+#.*)?$", README, re.MULTILINE)
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_line_is_one_that_dtbh_takes(command: str) -> None:
-    _parser().parse_args(shlex.split(command)[1:])
+    make_parser().parse_args(shlex.split(command)[1:])
 
 
 def test_there_are_command_lines() -> None:

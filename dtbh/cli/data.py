@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,51 +16,30 @@ if TYPE_CHECKING:
 
 def _add_prepare(parser: argparse.ArgumentParser) -> None:
     """The sources of ``dtbh prepare``, each with what it takes."""
+    from dtbh.cli.signature import add_parameters, summary
+    from dtbh.data.sources.base import known_sources
+
     sources = parser.add_subparsers(dest="source", metavar="SOURCE", required=True)
-    takes = {
-        "ucm": ("images!", "captions!", "sounds"), "sydney": ("images!", "captions!", "sounds"),
-        "rsicd": ("images!", "captions!", "sounds", "classes"), "folders": ("images!", "sounds"), "table": ("path",),
-        "synthetic": (),
-    }  # fmt: skip
-    helps = {
-        "images": "the folder of images", "captions": "the caption file (JSON)", "sounds": "the folder of sounds",
-        "classes": "the folder of class lists (txtclasses_rsicd)",
-        "path": "CSV or JSON Lines: image,sound,label[,transcript,speaker,split][,fields of your own]",
-    }  # fmt: skip
-    for source, arguments in takes.items():
-        sub = sources.add_parser(source, parents=[common_options()])
-        for argument in arguments:
-            name = argument.rstrip("!")
-            if name == "path":
-                sub.add_argument(name, type=Path, help=helps[name])
-            else:
-                sub.add_argument(f"--{name}", type=Path, required="!" in argument, help=helps[name])
-        if source == "synthetic":
-            sub.add_argument("--classes", type=int, default=10)
-            sub.add_argument("--per-class", type=int, default=40)
-            sub.add_argument("--size", type=int, default=128, help="pixels")
-            sub.add_argument("--seed", type=int, default=0)
-        else:
-            sub.add_argument("--strict", action="store_true", help="warnings stop it too")
+    for name, function in known_sources().items():
+        said = summary(function)
+        sub = sources.add_parser(name, help=said, description=said, parents=[common_options()])
+        add_parameters(sub, function, leave_out=("out",))
+        sub.add_argument("--strict", action="store_true", help="warnings stop it too")
         sub.add_argument("--out", type=Path, required=True, help="the data folder")
 
 
 @command(_add_prepare)
 def prepare(args: Arguments) -> int:
     """Check a data set and write its manifest."""
-    if args.source == "synthetic":
-        from dtbh.data.synthetic.generate import draw
+    from dtbh.cli.signature import parameters_given
+    from dtbh.data.sources.base import known_sources
+    from dtbh.stages.prepare import prepare as run
 
-        manifest = draw(args.out, classes=args.classes, per_class=args.per_class, size=args.size, seed=args.seed)
-        warnings: Sequence[str] = ()
-    else:
-        from dtbh.stages.prepare import prepare as run
-
-        given = {name: getattr(args, name, None) for name in ("images", "captions", "sounds", "classes", "path")}
-        done = run(args.source, args.out, strict=args.strict, **{k: v for k, v in given.items() if v is not None})
-        manifest, warnings = done.manifest, done.warnings
-        if not done.changed:
-            progress.say(f"{args.out}: prepared already from the same files; nothing to do")
+    given = parameters_given(args, known_sources()[args.source], leave_out=("out",))
+    done = run(args.source, args.out, strict=args.strict, **given)
+    manifest, warnings = done.manifest, done.warnings
+    if not done.changed:
+        progress.say(f"{args.out}: prepared already from the same files; nothing to do")
     for warning in warnings:
         progress.say(f"warning: {warning}")
     sizes = f"{len(manifest.images)} images, {len(manifest.sounds)} sounds, {len(manifest.labels)} classes"

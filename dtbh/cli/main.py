@@ -20,12 +20,25 @@ from dtbh.utils.registry import load_modules
 from dtbh.utils.version import __version__
 
 MISTAKE, INTERRUPTED, READER_GONE = 2, 130, 141
-FAMILIES = ("data", "experiments", "archives", "search", "export", "doctor")  # the order of help; others come behind
+FAMILIES = (
+    "data",
+    "experiments",
+    "archives",
+    "search",
+    "export",
+    "doctor",
+    "completion",
+)  # the order of help; others come behind
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    args = _parser().parse_args(arguments)
+    if "_ARGCOMPLETE" in os.environ:  # a shell asks how the line in COMP_LINE goes on
+        from dtbh.cli.completion import complete
+
+        complete(make_parser())
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    args = make_parser(words).parse_args(words)
     if args.quiet:
         progress.quiet()
     try:
@@ -56,8 +69,13 @@ def _line(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-def _parser() -> argparse.ArgumentParser:
-    """All commands with their options."""
+def make_parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
+    """The parser of all commands.
+
+    Args:
+        words: Only the commands among these get their options, as what some take is not known in an instant; all do
+            without.
+    """
     parser = argparse.ArgumentParser("dtbh", description="Cross-modal image-sound hashing for aerial archives.")
     parser.add_argument("--version", action="version", version=f"dtbh {__version__}")
     for family in FAMILIES:
@@ -68,5 +86,6 @@ def _parser() -> argparse.ArgumentParser:
         sub = commands.add_parser(
             one.name, help=str(one.run.__doc__), description=one.run.__doc__, parents=[common_options()]
         )
-        one.options(sub)
+        if words is None or one.name in words:
+            one.options(sub)
     return parser

@@ -8,11 +8,11 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from dtbh.data.checks import check
 from dtbh.data.manifest import NAME, Item, Manifest, read_manifest, relative, write_manifest
-from dtbh.data.sources.captioned import SOURCES
+from dtbh.data.sources.base import Source, known_sources
 from dtbh.data.sources.readers import count
 from dtbh.errors import DataError
 
@@ -32,14 +32,14 @@ class Prepared:
     changed: bool
 
 
-def prepare(source: str, out: Path, *, strict: bool = False, **arguments: Path | None) -> Prepared:
+def prepare(source: str, out: Path, *, strict: bool = False, **arguments: object) -> Prepared:
     """Run a source, check every file, and write the manifest into ``out``.
 
     A manifest that was made from the same arguments and the same files (captions, names, sizes, times of
     change) is left alone, together with the clips that were spoken for it since.
 
     Args:
-        source: A name of `SOURCES`.
+        source: A name of `known_sources`.
         out: The data folder, made where it is missing.
         strict: Warnings stop it, as problems do.
         arguments: What the source takes; None counts as not given.
@@ -48,10 +48,13 @@ def prepare(source: str, out: Path, *, strict: bool = False, **arguments: Path |
         DataError: An unknown source, arguments that do not fit it, or all problems of the data; nothing is
             written then.
     """
-    given = _arguments(source, arguments)
-    items = SOURCES[source](**given)
+    function = _found(source)
+    given = _arguments(source, function, out, arguments)
+    items = function(**given)
+    if isinstance(items, Manifest):
+        return Prepared(items, (), True)
     settings: dict[str, Any] = {
-        "arguments": {name: str(path.resolve()) for name, path in given.items()},
+        "arguments": {n: str(v.resolve()) if isinstance(v, Path) else v for n, v in given.items()},
         "inputs": _fingerprint(items),
     }
     earlier = _earlier(out, source, settings)
@@ -72,14 +75,20 @@ def prepare(source: str, out: Path, *, strict: bool = False, **arguments: Path |
     return Prepared(manifest, warnings, True)
 
 
-def _arguments(source: str, arguments: dict[str, Path | None]) -> dict[str, Path]:
-    """The arguments that were given, if they are those that the source takes."""
-    if source not in SOURCES:
-        raise DataError(f"unknown source {source!r}; there are {', '.join(SOURCES)}")
-    wanted = inspect.signature(SOURCES[source]).parameters
-    given = {name: Path(path) for name, path in arguments.items() if path is not None}
-    takes = ", ".join(wanted)
+def _found(source: str) -> Source:
+    """The source of this name."""
+    if source not in known_sources():
+        raise DataError(f"unknown source {source!r}; there are {', '.join(known_sources())}")
+    return known_sources()[source]
+
+
+def _arguments(source: str, function: Source, out: Path, arguments: dict[str, object]) -> dict[str, Any]:
+    """The arguments that were given, if they are those that the source takes; ``out`` where it takes that."""
+    wanted = inspect.signature(function, eval_str=True).parameters
+    given = {name: value for name, value in arguments.items() if value is not None}
+    takes = ", ".join(name for name in wanted if name != "out")
     problems = [f"it takes no {name}" for name in given if name not in wanted]
+    given |= {"out": out} if "out" in wanted else {}
     problems += [
         f"it needs {name}"
         for name, parameter in wanted.items()
@@ -87,7 +96,11 @@ def _arguments(source: str, arguments: dict[str, Path | None]) -> dict[str, Path
     ]
     if problems:
         raise DataError(f"source {source}: wrong arguments (it takes {takes})", problems)
-    return given
+    return {name: Path(value) if _is_path(wanted[name]) else value for name, value in given.items()}  # type: ignore[arg-type]
+
+
+def _is_path(parameter: inspect.Parameter) -> bool:
+    return Path in (parameter.annotation, *get_args(parameter.annotation))
 
 
 def _fingerprint(items: Iterable[Item]) -> str:

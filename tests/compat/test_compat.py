@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import dtbh
-from dtbh.cli.main import _parser, main
+from dtbh.cli.main import main, make_parser
 from dtbh.config import make_config, read_config
 
 OLD = Path(__file__).parent / "old"
@@ -127,7 +127,7 @@ def commands() -> dict[str, set[str]]:
                 for sub, one in action.choices.items():
                     walk(f"{name} {sub}".strip(), one)
 
-    walk("", _parser())
+    walk("", make_parser())
     return found
 
 

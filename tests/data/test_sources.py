@@ -12,7 +12,8 @@ import soundfile
 from PIL import Image
 
 from dtbh.data.manifest import NAME, Item, read_manifest, write_manifest
-from dtbh.data.sources.captioned import SOURCES, rsicd, sydney, ucm
+from dtbh.data.sources.base import known_sources
+from dtbh.data.sources.captioned import rsicd, sydney, ucm
 from dtbh.data.sources.folders import folders
 from dtbh.errors import DataError
 from dtbh.stages.prepare import prepare
@@ -199,7 +200,7 @@ def test_recordings_in_their_layouts(tmp_path: Path, form: str, source: str) -> 
         picture(tmp_path / "imgs" / name)
         wanted += [clip(tmp_path / "rec" / form.format(number=number, stem=Path(name).stem, k=k)) for k in (1, 2)]
     captions = captioned(tmp_path / "c.json", *names)
-    items = SOURCES[source](tmp_path / "imgs", captions, tmp_path / "rec")
+    items = known_sources()[source](tmp_path / "imgs", captions, tmp_path / "rec")
     sounds = [item for item in items if item.modality == "sound"]
     assert [item.path for item in sounds] == [str(path.resolve()) for path in wanted]
     assert {item.speaker for item in sounds} == {None}
@@ -366,7 +367,7 @@ def test_prepare_table_without_labels_warns(tmp_path: Path) -> None:
 
 
 def test_prepare_with_the_wrong_arguments(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="unknown source 'ucn'; there are ucm, sydney"):
+    with pytest.raises(DataError, match="unknown source 'ucn'; there are folders, rsicd, sydney, synthetic"):
         prepare("ucn", tmp_path)
     with pytest.raises(DataError, match=r"takes no classes\n.*needs images\n.*needs captions"):
         prepare("ucm", tmp_path, classes=tmp_path)

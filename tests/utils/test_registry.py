@@ -40,15 +40,21 @@ def package(folder: Path, name: str, code: str, points: str) -> None:
     (info / "entry_points.txt").write_text(points)
 
 
-def test_a_package_of_others_brings_a_loss_and_a_backbone(tmp_path: Path) -> None:
+def test_a_package_of_others_brings_a_loss_a_backbone_and_a_source(tmp_path: Path) -> None:
     package(
         tmp_path,
         "dtbh_theirs",
         """
         from torch import nn
 
+        from dtbh.data.sources.base import source
         from dtbh.encoders.image_libraries import Network, image_backbone
         from dtbh.training.losses.base import loss
+
+
+        @source("their_source")
+        def their_source(number: int = 3):
+            return []
 
 
         @loss("their_loss")
@@ -61,7 +67,8 @@ def test_a_package_of_others_brings_a_loss_and_a_backbone(tmp_path: Path) -> Non
             network = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
             return Network(network, 3, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
         """,
-        "[dtbh.losses]\ntheirs = dtbh_theirs\n\n[dtbh.backbones]\ntheirs = dtbh_theirs\n",
+        "[dtbh.losses]\ntheirs = dtbh_theirs\n\n[dtbh.backbones]\ntheirs = dtbh_theirs\n\n"
+        "[dtbh.sources]\ntheirs = dtbh_theirs\n",
     )
     code = """
         import torch
@@ -76,13 +83,20 @@ def test_a_package_of_others_brings_a_loss_and_a_backbone(tmp_path: Path) -> Non
         })
         assert Objective(config.learning, {}).weights == {"their_loss": 0.5}
         tower = TwinEncoder(config.encoders).eval().tower("image")
+        from dtbh.cli.main import main
+
+        try:
+            main(["prepare", "their_source", "--help"])
+        except SystemExit:
+            pass
         print(tuple(tower(torch.zeros(2, 3, 16, 16, dtype=torch.uint8)).codes.shape))
         """
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False,
         env={"PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[2]}", "PATH": ""},
     )  # fmt: skip
-    assert done.stdout == "(2, 8)\n", done.stderr
+    assert "--number NUMBER" in done.stdout, done.stderr
+    assert done.stdout.endswith("\n(2, 8)\n")
 
 
 def test_a_package_that_is_broken_is_named(tmp_path: Path) -> None:

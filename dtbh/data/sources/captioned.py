@@ -1,8 +1,4 @@
-"""From files on disk to a manifest: the published data sets, class folders, and tables of one's own.
-
-Comes in: paths. A source only reads names and captions, and gives items with absolute paths; `prepare`
-has every file checked and writes the manifest. Whatever is wrong is told at once. No torch in this room.
-"""
+"""The published data sets that have captions: UCM, Sydney and RSICD, in every layout in which they circulate."""
 
 from __future__ import annotations
 
@@ -13,7 +9,7 @@ from pathlib import Path
 from typing import cast
 
 from dtbh.data.manifest import Item, Split
-from dtbh.data.sources.folders import folders
+from dtbh.data.sources.base import source
 from dtbh.data.sources.readers import (
     Captioned,
     by_stem,
@@ -25,13 +21,13 @@ from dtbh.data.sources.readers import (
     ucm_classes,
     ucm_place,
 )
-from dtbh.data.sources.table import table
 from dtbh.errors import DataError
 from dtbh.media.files import PHOTO_TYPES, SOUND_TYPES, media_files
 
 Files = dict[str, list[Path]]
 
 
+@source("ucm")
 def ucm(images: Path, captions: Path, sounds: Path | None = None) -> list[Item]:
     """UC Merced images with UCM-captions (Yang and Newsam 2010; Qu et al. 2016).
 
@@ -65,17 +61,29 @@ def ucm(images: Path, captions: Path, sounds: Path | None = None) -> list[Item]:
     return _captioned(files, captions, sounds, problems, names=names, label=label)
 
 
+@source("sydney")
 def sydney(images: Path, captions: Path, sounds: Path | None = None) -> list[Item]:
     """Sydney-captions (Qu et al. 2016): ``1.tif`` to ``613.tif`` in seven classes.
 
-    The class comes from the caption file's ``class``, else from the number. Arguments, result and errors
-    are those of `ucm`.
+    The class comes from the caption file's ``class``, else from the number.
+
+    Args:
+        images: The folder of numbered images.
+        captions: ``dataset.json``.
+        sounds: Recordings, as for `ucm`.
+
+    Returns:
+        As `ucm`.
+
+    Raises:
+        DataError: All that is missing or ambiguous, with its path.
     """
     problems: list[str] = []
     files = media_files(images, PHOTO_TYPES, problems)
     return _captioned(files, captions, sounds, problems, label=lambda entry, _: entry.label or sydney_class(entry.stem))
 
 
+@source("rsicd")
 def rsicd(images: Path, captions: Path, sounds: Path | None = None, classes: Path | None = None) -> list[Item]:
     """RSICD (Lu et al. 2017): names such as ``airport_1.jpg`` give the class.
 
@@ -100,11 +108,6 @@ def rsicd(images: Path, captions: Path, sounds: Path | None = None, classes: Pat
         return named[1].lower() if named else entry.label or listed.get(entry.stem.lower())
 
     return _captioned(files, captions, sounds, problems, label=label, numbered_by_stem=False)
-
-
-SOURCES: dict[str, Callable[..., list[Item]]] = {
-    "ucm": ucm, "sydney": sydney, "rsicd": rsicd, "folders": folders, "table": table,
-}  # fmt: skip
 
 
 def _captioned(

@@ -6,10 +6,12 @@ from itertools import permutations
 from pathlib import Path
 
 from dtbh.data.manifest import Item, Modality
+from dtbh.data.sources.base import source
 from dtbh.data.sources.readers import items_or_problems
 from dtbh.media.files import SOUND_TYPES, image_types, media_files
 
 
+@source("folders")
 def folders(images: Path, sounds: Path | None = None) -> list[Item]:
     """Trees of class folders without captions: only the class relates the images and the sounds.
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import cast
 
 from dtbh.data.manifest import Item, Modality, Split
+from dtbh.data.sources.base import source
 from dtbh.data.sources.readers import items_or_problems
 from dtbh.errors import DataError
 
@@ -22,6 +23,7 @@ COLUMNS = ("image", "sound", "label", "transcript", "speaker", "split")
 ALMOST = 0.75  # a column this like one of them is taken for a slip
 
 
+@source("table")
 def table(path: Path) -> list[Item]:
     """A CSV or JSON Lines table: ``image``, ``sound``, ``label``, ``transcript``, ``speaker``, ``split``.
 
