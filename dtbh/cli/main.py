@@ -39,8 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         complete(make_parser())
     words = sys.argv[1:] if arguments is None else list(arguments)
     args = make_parser(words).parse_args(words)
-    if args.quiet:
-        progress.quiet()
+    progress.quiet(args.quiet)
     try:
         code = COMMANDS[args.command].run(args)
         sys.stdout.flush()

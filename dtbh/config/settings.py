@@ -297,6 +297,9 @@ class Training(Settings):
     classes: int = Field(16, ge=2, description="classes in a batch (P)")
     per_class: int = Field(8, ge=1, description="sounds, and images, of each class in a batch (M)")
     learning_rate: float = Field(4e-3, gt=0, description="our choice")
+    backbone_rate: float = Field(
+        1.0, gt=0, le=1, description="factor on the rate of a trained image backbone that starts from given weights"
+    )
     weight_decay: float = Field(1e-4, ge=0)
     betas: tuple[float, float] = Field((0.9, 0.999), description="of Adam's two means; each in [0, 1)")
     schedule: Literal["cosine", "constant"] = Field("cosine", description="of the rate, after it has risen")

@@ -199,10 +199,10 @@ class TwinTraining(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """Adam; its rate rises in a line, and then falls as a cosine or stays."""
         settings = self.config.training
-        parameters = [p for p in self.parameters() if p.requires_grad]
         optimiser = torch.optim.Adam(
-            parameters, lr=settings.learning_rate, betas=settings.betas, weight_decay=settings.weight_decay
-        )
+            self._parameter_groups(), lr=settings.learning_rate, betas=settings.betas,
+            weight_decay=settings.weight_decay,
+        )  # fmt: skip
         steps = max(1, int(self.trainer.estimated_stepping_batches))
         rise = max(1, round(settings.warmup * steps))
 
@@ -215,6 +215,18 @@ class TwinTraining(pl.LightningModule):
 
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _parameter_groups(self) -> list[dict[str, Any]]:
+        """All that is trained; an image backbone that starts from given weights goes by a rate of its own."""
+        settings, image = self.config.training, self.config.encoders.image
+        trained = [p for p in self.parameters() if p.requires_grad]
+        if image is None or image.frozen or image.weights == "none" or settings.backbone_rate == 1:
+            return [{"params": trained}]
+        own = {id(p) for p in self.twin.image.backbone.parameters()}
+        return [
+            {"params": [p for p in trained if id(p) not in own]},
+            {"params": [p for p in trained if id(p) in own], "lr": settings.learning_rate * settings.backbone_rate},
+        ]
 
     def _encode(self, modality: Modality, media: tuple[Tensor, ...], masks: torch.Generator | None = None) -> Encoded:
         """Encode media, or the stored outputs of a frozen backbone, in float32."""

@@ -1,7 +1,4 @@
-"""Progress of long stages: a bar with an estimate at a terminal, silence elsewhere.
-
-Comes in: any iterable. ``quiet()`` turns it off for the process (``--quiet``).
-"""
+"""Progress of long stages: a bar with an estimate at a terminal, silence elsewhere or after ``quiet()``."""
 
 from __future__ import annotations
 
@@ -15,9 +12,9 @@ T = TypeVar("T")
 _state = {"quiet": False}
 
 
-def quiet() -> None:
-    """Show no progress and no remarks from here on."""
-    _state["quiet"] = True
+def quiet(on: bool = True) -> None:
+    """Show no progress and no remarks from here on, or again."""
+    _state["quiet"] = on
 
 
 def shown() -> bool:

@@ -210,7 +210,7 @@ def test_sigterm_finishes_what_is_under_way(tiny_archive: Path) -> None:
     command = [
         sys.executable,
         "-m",
-        "dtbh.cli.main",
+        "dtbh.cli",
         "serve",
         str(tiny_archive),
         "--port",
