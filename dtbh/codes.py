@@ -1,8 +1,7 @@
 """The binary codes as a format: signs, packing, items, the encoder's fingerprint.
 
-Comes in: hash-like codes as arrays, and the items they were made from. Bit ``j`` of a code is bit ``j % 64``
-of its word ``j // 64``; words are little-endian uint64 and unused high bits are 0. Zero counts as +1 (bit 1).
-A folder of codes holds ``codes.npy``, ``items.jsonl`` and ``meta.json``. No torch from here on.
+Bit ``j`` of a code is bit ``j % 64`` of its word ``j // 64``; words are little-endian uint64 and unused high bits are
+0. Zero counts as +1 (bit 1). A folder of codes holds ``codes.npy``, ``items.jsonl`` and ``meta.json``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The exceptions of dtbh. Each message names the path, what was found, what was wanted and what to do.
 
-Comes in: nothing. A user's mistake raises one of these; ``assert`` is for our own.
+A user's mistake raises one of these; ``assert`` is for our own.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from dtbh.cli.commands import Arguments, command, show
-from dtbh.cli.options import add_cutting, add_engine, add_where, cutting, on_milvus, opened, pairs
+from dtbh.cli.options import FOLDER, add_cutting, add_engine, add_where, cutting, engine_of, opened, pairs
 from dtbh.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -50,32 +50,22 @@ def _add_index(parser: argparse.ArgumentParser) -> None:
     _add_made(parser)
     parser.add_argument("--out", dest="archive", type=Path)
     parser.add_argument("--add", action="store_true", help="add to the archive what it does not have")
-    add_engine(parser)
-    parser.add_argument(
-        "--index-type",
-        choices=("BIN_FLAT", "BIN_IVF_FLAT"),
-        help="of Milvus: BIN_FLAT (default) is exact, BIN_IVF_FLAT quicker and may miss items",
-    )
+    add_engine(parser, making=True)
 
 
 @command(_add_index)
 def index(args: Arguments) -> int:
     """Make an archive of media, or add to one."""
-    milvus = on_milvus(args)
-    if args.index_type and not milvus:
-        raise ConfigError(f"--index-type {args.index_type}: goes with --engine milvus")
-    if not (args.add or milvus):
+    engine = engine_of(args)
+    if args.engine == FOLDER and not args.add:
         done = _made("index", args, args.archive)
         return _left_out(args, f"{done.path}: {done.count} items", done)
     if args.shard or args.ray is not None:
         raise ConfigError("--shard and --ray go with neither --add nor --engine; index the shards, and merge them")
-    from dtbh.stages.index import grow, index_on_milvus
+    from dtbh.stages.index import grow
 
     what: dict[str, Any] = {"split": args.split, "strict": args.strict, "cutting": cutting(args)}
-    if milvus:
-        done = index_on_milvus(args.run_folder, args.source, **milvus, index_type=args.index_type or "BIN_FLAT", **what)
-    else:
-        done = grow(args.run_folder, args.source, out=args.archive, **what)
+    done = grow(args.run_folder, args.source, out=engine, make=not args.add, **what)
     return _left_out(args, f"{done.path}: {done.new} items added, {done.count} in all", done)
 
 
@@ -127,7 +117,7 @@ def _add_remove(parser: argparse.ArgumentParser) -> None:
 @command(_add_remove)
 def remove(args: Arguments) -> int:
     """Remove items from an archive, by id or by a filter."""
-    if args.engine == "milvus" and args.archive is not None:
+    if args.engine != FOLDER and args.archive is not None:
         args.archive, args.ids = None, [args.archive, *args.ids]  # without an archive all words are ids
     if bool(args.ids) == bool(args.where):
         raise ConfigError("say what to remove: ids, or --where field=value, not both")

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import os
+import inspect
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dtbh.cli.commands import Arguments
+from dtbh.cli.signature import choices_of, described, kind_of
 from dtbh.errors import ConfigError
+from dtbh.index.engines.archive import ArchiveEngine
+from dtbh.index.engines.base import Engine, known_engines
 
 if TYPE_CHECKING:
     from dtbh.data.tiling import Cutting
     from dtbh.index.base import Index
+
+FOLDER = "archive"  # the engine whose place is named without a flag
 
 
 def add_cutting(parser: argparse.ArgumentParser) -> None:
@@ -53,35 +59,40 @@ def opened(args: Arguments) -> Index:
     """The index that the arguments of `add_engine` name.
 
     Raises:
-        ConfigError: As in `on_milvus`.
+        ConfigError: As in `engine_of`.
     """
-    if where := on_milvus(args):
-        from dtbh.index.milvus.engine import open_milvus
-
-        return open_milvus(**where)
-    from dtbh.index.archive.archive import open_archive
-
-    return open_archive(args.archive)
+    return engine_of(args).open()
 
 
-def on_milvus(args: Arguments) -> dict[str, Any]:
-    """Address, collection and token, where the arguments name Milvus; empty where they name an archive.
+def engine_of(args: Arguments) -> Engine:
+    """The engine that the arguments of `add_engine` name, with its options.
 
     Raises:
-        ConfigError: They name neither, or both.
+        ConfigError: They name no place, two, or an option of another engine.
     """
-    path = args.archive
-    if args.engine == "milvus":
-        if args.uri is None:
-            raise ConfigError("--engine milvus wants --uri: http://host:19530, or a file that ends in .db")
-        if path is not None:
-            raise ConfigError(f"{path}: the engine milvus takes --uri alone; leave the archive away")
-        return {"uri": args.uri, "collection": args.collection, "token": os.environ.get("MILVUS_TOKEN")}
-    if args.uri is not None:
-        raise ConfigError(f"--uri {args.uri}: goes with --engine milvus")
-    if path is None:
-        raise ConfigError("say which archive, or --engine milvus --uri URI")
-    return {}
+    engines, name, path = known_engines(), args.engine, args.archive
+    kind = engines[name]
+    own = {**inspect.signature(kind).parameters}
+    for other, engine in engines.items():
+        for option in inspect.signature(engine).parameters:
+            if option not in own and getattr(args, option, None) is not None:
+                raise ConfigError(f"--{_flag(option)} {getattr(args, option)}: goes with --engine {other}")
+    given = {option: value for option in own if (value := getattr(args, option, None)) is not None}
+    if name == FOLDER:
+        if path is None:
+            raise ConfigError("say which archive, or --engine milvus --uri URI")
+        return ArchiveEngine(Path(path))
+    wanted = [option for option, parameter in own.items() if parameter.default is inspect.Parameter.empty]
+    if missing := [option for option in wanted if option not in given]:
+        raise ConfigError(f"--engine {name} wants --{_flag(missing[0])}: {described(kind).get(missing[0], '')}")
+    if path is not None:
+        flags = " and ".join(f"--{_flag(option)}" for option in wanted)
+        raise ConfigError(f"{path}: the engine {name} takes {flags} alone; leave the archive away")
+    return kind(**given)
+
+
+def _flag(option: str) -> str:
+    return option.replace("_", "-")
 
 
 def pairs(texts: Sequence[str]) -> dict[str, str]:
@@ -101,13 +112,25 @@ def pairs(texts: Sequence[str]) -> dict[str, str]:
     return where
 
 
-def add_engine(parser: argparse.ArgumentParser) -> None:
-    """The options that name an index on another engine, in place of an archive."""
-    parser.add_argument("--engine", default="archive", choices=("archive", "milvus"), help="default: a folder")
-    parser.add_argument("--uri", help="of Milvus: http://host:19530, or a file that ends in .db")
-    parser.add_argument(
-        "--collection", default="dtbh", help="of Milvus (default dtbh); $MILVUS_TOKEN, where it wants a token"
-    )
+def add_engine(parser: argparse.ArgumentParser, *, making: bool = False) -> None:
+    """The option ``--engine``, and the options of every engine but the archive, which is named by its folder.
+
+    Args:
+        parser: Of the command.
+        making: Whether an index may be made: then with what matters only then.
+    """
+    engines = known_engines()
+    parser.add_argument("--engine", default=FOLDER, choices=tuple(engines), help="default: a folder")
+    there: set[str] = set()
+    for name, kind in engines.items():
+        helps = described(kind)
+        for option, parameter in inspect.signature(kind, eval_str=True).parameters.items():
+            if name == FOLDER or option in there or (option in kind.making and not making):
+                continue
+            there.add(option)
+            kind_of_value, choices = kind_of(option, parameter), choices_of(parameter) or None
+            said = f"of {name}: {helps.get(option, '')}"
+            parser.add_argument(f"--{_flag(option)}", choices=choices, type=kind_of_value, help=said)
 
 
 def add_where(parser: argparse.ArgumentParser) -> None:

@@ -7,8 +7,9 @@ import os
 from pathlib import Path
 
 from dtbh.cli.commands import Arguments, command, show
-from dtbh.cli.options import add_engine, add_where, opened, pairs
+from dtbh.cli.options import add_engine, add_where, engine_of, opened, pairs
 from dtbh.errors import ConfigError
+from dtbh.index.engines.base import Engine
 from dtbh.utils import progress
 
 
@@ -65,7 +66,8 @@ def search(args: Arguments) -> int:
 
 def _add_serve(parser: argparse.ArgumentParser) -> None:
     """What ``dtbh serve`` takes."""
-    parser.add_argument("archives", type=Path, nargs="+", metavar="ARCHIVE")
+    parser.add_argument("archives", type=Path, nargs="*", metavar="ARCHIVE")
+    add_engine(parser)
     parser.add_argument("--model", type=Path, help="the model that made the archives, if it moved")
     parser.add_argument("--host", default="127.0.0.1", help="default 127.0.0.1: this machine alone")
     parser.add_argument("--port", type=int, default=8000, help="default 8000; 0 takes a free one")
@@ -79,8 +81,11 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
 def serve(args: Arguments) -> int:
     """Serve archives as a page and a service."""
     from dtbh.config import make_service
+    from dtbh.index.engines.archive import ArchiveEngine
     from dtbh.web.serve import serve as run
 
-    run(args.archives, model=args.model, host=args.host, port=args.port, token=args.token,
+    args.archive = args.archives[0] if args.archives else None
+    engines: list[Engine] = [engine_of(args), *map(ArchiveEngine, args.archives[1:])]
+    run(engines, model=args.model, host=args.host, port=args.port, token=args.token,
         limits=make_service(args.set), browser=args.open)  # fmt: skip
     return 0

@@ -1,7 +1,7 @@
 """The settings of a run: typed, with every default in one place; ``reading.py`` fills them from files.
 
-Comes in: values by name. Unknown keys are refused.
-What the paper (Chen and Lu 2020) does not state is marked "our choice"; docs/dtbh.md says what was measured.
+Unknown keys are refused. What the paper (Chen and Lu 2020) does not state is marked "our choice"; docs/dtbh.md says
+what was measured.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Look at every file before any work: what is missing, empty, unreadable, cut short, or there twice.
 
-Comes in: items. Images are decoded to the last pixel, sounds read to the last sample, in threads (Pillow
-and soundfile let go of the interpreter meanwhile). Nothing is changed. No torch in this room.
+Images are decoded to the last pixel, sounds read to the last sample, in threads (Pillow and soundfile let go of the
+interpreter meanwhile). Nothing is changed.
 """
 
 from __future__ import annotations

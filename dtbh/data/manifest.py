@@ -1,7 +1,6 @@
 """The manifest: which images and sounds there are, how they pair, and what is known of each.
 
-Comes in: JSON Lines, one item a line after a header line. Paths stand relative to the manifest's own
-folder, so a data folder can be moved together with its media. No torch in this room.
+Paths stand relative to the manifest's own folder, so a data folder can be moved together with its media.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Other ways to say what captions say, as people ask who search: for training alone.
 
-Comes in: a manifest with transcripts. What is drawn depends on the seed and the ids alone. No torch in this room.
+What is drawn depends on the seed and the ids alone.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """One of several parts of a source, each for a machine of its own, and what joins them again.
 
-Comes in: items in their order. Shard 3/16 is the third of sixteen runs of items, so that the shards, one after the
-other, are the whole in its order.
+Shard 3/16 is the third of sixteen runs of items, so that the shards, one after the other, are the whole in its order.
 """
 
 from __future__ import annotations

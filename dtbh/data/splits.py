@@ -1,7 +1,7 @@
 """Who is trained on and who is tested on: the field's split, and those that let nothing leak.
 
-Comes in: a manifest. Pure: the same ids, labels, pairs, transcripts, speakers and seed give the same split,
-in whatever order the items stand. No torch in this room.
+Pure: the same ids, labels, pairs, transcripts, speakers and seed give the same split, in whatever order the items
+stand.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Scenes to tiles: which windows of a raster file are items, and where on Earth they lie.
 
-Comes in: GeoTIFF or other raster files, read in windows, so that a scene may be larger than memory. An item is a
-window; ``fields`` holds the scene's name and how its values are shown, so that a picture of it is always the same.
+An item is a window; ``fields`` holds the scene's name and how its values are shown, so that a picture of it is always
+the same.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The words of a transcript, as they are compared: case, punctuation and spacing aside. No torch in this room."""
+"""The words of a transcript, as they are compared: case, punctuation and spacing aside."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The outputs of a twin's frozen backbones for files, through the store.
-
-Comes in: a twin and paths.
-"""
+"""The outputs of a twin's frozen backbones for files, through the store."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The towers side by side: images and sounds, or one of them alone, to codes of one space.
-
-Comes in: uint8 images and padded waveforms, or the cached outputs of frozen backbones.
-"""
+"""The towers side by side: images and sounds, or one of them alone, to codes of one space."""
 
 from __future__ import annotations
 

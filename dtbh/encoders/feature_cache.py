@@ -1,7 +1,7 @@
 """Outputs of frozen backbones, computed once and kept on disk for all runs.
 
-Comes in: files and a backbone. One SQLite file a backbone, named by its fingerprint; rows are found by the
-content of the media file, so a moved or renamed file is still known. Several processes may share it.
+One SQLite file a backbone, named by its fingerprint; rows are found by the content of the media file, so a moved or
+renamed file is still known. Several processes may share it.
 """
 
 from __future__ import annotations

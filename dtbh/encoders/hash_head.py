@@ -1,6 +1,6 @@
 """From a backbone's output to deep features and hash-like codes.
 
-Comes in: float tensors [n, d]. Both towers end in the same kind of head.
+Both towers end in the same kind of head.
 """
 
 from __future__ import annotations

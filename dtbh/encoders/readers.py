@@ -1,7 +1,6 @@
 """Reading the rows of a batch: media files as tensors, or the stored outputs of a frozen backbone.
 
-Comes in: paths. A reader gives one row at a time, augmented where it is given a generator, and puts rows
-together as what a tower takes.
+A reader gives one row at a time, augmented where it is given a generator, and puts rows together as what a tower takes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """The sound backbone: waveforms to one vector a clip.
 
-Comes in: waveforms padded to one length, with their true lengths. The clip's end is masked throughout, so a
-clip's vector does not depend on what it is batched with.
+The clip's end is masked throughout, so a clip's vector does not depend on what it is batched with.
 """
 
 from __future__ import annotations

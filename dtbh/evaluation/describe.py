@@ -1,7 +1,4 @@
-"""A report in the terminal, in 80 columns: one block a direction, each figure beside its chance level.
-
-Comes in: a report. No torch in this room.
-"""
+"""A report in the terminal, in 80 columns: one block a direction, each figure beside its chance level."""
 
 from __future__ import annotations
 

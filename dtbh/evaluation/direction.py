@@ -1,8 +1,4 @@
-"""One direction's figures, each beside its chance level, from the codes of queries and gallery.
-
-Comes in: codes of one encoder whose items carry labels and pairs, and the embeddings they were made of, where those
-are known. No torch in this room.
-"""
+"""One direction's figures, each beside its chance level, from the codes of queries and gallery."""
 
 from __future__ import annotations
 

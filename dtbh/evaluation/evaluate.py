@@ -1,8 +1,4 @@
-"""From codes to a report: what is searched with what, and what can't be evaluated.
-
-Comes in: the hash codes of the images and the sounds of one split, made by one encoder, with what is known
-of the splits. No torch in this room.
-"""
+"""From codes to a report: what is searched with what, and what can't be evaluated."""
 
 from __future__ import annotations
 

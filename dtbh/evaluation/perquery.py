@@ -1,7 +1,4 @@
-"""What is kept of each query, and what a report makes of all of them.
-
-Comes in: the tables of ``counts``, block by block. No torch in this room.
-"""
+"""What is kept of each query, and what a report makes of all of them."""
 
 from __future__ import annotations
 

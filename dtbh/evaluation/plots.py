@@ -1,6 +1,6 @@
 """mAP against bits as a picture for a paper: one panel a direction, one line a method, the spread as bars.
 
-Comes in: a table. Needs the extra ``plots``. No torch in this room.
+Needs the extra ``plots``.
 """
 
 from __future__ import annotations

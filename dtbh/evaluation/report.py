@@ -1,7 +1,6 @@
 """A report on disk: ``report.json`` and ``queries.csv`` and, beside them, one page that needs nothing else.
 
-Comes in: a report, and the codes it was made from, whose items say where the pictures and sounds lie; or the folder of
-an earlier report, whose page is made again. Each file is written whole. No torch in this room.
+Each file is written whole.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The JSON schema of ``report.json``, made from the values themselves, with their docstrings as descriptions.
-
-Comes in: the dataclasses of a report. No torch in this room.
-"""
+"""The JSON schema of ``report.json``, made from the values themselves, with their docstrings as descriptions."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """How a clip might also have been spoken and recorded: another tempo, a room, a crowd, a telephone, a hot level.
 
-Comes in: one clip, float32 [samples] in about [-1, 1], on the CPU, and its rate in Hz. All chance comes from
-the generator that is given: the same state gives the same result.
+All chance comes from the generator that is given: the same state gives the same result.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Augmentation in training: sounds and images as they might also have been recorded.
 
-Comes in: one clip [samples], a batch of features [clips, channels, frames] or one image [3, height, width].
-All chance comes from the generator that is given: the same state gives the same result.
-Aerial images have no up, so all eight turns and mirrorings of a tile are equally likely.
+All chance comes from the generator that is given: the same state gives the same result. Aerial images have no up, so
+all eight turns and mirrorings of a tile are equally likely.
 """
 
 from __future__ import annotations

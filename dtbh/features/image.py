@@ -1,7 +1,4 @@
-"""Images to pixels: files to uint8 tensors of one size, and those to normalised floats.
-
-Comes in: image files, read by ``media.image``. Goes out: RGB, uint8 [3, size, size].
-"""
+"""Images to pixels: files to uint8 tensors of one size, and those to normalised floats."""
 
 from __future__ import annotations
 

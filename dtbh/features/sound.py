@@ -1,7 +1,6 @@
 """Sounds to features: samples to MFCC or log-mel, in batches.
 
-Comes in: float32 samples in [-1, 1] at one rate, as ``media.sound`` reads them. Goes out: features
-[channels, frames]. Times are in seconds (settings in ms), frequencies in Hz.
+Times are in seconds (settings in ms), frequencies in Hz.
 
 The mel scale and the filters' norm are Slaney's, which are librosa's defaults.
 """

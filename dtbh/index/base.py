@@ -1,7 +1,7 @@
-"""What every engine can do, and how a question is understood by all of them alike.
+"""What every index can do, and how a question is understood by all of them alike.
 
-Comes in: hash codes with their items, and questions. `MemoryIndex`, `Archive` and the engine for more than one
-machine are each an `Index`: the same answers, ordered by distance and then by order of insertion.
+`MemoryIndex`, `Archive` and `MilvusIndex` are each an `Index`: the same answers, ordered by distance and then by order
+of insertion.
 """
 
 from __future__ import annotations
@@ -84,6 +84,9 @@ class Index(Protocol):
         Raises:
             CodesError: A row that is not there, or not any more.
         """
+
+    def words_at(self, rows: Iterable[int], /) -> NDArray[np.uint64]:
+        """The codes at rows that a search gave, without their items, uint64 [n, words]."""
 
     def codes(self, ids: Sequence[str], /) -> HashCodes:
         """The codes of these items, in this order: with them an item is itself a query.

@@ -1,7 +1,7 @@
 """Filtering by place: which footprints meet a box of longitudes and latitudes.
 
-Comes in: footprints of items, in degrees (WGS 84), and boxes as text, ``west,south,east,north``. A footprint counts
-as the least box around it; one that goes over the 180th meridian is narrow there, not as wide as the Earth.
+A footprint counts as the least box around it; one that goes over the 180th meridian is narrow there, not as wide as the
+Earth.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Exact search over codes that numpy can see, in memory or memory-mapped.
 
-Comes in: a `View`, which is one state of an index that does not change any more. A search works on one view from
-its start to its end, so that it is right whatever is added or removed meanwhile.
+A search works on one view from its start to its end, so that it is right whatever is added or removed meanwhile.
 """
 
 from __future__ import annotations
@@ -215,6 +214,10 @@ class ExactIndex(ABC):
     def at(self, rows: Iterable[int], /) -> HashCodes:
         """As `Index.at`."""
         return _at(self._view(), [int(row) for row in rows])
+
+    def words_at(self, rows: Iterable[int], /) -> NDArray[np.uint64]:
+        """As `Index.words_at`."""
+        return self._view().words[np.array([*rows], np.int64)]
 
     def codes(self, ids: Sequence[str], /) -> HashCodes:
         """As `Index.codes`."""

@@ -1,7 +1,4 @@
-"""The index in memory, for codes that were just made or read.
-
-Comes in: hash codes with their items.
-"""
+"""The index in memory, for codes that were just made or read."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What a search gives: hits in order, one query and many in the same type.
-
-Comes in: distances, row numbers and items from the index.
-"""
+"""What a search gives: hits in order, one query and many in the same type."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Image files to pixels of one size, without torch.
-
-Comes in: image files of any mode that Pillow reads. Goes out: RGB, uint8 [3, size, size].
-"""
+"""Image files to pixels of one size, without torch."""
 
 from __future__ import annotations
 

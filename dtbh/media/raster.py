@@ -1,7 +1,6 @@
 """Tiles of scenes: windows of a raster file, without torch and without reading the whole.
 
-Comes in: a file that rasterio reads, a window, the bands to show as red, green and blue, and the values that become
-black and white. Goes out: a picture of eight bits a channel. Pixels without data are black. Needs the extra ``geo``.
+Pixels without data are black. Needs the extra ``geo``.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""Sound files to samples, without torch.
-
-Comes in: sound files of any rate and number of channels that libsndfile reads. Goes out: float32 samples
-in [-1, 1] at one rate.
-"""
+"""Sound files to samples, without torch."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """What turns files into codes, whether it runs on torch or not.
 
-Comes in: a run folder, or a model that ``dtbh export`` made. Goes out: an `Encoder`. Search, index and the
-service ask for no more than that, so an exported model brings in neither torch nor Lightning.
+Search, index and the service ask for no more than that, so an exported model brings in neither torch nor Lightning.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""A trained run's towers to ONNX networks that need no torch, tested against the run before they are kept.
-
-Comes in: an opened run, and the items to test on. Goes out: the folder that ``dtbh.models.onnx_encoder`` reads.
-"""
+"""A trained run's towers to ONNX networks that need no torch, tested against the run before they are kept."""
 
 from __future__ import annotations
 

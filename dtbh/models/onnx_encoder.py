@@ -1,10 +1,4 @@
-"""A model that ``dtbh export`` made: files to codes on onnxruntime, with neither torch nor Lightning.
-
-Comes in: a folder with ``model.json`` (version, bits, fingerprint, for each tower its file, the file's checksum
-and how media are read for it, and the self-test), ``image.onnx`` (uint8 pixels [n, 3, size, size] to hash-like
-codes [n, bits]), ``sound.onnx`` (float32 waveforms [n, samples] and int64 lengths [n] to hash-like codes
-[n, bits]; the features are inside), and the run's ``config.yaml`` and ``run.json``.
-"""
+"""A model that ``dtbh export`` made: files to codes on onnxruntime, with neither torch nor Lightning."""
 
 from __future__ import annotations
 

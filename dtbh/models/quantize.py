@@ -1,7 +1,4 @@
-"""An exported network with 8-bit weights and activations.
-
-Comes in: ONNX networks as bytes, and batches of real media that say how far each activation goes.
-"""
+"""An exported network with 8-bit weights and activations."""
 
 from __future__ import annotations
 

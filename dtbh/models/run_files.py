@@ -1,7 +1,4 @@
-"""What the files of a run are called, and what ``run.json`` says; ``learning.folder`` writes them.
-
-Comes in: a run folder, or a model exported from one, which carries the run's ``config.yaml`` and ``run.json``.
-"""
+"""What the files of a run are called, and what ``run.json`` says; ``learning.folder`` writes them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""A trained run and items to codes, on torch; ``dtbh.models.load.load`` opens this or an exported model.
-
-Comes in: a run folder, and files or items. Goes out: ``HashCodes``.
-"""
+"""A trained run and items to codes, on torch; ``dtbh.models.load.load`` opens this or an exported model."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """The contact sheet: queries and their hits as one HTML page that needs no network.
 
-Comes in: a search result, the queries, and where wanted the codes of the hits. Pictures and short sounds are
-inside the page; every text is escaped.
+Pictures and short sounds are inside the page; every text is escaped.
 """
 
 from __future__ import annotations

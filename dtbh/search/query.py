@@ -1,6 +1,6 @@
 """A query file to results, and results to a table.
 
-Comes in: an index, and a model that turns files into codes. JSON is `SearchResult.to_dict`.
+JSON is `SearchResult.to_dict`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The shards of a big archive, run by Ray Data over a cluster, or over the cores of one machine.
 
-Comes in: what ``stages.index`` takes, and how many shards. The run, the media and the place must be on a file system
-that all machines see under the same paths. A shard that is done is kept until all are; the same call again goes on.
+The run, the media and the place must be on a file system that all machines see under the same paths. A shard that is
+done is kept until all are; the same call again goes on.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The stage that evaluates: from a run, or from codes that were made elsewhere, to a report on disk.
-
-Comes in: a run folder, an exported model or a folder of codes, and the prepared data they are of.
-"""
+"""The stage that evaluates: from a run, or from codes that were made elsewhere, to a report on disk."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""Items to codes and archives: whole or in shards, growing, merged; what was killed goes on where it was.
+"""From a run and a source of items to an archive, or to what another engine holds; what was killed goes on.
 
-Comes in: a run, and a source of items. Codes that stand in the place already are taken over where their media did
-not change since. Where there are many items, those that are done are kept beside the place, in a folder named
-``.<name>.partial``, until all are.
+Codes that stand in the place already are taken over where their media did not change since. Where there are many
+items, those that are done are kept beside the place, in a folder named ``.<name>.partial``, until all are.
 """
 
 from __future__ import annotations
@@ -19,7 +18,8 @@ from dtbh.errors import CodesError
 from dtbh.index.archive.archive import create_archive, open_archive
 from dtbh.index.archive.snapshot import META as ARCHIVE_META
 from dtbh.index.base import Index
-from dtbh.index.milvus import engine as milvus
+from dtbh.index.engines.archive import ArchiveEngine
+from dtbh.index.engines.base import Engine
 from dtbh.models.encoder import Encoder
 from dtbh.models.load import load
 from dtbh.stages.inputs import items_of
@@ -58,46 +58,38 @@ def grow(
     run: str | Path,
     source: str | Path,
     *,
-    out: str | Path,
+    out: str | Path | Engine,
+    make: bool = False,
     split: str = "all",
     strict: bool = False,
     cutting: Cutting | None = None,
 ) -> StageResult:
-    """Add to an archive the items of a source that it does not have.
+    """Add to an index the items of a source that it does not have.
 
     Those that it has are left as they are. Each batch is committed on its own, so a killed call goes on where it was.
 
+    Args:
+        run: As in `index`.
+        source: As in `index`.
+        out: An archive's folder, or an engine.
+        make: Make an index where there is none.
+        split: As in `index`.
+        strict: As in `index`.
+        cutting: As in `index`.
+
     Raises:
-        CodesError: No archive, one of another encoder (both fingerprints are named), or ids that stand for other
-            files there; nothing is added then.
+        CodesError: No index, one of another encoder (both fingerprints are named), or ids that stand for other files
+            there; nothing is added then.
     """
-    model, index = load(run), open_archive(out)
-    done = _grow(model, items_of(model, source, split, cutting), index, strict=strict)
-    return replace(done, path=Path(out))
-
-
-def index_on_milvus(
-    run: str | Path,
-    source: str | Path,
-    *,
-    uri: str,
-    collection: str = milvus.NAME,
-    index_type: milvus.IndexType = "BIN_FLAT",
-    token: str | None = None,
-    split: str = "all",
-    strict: bool = False,
-    cutting: Cutting | None = None,
-) -> StageResult:
-    """Make an index on Milvus, or add to the one that is there, as `grow` does; `create_milvus` has the arguments."""
-    model = load(run)
-    items = items_of(model, source, split, cutting)
-    if not milvus.is_there(uri, collection=collection, token=token):
-        index = milvus.create_milvus(
-            uri, no_codes(model), collection=collection, model=run, index_type=index_type, token=token
-        )
+    model, engine = load(run), ArchiveEngine(Path(out)) if isinstance(out, str | Path) else out
+    if make:
+        items = items_of(model, source, split, cutting)
+        found = engine.open() if engine.exists() else engine.create(no_codes(model), model=run)
     else:
-        index = milvus.open_milvus(uri, collection=collection, token=token)
-    return _grow(model, items, index, strict=strict)
+        found = engine.open()
+        items = items_of(model, source, split, cutting)
+    done = _grow(model, items, found, strict=strict)
+    return replace(done, path=engine.path) if isinstance(engine, ArchiveEngine) else done
 
 
 def _grow(model: Encoder, items: Sequence[Item], index: Index, *, strict: bool) -> StageResult:

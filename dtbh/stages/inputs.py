@@ -1,7 +1,4 @@
-"""Which items a stage works on: those of a prepared data folder, of a folder of media, or a single file.
-
-Comes in: paths, and the model that is to encode them. Goes out: items with absolute paths.
-"""
+"""Which items a stage works on: those of a prepared data folder, of a folder of media, or a single file."""
 
 from __future__ import annotations
 

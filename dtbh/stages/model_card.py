@@ -1,7 +1,4 @@
-"""The model card of a run: what it learned from, in which voices, how it was measured, and what was not.
-
-Comes in: a run folder with whatever reports it holds, and its data with splits. No torch in this room.
-"""
+"""The model card of a run: what it learned from, in which voices, how it was measured, and what was not."""
 
 from __future__ import annotations
 

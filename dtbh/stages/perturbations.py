@@ -1,6 +1,6 @@
 """The sounds of an evaluation in other voices, or in noise.
 
-Comes in: a manifest, and another with the same words spoken by others. Torch comes in only where noise is made.
+Torch comes in only where noise is made.
 """
 
 from __future__ import annotations

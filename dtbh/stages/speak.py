@@ -1,8 +1,7 @@
 """Speech: the captions of a manifest as clips, in many voices.
 
-Comes in: a data folder whose manifest has sounds with a transcript and no file. Voice, rate and pitch of a
-clip follow from the seed and the names of the item and its pair alone; each group of voices gets its even
-share of every class, so that holding back voices for testing (``dtbh.data.splits`` does that, by speaker)
+Voice, rate and pitch of a clip follow from the seed and the names of the item and its pair alone; each group of voices
+gets its even share of every class, so that holding back voices for testing (``dtbh.data.splits`` does that, by speaker)
 leaves no class without sounds.
 """
 

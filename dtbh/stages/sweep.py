@@ -1,7 +1,6 @@
 """A grid of runs: each method at each length with each seed, trained and evaluated in a process of its own.
 
-Comes in: configs and a prepared data folder. Goes out: a folder with a run a cell, ``sweep.json``, the table that
-papers print, its figure, and the page across all reports. What is done is not done again.
+What is done is not done again.
 """
 
 from __future__ import annotations

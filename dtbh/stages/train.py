@@ -1,6 +1,6 @@
 """Training from a prepared data folder to a run folder.
 
-Comes in: a config and a data folder. A run that was cut off goes on where it was; one that is finished is left.
+A run that was cut off goes on where it was; one that is finished is left.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Checkpoints without pickle: tensors in a .safetensors file, everything else as JSON in its header.
 
-Comes in: the nested dictionary that Lightning makes of a training. One file, written beside and renamed, so
-a kill at any moment leaves the last whole one.
+One file, written beside and renamed, so a kill at any moment leaves the last whole one.
 """
 
 from __future__ import annotations

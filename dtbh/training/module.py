@@ -1,7 +1,4 @@
-"""One training as Lightning sees it: steps, validation, optimiser.
-
-Comes in: a twin, and for each of its modalities readers of the training and validation items.
-"""
+"""One training as Lightning sees it: steps, validation, optimiser."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """The run folder: what a training leaves, and how it goes on after a kill.
 
-Comes in: a training's state after each epoch. The folder holds ``config.yaml``, ``run.json``,
-``model.safetensors`` (the kept epoch's), ``metrics.csv``, ``events`` (TensorBoard) and, while the training is
-not finished, ``resume.safetensors``.
+The folder holds ``config.yaml``, ``run.json``, ``model.safetensors`` (the kept epoch's), ``metrics.csv``, ``events``
+(TensorBoard) and, while the training is not finished, ``resume.safetensors``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Batches for training: P classes by M sounds, each with an image, and how their files are read.
 
-Comes in: items with labels and files, of both modalities or of one alone. What is drawn depends on the seed of
-the epoch alone, so a resumed training sees what an unbroken one would have seen.
+What is drawn depends on the seed of the epoch alone, so a resumed training sees what an unbroken one would have seen.
 """
 
 from __future__ import annotations

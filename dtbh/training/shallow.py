@@ -1,8 +1,6 @@
 """Hash heads fitted in closed form to what frozen backbones say: the baselines without gradient descent.
 
-Comes in: the vectors of the training items of each modality, with labels and pairs. Goes out: the weights of each
-linear layer of the head, the first one first. A code is the sign of ``weight @ x + bias``. A new method is a
-function and a line in ``FITS``.
+A code is the sign of ``weight @ x + bias``. A new method is a function and a line in ``FITS``.
 """
 
 from __future__ import annotations

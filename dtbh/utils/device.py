@@ -1,7 +1,4 @@
-"""Where to compute: a GPU where there is one.
-
-Comes in: the setting ``training.device``.
-"""
+"""Where to compute: a GPU where there is one."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Writing files so that a crash leaves the old file or the new one, never half of one.
 
-Comes in: paths and content. Everything is written beside its place, flushed, and renamed.
+Everything is written beside its place, flushed, and renamed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The packages that dtbh asks for, as its own metadata has them.
-
-Comes in: nothing but the installation.
-"""
+"""The packages that dtbh asks for, as its own metadata has them."""
 
 from __future__ import annotations
 

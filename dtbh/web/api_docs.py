@@ -1,6 +1,6 @@
 """The OpenAPI page: what the schema says, as plain HTML that loads nothing from elsewhere.
 
-Comes in: the schema that FastAPI makes of the routes. The schema itself is at ``/openapi.json``.
+The schema itself is at ``/openapi.json``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The application: its routes over the archives.
 
-Comes in: archives to serve. Every reply and every refusal is JSON of `dtbh.web.schemas`, but for media and the page.
+Every reply and every refusal is JSON of `dtbh.web.schemas`, but for media and the page.
 """
 
 from __future__ import annotations
@@ -21,18 +21,19 @@ from starlette.concurrency import run_in_threadpool
 from dtbh.config import Service
 from dtbh.data.manifest import Item, Modality
 from dtbh.errors import CodesError, ConfigError, MediaError
+from dtbh.index.engines.base import Engine
 from dtbh.models.encoder import Encoder
 from dtbh.models.load import load as load_model
 from dtbh.utils.version import __version__
 from dtbh.web import schemas
 from dtbh.web.api_docs import render
-from dtbh.web.archives import Question, Shelf, from_hex, to_hex
+from dtbh.web.archives import ArchiveRegistry, Question, from_hex, to_hex
 from dtbh.web.exception_handlers import PROBLEMS, add_refusals
 from dtbh.web.metrics import Metrics
-from dtbh.web.middleware import Guard
+from dtbh.web.middleware import ServiceMiddleware
 from dtbh.web.models import Models
 from dtbh.web.previews import media_type, preview
-from dtbh.web.query_service import Desk, Upload, entry
+from dtbh.web.query_service import QueryService, Upload, entry
 
 STATIC = Path(__file__).with_name("static")
 FILES = {
@@ -46,7 +47,7 @@ Named = Annotated[schemas.Text | None, Query(description="the archive; the first
 
 
 def create_app(
-    archives: Sequence[str | Path],
+    archives: Sequence[str | Path | Engine],
     *,
     model: str | Path | None = None,
     limits: Service | None = None,
@@ -57,7 +58,7 @@ def create_app(
     """The service over some archives.
 
     Args:
-        archives: Folders.
+        archives: Folders of archives, or engines.
         model: The model that made them; without it each archive's own.
         limits: What a request may ask.
         token: What a client must know; None lets everybody in.
@@ -68,16 +69,16 @@ def create_app(
         CodesError: No archive there.
     """
     limits = limits or Service()
-    shelf, metrics = Shelf(archives), Metrics()
+    registry, metrics = ArchiveRegistry(archives), Metrics()
     models = Models(None if model is None else Path(model), load)
-    desk = Desk(shelf, models, limits, metrics)
+    service = QueryService(registry, models, limits, metrics)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        for name in shelf.names:
-            models.start(shelf.archive(name))
+        for name in registry.names:
+            models.start(registry.archive(name))
         yield
-        await desk.close()
+        await service.close()
 
     app = FastAPI(
         title="dtbh", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None, responses=PROBLEMS,
@@ -85,29 +86,29 @@ def create_app(
     )  # fmt: skip
     tiles = urlsplit(limits.tiles)
     app.add_middleware(
-        Guard, limits=limits, token=token, hosts=hosts, metrics=metrics,
+        ServiceMiddleware, limits=limits, token=token, hosts=hosts, metrics=metrics,
         pictures=f"{tiles.scheme}://{tiles.netloc}" if tiles.netloc else "",
     )  # fmt: skip
     add_refusals(app)
-    _add_search(app, shelf, desk, limits)
-    _add_items(app, shelf, limits)
-    _add_service(app, shelf, models, metrics, limits)
+    _add_search(app, registry, service, limits)
+    _add_items(app, registry, limits)
+    _add_service(app, registry, models, metrics, limits)
     return app
 
 
-def _add_search(app: FastAPI, shelf: Shelf, desk: Desk, limits: Service) -> None:
+def _add_search(app: FastAPI, registry: ArchiveRegistry, service: QueryService, limits: Service) -> None:
     """The three ways to search."""
 
     def question(asked: schemas.Asked | schemas.CodeQuery) -> Question:
         for name in asked.archive:
-            _existing(shelf, name)
+            _existing(registry, name)
         if asked.k > limits.hits:
             raise ConfigError(f"k: at most {limits.hits} hits can be asked for, found {asked.k}")
         pairs = [text.partition("=") for text in asked.where]
         if wrong := [text for text, (_, equals, _) in zip(asked.where, pairs, strict=True) if not equals]:
             raise ConfigError(f"where: wanted field=value, as in label=harbor, found {wrong[0]!r}")
         where = tuple((field, value) for field, _, value in pairs)
-        return Question(shelf.together(asked.archive), asked.k, asked.find, where, asked.distance)
+        return Question(registry.together(asked.archive), asked.k, asked.find, where, asked.distance)
 
     async def answer(
         request: Request, files: list[UploadFile], modality: Modality, asked: schemas.Asked
@@ -115,8 +116,8 @@ def _add_search(app: FastAPI, shelf: Shelf, desk: Desk, limits: Service) -> None
         asks = question(asked)
         _few(len(files), limits)
         async with _stored(files, modality) as uploads:
-            answers = await desk.files(request, uploads, asks, draw=asked.preview)
-        return _reply(shelf, asks, answers)
+            answers = await service.files(request, uploads, asks, draw=asked.preview)
+        return _reply(registry, asks, answers)
 
     @app.post("/v1/search/sound", tags=["search"])
     async def search_sound(
@@ -143,22 +144,22 @@ def _add_search(app: FastAPI, shelf: Shelf, desk: Desk, limits: Service) -> None
         """Search with hash codes, such as those of items; no model is needed."""
         asks = question(asked)
         _few(len(asked.codes), limits)
-        archive = shelf.archive(asks.archives[0])
+        archive = registry.archive(asks.archives[0])
         try:
             codes = [from_hex(code, archive.bits, archive.encoder) for code in asked.codes]
         except CodesError as error:
             raise ConfigError(f"codes: {error}") from None
-        return _reply(shelf, asks, await desk.codes(request, codes, asks))
+        return _reply(registry, asks, await service.codes(request, codes, asks))
 
 
-def _add_items(app: FastAPI, shelf: Shelf, limits: Service) -> None:
+def _add_items(app: FastAPI, registry: ArchiveRegistry, limits: Service) -> None:
     """Items and their media."""
 
     def found(id: str, archive: str | None) -> tuple[str, Item, str]:
-        name = archive or shelf.names[0]
-        _existing(shelf, name)
+        name = archive or registry.names[0]
+        _existing(registry, name)
         try:
-            codes = shelf.archive(name).codes([schemas.storable(id)])
+            codes = registry.archive(name).codes([schemas.storable(id)])
         except (CodesError, ValueError):
             raise HTTPException(404, f"{name}: no item has the id {id!r}") from None
         return name, codes.items[0], to_hex(codes.words[0], codes.bits)
@@ -196,20 +197,22 @@ def _add_items(app: FastAPI, shelf: Shelf, limits: Service) -> None:
         count: Annotated[int, Query(ge=1, le=100)] = 12,
     ) -> schemas.ItemsReply:
         """A few items from all over an archive, of as many labels as may be: something to begin with."""
-        name = archive or shelf.names[0]
-        _existing(shelf, name)
-        return schemas.ItemsReply(items=[entry(name, item, code) for item, code in shelf.sample(name, modality, count)])
+        name = archive or registry.names[0]
+        _existing(registry, name)
+        return schemas.ItemsReply(
+            items=[entry(name, item, code) for item, code in registry.sample(name, modality, count)]
+        )
 
 
-def _add_service(app: FastAPI, shelf: Shelf, models: Models, metrics: Metrics, limits: Service) -> None:
+def _add_service(app: FastAPI, registry: ArchiveRegistry, models: Models, metrics: Metrics, limits: Service) -> None:
     """What is served, how it does, and the page."""
 
     @app.get("/v1/archives", tags=["service"])
     def archives() -> schemas.ArchivesReply:
         """The archives and the limits."""
         entries = []
-        for name in shelf.names:
-            archive = shelf.archive(name)
+        for name in registry.names:
+            archive = registry.archive(name)
             counts, (state, problem) = archive.counts(), models.state(archive)
             entries.append(schemas.ArchiveEntry(
                 name=name, bits=archive.bits, encoder=archive.encoder, images=counts.get("image", 0),
@@ -221,15 +224,15 @@ def _add_service(app: FastAPI, shelf: Shelf, models: Models, metrics: Metrics, l
     @app.get("/healthz", tags=["service"])
     def health() -> schemas.Health:
         """Whether the service is up, and whether it can encode yet."""
-        states = {models.state(shelf.archive(name))[0] for name in shelf.names}
+        states = {models.state(registry.archive(name))[0] for name in registry.names}
         worst = next(state for state in ("failed", "loading", "ready") if state in states)
         return schemas.Health(status="ok", models=worst)
 
     @app.get("/metrics", tags=["service"], response_class=PlainTextResponse)
     def counted() -> Response:
         """Counters and times, for Prometheus."""
-        for name in shelf.names:
-            metrics.items.labels(name).set(len(shelf.archive(name)))
+        for name in registry.names:
+            metrics.items.labels(name).set(len(registry.archive(name)))
         return Response(metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     @app.get("/docs", include_in_schema=False)
@@ -271,8 +274,8 @@ async def _stored(files: Sequence[UploadFile], modality: Modality) -> AsyncItera
             Path(str(upload.item.path)).unlink(missing_ok=True)
 
 
-def _reply(shelf: Shelf, asks: Question, answers: list[schemas.Answer]) -> schemas.SearchReply:
-    bits = shelf.archive(asks.archives[0]).bits
+def _reply(registry: ArchiveRegistry, asks: Question, answers: list[schemas.Answer]) -> schemas.SearchReply:
+    bits = registry.archive(asks.archives[0]).bits
     return schemas.SearchReply(bits=bits, archives=list(asks.archives), queries=answers)
 
 
@@ -281,6 +284,6 @@ def _few(count: int, limits: Service) -> None:
         raise ConfigError(f"at most {limits.queries} queries fit in one request, found {count}")
 
 
-def _existing(shelf: Shelf, name: str) -> None:
-    if name not in shelf.names:
-        raise HTTPException(404, f"no archive is called {name!r}; there are {', '.join(shelf.names)}")
+def _existing(registry: ArchiveRegistry, name: str) -> None:
+    if name not in registry.names:
+        raise HTTPException(404, f"no archive is called {name!r}; there are {', '.join(registry.names)}")

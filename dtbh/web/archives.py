@@ -1,6 +1,6 @@
 """The archives that are served: found by name, searched together, and opened again when they have grown.
 
-Comes in: folders of archives, and codes. Archives of one encoder can be searched at once.
+Whatever engine holds them; those of one encoder can be searched at once.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ import numpy as np
 from dtbh.codes import HashCodes
 from dtbh.data.manifest import Item
 from dtbh.errors import CodesError, ConfigError, DtbhError
-from dtbh.index.archive.archive import Archive, open_archive
-from dtbh.index.base import Find
+from dtbh.index.base import Find, Index
+from dtbh.index.engines.archive import ArchiveEngine
+from dtbh.index.engines.base import Engine
 
 RECHECK = 0.5  # seconds between two looks at whether an archive has grown
 
@@ -52,35 +53,35 @@ class Found:
     code: str
 
 
-class Shelf:
-    """Archives by name: the folder's, with a number where two are called alike.
+class ArchiveRegistry:
+    """Archives by name: the folder's or the collection's, with a number where two are called alike.
 
     Args:
-        paths: Folders.
+        places: Folders of archives, or engines.
 
     Raises:
         CodesError: No archive there.
     """
 
-    def __init__(self, paths: Sequence[str | Path]) -> None:
+    def __init__(self, places: Sequence[str | Path | Engine]) -> None:
         self._lock = threading.Lock()
-        self._open: dict[str, Archive] = {}
+        self._engines: dict[str, Engine] = {}
+        self._open: dict[str, Index] = {}
         self._seen: dict[str, tuple[float, object]] = {}
-        for path in map(Path, paths):
-            seen = _state(path)
-            archive = open_archive(path)
-            name = base = path.resolve().name
-            number = 2
+        for place in places:
+            engine: Engine = ArchiveEngine(Path(place)) if isinstance(place, str | Path) else place
+            seen, name, number = engine.state(), engine.label, 2
             while name in self._open:
-                name, number = f"{base}-{number}", number + 1
-            self._open[name], self._seen[name] = archive, (time.monotonic(), seen)
+                name, number = f"{engine.label}-{number}", number + 1
+            self._engines[name], self._open[name] = engine, engine.open()
+            self._seen[name] = time.monotonic(), seen
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names, in the order given."""
         return tuple(self._open)
 
-    def archive(self, name: str) -> Archive:
+    def archive(self, name: str) -> Index:
         """The archive, as it was committed at most half a second ago.
 
         Raises:
@@ -92,11 +93,10 @@ class Shelf:
             checked, seen = self._seen[name]
             now = time.monotonic()
             if now - checked > RECHECK:
-                path = self._open[name].path
-                found = _state(path)
+                found = self._engines[name].state()
                 if found != seen:
                     try:
-                        self._open[name] = open_archive(path)
+                        self._open[name] = self._engines[name].open()
                     except DtbhError:  # being replaced: go on with what is open, and look again
                         found = seen
                 self._seen[name] = (now, found)
@@ -156,7 +156,7 @@ class Shelf:
             archive = self.archive(name)
             result = archive.search(codes, question.k, find=question.find, where=dict(question.where))
             for found, distances, rows, items in zip(hits, result.distances, result.rows, result.items, strict=True):
-                words = archive.words[rows]
+                words = archive.words_at(rows.tolist())
                 for distance, word, item in zip(distances.tolist(), words, items, strict=True):
                     if question.distance is None or distance <= question.distance:
                         found.append(Found(distance, name, item, to_hex(word, archive.bits)))
@@ -182,12 +182,3 @@ def from_hex(text: str, bits: int, encoder: str) -> HashCodes:
         raise CodesError(f"a code of {bits} bits has {2 * -(-bits // 8)} hex digits, found {len(text)}")
     words = np.frombuffer(octets.ljust(8 * -(-bits // 64), b"\0"), "<u8").astype(np.uint64)[None]
     return HashCodes(words, bits, encoder, (Item(text, "image"),))
-
-
-def _state(path: Path) -> object:
-    """What changes whenever an archive does."""
-    try:
-        stats = [(file.name, file.stat()) for file in sorted(path.iterdir())]
-    except OSError:
-        return None
-    return [(name, stat.st_ino, stat.st_size, stat.st_mtime_ns) for name, stat in stats]

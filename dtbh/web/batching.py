@@ -1,7 +1,7 @@
-"""A lane: work that arrives together is done together, by one thread, and never more than it can hold.
+"""A batcher: work that arrives together is done together, by one thread, and never more than it can hold.
 
-Comes in: single pieces of work, from the event loop. While a batch is under way others gather and make the next,
-so an idle lane adds no wait, and a busy one gets faster by the batch.
+While a batch is under way others gather and make the next, so an idle batcher adds no wait, and a busy one gets faster
+by the batch.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class OverloadedError(Exception):
     """More work than the service can hold, or a wait that got too long."""
 
 
-class Lane(Generic[Work, Done]):
+class MicroBatcher(Generic[Work, Done]):
     """A queue with one thread behind it.
 
     Args:
@@ -46,7 +46,7 @@ class Lane(Generic[Work, Done]):
         """Queue work; a future that is cancelled before its batch starts costs nothing.
 
         Raises:
-            OverloadedError: The lane is full.
+            OverloadedError: The batcher is full.
         """
         if len(self._queue) + len(work) > self._waiting:
             raise OverloadedError
@@ -69,7 +69,7 @@ class Lane(Generic[Work, Done]):
         while batch := self._next():
             try:
                 results = await loop.run_in_executor(self._thread, self._run, [work for work, _ in batch])
-            except Exception as error:  # a fault of ours: each of the batch is told, and the lane goes on
+            except Exception as error:  # a fault of ours: each of the batch is told, and the batcher goes on
                 results = [error] * len(batch)
             for (_, future), result in zip(batch, results, strict=True):
                 if future.done():

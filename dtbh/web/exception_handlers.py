@@ -1,7 +1,4 @@
-"""What each kind of mistake is answered with: a status and one sentence.
-
-Comes in: exceptions that the routes raise.
-"""
+"""What each kind of mistake is answered with: a status and one sentence."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What the service counts, for Prometheus.
-
-Comes in: each request's route, status and time, and each batch's size and time.
-"""
+"""What the service counts, for Prometheus."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What stands before every request: who may ask, how much may be sent, and whether there is room.
 
-Comes in: ASGI. A request is refused before its body is read; a body is counted while it is read.
+A request is refused before its body is read; a body is counted while it is read.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ASK = (
 )
 
 
-class Guard:
+class ServiceMiddleware:
     """Middleware around the whole application.
 
     Args:

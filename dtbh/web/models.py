@@ -1,6 +1,6 @@
 """The models behind the archives, loaded in the background: the page is there before they are.
 
-Comes in: an archive. Goes out: the model that made it, once its fingerprint has been compared.
+A model answers only for archives that it made: fingerprints are compared.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from dtbh.errors import CodesError, DtbhError, RunError
-from dtbh.index.archive.archive import Archive
+from dtbh.index.base import Index
 from dtbh.models.encoder import Encoder
 
 State = Literal["loading", "ready", "failed"]
@@ -32,7 +32,7 @@ class Models:
         self._known: dict[tuple[Path | None, str], Future[Encoder]] = {}
         self._one, self._lock = threading.Lock(), threading.Lock()
 
-    def start(self, archive: Archive) -> Future[Encoder]:
+    def start(self, archive: Index) -> Future[Encoder]:
         """Begin to load the archive's model, unless that was begun; an archive made anew has another encoder."""
         key = (self._path or archive.model, archive.encoder)
         with self._lock:
@@ -41,7 +41,7 @@ class Models:
                 threading.Thread(target=self._open, args=(*key, self._known[key], archive), daemon=True).start()
             return self._known[key]
 
-    async def of(self, archive: Archive) -> Encoder:
+    async def of(self, archive: Index) -> Encoder:
         """The archive's model, when it is loaded.
 
         Raises:
@@ -49,7 +49,7 @@ class Models:
         """
         return await asyncio.shield(asyncio.wrap_future(self.start(archive)))
 
-    def state(self, archive: Archive) -> tuple[State, str | None]:
+    def state(self, archive: Index) -> tuple[State, str | None]:
         """How far the archive's model is, and why it failed."""
         future = self.start(archive)
         if not future.done():
@@ -57,10 +57,10 @@ class Models:
         error = future.exception()
         return ("ready", None) if error is None else ("failed", str(error))
 
-    def _open(self, path: Path | None, encoder: str, future: Future[Encoder], archive: Archive) -> None:
+    def _open(self, path: Path | None, encoder: str, future: Future[Encoder], archive: Index) -> None:
         try:
             if path is None:
-                raise RunError(f"{archive.path}: does not say which model made it; serve it with --model PATH")
+                raise RunError(f"{archive.name}: does not say which model made it; serve it with --model PATH")
             with self._one:
                 model = self._load(path)
             if model.fingerprint != encoder:

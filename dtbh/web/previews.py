@@ -1,7 +1,6 @@
 """Media as the page shows them: files by type, thumbnails, waveforms; and the checks of what is sent.
 
-Comes in: paths of the archives' own items, or of uploads. Nothing is decoded before its header says that it is
-of a bearable size.
+Nothing is decoded before its header says that it is of a bearable size.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""From what was sent to answers: files to codes in one lane, codes to hits in another.
+"""From what was sent to answers: files to codes in one batcher, codes to hits in another.
 
-Comes in: uploaded files or codes, and a question. Queries of several clients that arrive together are encoded
-together and searched together.
+Queries of several clients that arrive together are encoded together and searched together.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ from dtbh.config import Service
 from dtbh.data.manifest import Item
 from dtbh.errors import DtbhError, MediaError
 from dtbh.models.encoder import Encoder
-from dtbh.web.archives import Found, Question, Shelf, to_hex
-from dtbh.web.batching import Lane, OverloadedError
+from dtbh.web.archives import ArchiveRegistry, Found, Question, to_hex
+from dtbh.web.batching import MicroBatcher, OverloadedError
 from dtbh.web.metrics import Metrics
 from dtbh.web.models import Models
 from dtbh.web.previews import check_image, check_sound, preview
@@ -46,20 +45,22 @@ class Upload:
     item: Item
 
 
-class Desk:
+class QueryService:
     """Takes queries and gives answers.
 
     Args:
-        shelf: The archives.
+        registry: The archives.
         models: What encodes.
         limits: What a query may have, and how long it may wait.
         metrics: Where batches are counted.
     """
 
-    def __init__(self, shelf: Shelf, models: Models, limits: Service, metrics: Metrics) -> None:
-        self._shelf, self._models, self._limits, self._metrics = shelf, models, limits, metrics
-        self._encoding: Lane[Sent, HashCodes] = Lane("encode", self._encode, batch=limits.batch, waiting=limits.waiting)
-        self._searching: Lane[Asked, list[Found]] = Lane(
+    def __init__(self, registry: ArchiveRegistry, models: Models, limits: Service, metrics: Metrics) -> None:
+        self._registry, self._models, self._limits, self._metrics = registry, models, limits, metrics
+        self._encoding: MicroBatcher[Sent, HashCodes] = MicroBatcher(
+            "encode", self._encode, batch=limits.batch, waiting=limits.waiting
+        )
+        self._searching: MicroBatcher[Asked, list[Found]] = MicroBatcher(
             "search", self._search, batch=4 * limits.batch, waiting=2 * limits.waiting
         )
 
@@ -78,7 +79,7 @@ class Desk:
             DtbhError: The model or the archive fails.
             OverloadedError: Too much is under way.
         """
-        archive = self._shelf.archive(question.archives[0])
+        archive = self._registry.archive(question.archives[0])
         model = await self._wait(request, self._models.of(archive), "the model is still loading; try again in a moment")
         try:
             futures = self._encoding.submit([(model, upload.item) for upload in uploads])
@@ -116,7 +117,7 @@ class Desk:
             gone.cancel()
 
     def _encode(self, batch: Sequence[Sent]) -> list[HashCodes | Exception]:
-        """Codes of single files, those of one model together; runs in the lane's thread."""
+        """Codes of single files, those of one model together; runs in the batcher's thread."""
         started = time.perf_counter()
         results: list[HashCodes | Exception] = [OverloadedError()] * len(batch)
         good: dict[int, list[int]] = defaultdict(list)
@@ -135,9 +136,9 @@ class Desk:
         return results
 
     def _search(self, batch: Sequence[Asked]) -> list[list[Found] | Exception]:
-        """Hits of single codes; runs in the lane's thread."""
+        """Hits of single codes; runs in the batcher's thread."""
         started = time.perf_counter()
-        hits = self._shelf.search(batch)
+        hits = self._registry.search(batch)
         self._metrics.batch.labels("search").observe(len(batch))
         self._metrics.work.labels("search").observe(time.perf_counter() - started)
         return hits

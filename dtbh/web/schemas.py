@@ -1,7 +1,7 @@
 """What the service is asked and what it replies, as typed models: the OpenAPI page is made of these.
 
-Comes in: JSON. Codes are written as hex digits, two for each byte; bit ``j`` of a code is bit ``j % 8`` (from the
-lowest) of byte ``j // 8``, and unused bits are 0.
+Codes are written as hex digits, two for each byte; bit ``j`` of a code is bit ``j % 8`` (from the lowest) of byte ``j
+// 8``, and unused bits are 0.
 """
 
 from __future__ import annotations

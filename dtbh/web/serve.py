@@ -1,6 +1,6 @@
 """``dtbh serve``: the application behind a socket, until it is told to stop.
 
-Comes in: archives and where to listen. Ctrl-C or SIGTERM closes the door, finishes what is under way, and ends.
+Ctrl-C or SIGTERM closes the door, finishes what is under way, and ends.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 from dtbh.config import Service
 from dtbh.errors import ConfigError, DtbhError, MissingExtraError
+from dtbh.index.engines.archive import ArchiveEngine
+from dtbh.index.engines.base import Engine
 from dtbh.utils.progress import say
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ HEAD = 1 << 20  # bytes of a request's head that are read; `dtbh.web.middleware`
 
 
 def serve(
-    archives: Sequence[str | Path],
+    archives: Sequence[str | Path | Engine],
     *,
     model: str | Path | None = None,
     host: str = "127.0.0.1",
@@ -38,7 +40,7 @@ def serve(
     """Serve archives until SIGTERM or Ctrl-C.
 
     Args:
-        archives: Folders.
+        archives: Folders, or engines.
         model: The model that made them; without it each archive's own.
         host: Address or name to listen on.
         port: 0 takes a free one.
@@ -68,7 +70,7 @@ def serve(
     where = listening.getsockname()[1]
     name = "127.0.0.1" if host in ("0.0.0.0", "::", "") else f"[{host}]" if ":" in host else host
     address = f"http://{name}:{where}"
-    say(f"serving {', '.join(str(path) for path in archives)} at {address} (Ctrl-C ends it)")
+    say(f"serving {', '.join(map(_named, archives))} at {address} (Ctrl-C ends it)")
     if browser:
         threading.Thread(target=_show, args=[f"{address}/?token={token}" if token else address], daemon=True).start()
     if threading.current_thread() is threading.main_thread():
@@ -84,6 +86,12 @@ def server(app: FastAPI) -> uvicorn.Server:
         app, port=0, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE, server_header=False,
         timeout_keep_alive=20, h11_max_incomplete_event_size=HEAD,
     ))  # fmt: skip
+
+
+def _named(place: str | Path | Engine) -> str:
+    if isinstance(place, str | Path):
+        return str(place)
+    return str(place.path) if isinstance(place, ArchiveEngine) else place.label
 
 
 def _loopback(host: str) -> bool:

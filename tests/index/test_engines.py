@@ -23,7 +23,7 @@ from dtbh.errors import CodesError, ConfigError
 from dtbh.index.archive.archive import create_archive
 from dtbh.index.base import FIELDS, Index
 from dtbh.index.memory import MemoryIndex
-from dtbh.index.milvus.engine import create_milvus
+from dtbh.index.milvus.index import create_milvus
 from tests.index.made import make_codes
 from tests.reference import hamming as reference
 

@@ -14,7 +14,7 @@ from dtbh.errors import CodesError
 from dtbh.index.memory import MemoryIndex
 from dtbh.index.milvus import collection as milvus_collection
 from dtbh.index.milvus.collection import Collection, term
-from dtbh.index.milvus.engine import create_milvus, is_there, open_milvus
+from dtbh.index.milvus.index import create_milvus, is_there, open_milvus
 from tests.index.made import make_codes
 from tests.index.test_engines import MILVUS, found
 

@@ -26,7 +26,7 @@ from dtbh.data.manifest import Item
 from dtbh.index.archive.archive import create_archive, open_archive
 from dtbh.models.encoder import Encoder, Encoding
 from dtbh.web import archives
-from dtbh.web.batching import Lane, OverloadedError
+from dtbh.web.batching import MicroBatcher, OverloadedError
 from dtbh.web.serve import listen
 from tests.web.conftest import Making, Serving
 
@@ -132,7 +132,7 @@ def test_too_many_requests_of_any_kind(make: Making, serving: Serving, monkeypat
         free.wait(30)
         return []
 
-    monkeypatch.setattr(archives.Shelf, "sample", slow)
+    monkeypatch.setattr(archives.ArchiveRegistry, "sample", slow)
     with serving(make(limits={"waiting": 1})) as address, ThreadPoolExecutor(4) as clients:
         under_way = [clients.submit(httpx.get, f"{address}/v1/items", timeout=30) for _ in range(4)]
         assert all(begun.acquire(timeout=20) for _ in under_way)
@@ -249,16 +249,16 @@ def test_a_lane_tells_each_its_own_error_and_goes_on() -> None:
         return [ValueError(str(n)) if n % 2 else n * n for n in batch]
 
     async def check() -> None:
-        lane: Lane[int, int] = Lane("test", run, batch=3, waiting=5)
-        futures = lane.submit([1, 2, 3, 4])
+        batcher: MicroBatcher[int, int] = MicroBatcher("test", run, batch=3, waiting=5)
+        futures = batcher.submit([1, 2, 3, 4])
         with pytest.raises(OverloadedError):
-            lane.submit([5, 6])
+            batcher.submit([5, 6])
         futures[3].cancel()
         results = await asyncio.gather(*futures[:3], return_exceptions=True)
         assert [repr(result) for result in results] == ["ValueError('1')", "4", "ValueError('3')"]
         with pytest.raises(RuntimeError, match="all of it"):
-            await lane.submit([13])[0]
-        assert await lane.submit([4])[0] == 16
-        await lane.close()
+            await batcher.submit([13])[0]
+        assert await batcher.submit([4])[0] == 16
+        await batcher.close()
 
     asyncio.run(check())

@@ -1,8 +1,7 @@
 """How published data lie on disk: caption files, media trees, recordings and tables.
 
-Comes in: paths. What a published data set's items are, sources.py decides; a table says it by itself.
-Readers append what is wrong to a list of problems and go on, so that everything is told at once. No torch
-in this room.
+What a published data set's items are, sources.py decides; a table says it by itself. Readers append what is wrong to a
+list of problems and go on, so that everything is told at once.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """From an engine's samples to a clip's bytes: 16 kHz, mono, cut to the speech, at one level.
 
-Comes in: float samples at any rate. No files in this room.
+No files in this room.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The engines that speak: one function each, a text in a voice to samples.
 
-Comes in: a text, a voice's name, a rate in words per minute and a pitch. A further engine is one function
-and one line in ``ENGINES`` and in ``VOICES``, or a function of one's own given to ``dtbh.stages.speak.speak``.
+A further engine is one function and one line in ``ENGINES`` and in ``VOICES``, or a function of one's own given to
+``dtbh.stages.speak.speak``.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Shards of clips, each spoken whole by a fresh process and put in place in one step.
 
-Comes in: utterances and the engine that speaks them. An engine may carry something on from one clip to the
-next (espeak does), so what makes a clip the same again is the shard: the same utterances, in the
-same order, in a process that has not spoken before. No torch in this room, for each shard imports it anew.
+An engine may carry something on from one clip to the next (espeak does), so what makes a clip the same again is the
+shard: the same utterances, in the same order, in a process that has not spoken before.
 """
 
 from __future__ import annotations

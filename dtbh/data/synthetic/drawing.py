@@ -1,7 +1,6 @@
 """The pen that aerial scenes are drawn with: textured ground, shapes with shadows, trees, roads, roofs.
 
-Comes in: numbers in scene units, where the picture spans [-1, 1] both ways before the scene is turned by any
-angle and scaled a little. So a scene must cover [-FAR, FAR]. Everything is drawn larger and scaled down.
+A scene is drawn turned by any angle, so it must cover [-FAR, FAR]. Everything is drawn larger and scaled down.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A data set that needs no data: drawn aerial scenes with captions that tell what is really drawn.
 
-Comes in: a number of classes, pictures and captions, and a seed. The sounds are captions still to be spoken.
+The sounds are captions still to be spoken.
 """
 
 from __future__ import annotations

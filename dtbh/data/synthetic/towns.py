@@ -1,6 +1,6 @@
 """Scenes of what people build, each drawn by one function that tells what it has drawn.
 
-Comes in: a pen. A further scene is one function here and one line in ``dtbh.data.synthetic.generate.SCENES``.
+A further scene is one function here and one line in ``dtbh.data.synthetic.generate.SCENES``.
 """
 
 from __future__ import annotations

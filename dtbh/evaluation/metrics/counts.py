@@ -1,7 +1,6 @@
 """From codes to counts: for each query and distance, how many gallery items, how many of them relevant.
 
-Comes in: packed codes and integer labels (or pair numbers). Distances are held for a few queries at a time,
-never for all, so memory is bounded however large the gallery is. No torch in this room.
+Distances are held for a few queries at a time, never for all, so memory is bounded however large the gallery is.
 """
 
 from __future__ import annotations

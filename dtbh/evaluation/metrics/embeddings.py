@@ -1,8 +1,7 @@
 """The same measures over real values: what stood there before the signs, or methods that make no codes.
 
-Comes in: embeddings, and which of their items are queries and which the gallery. Distances are exact, in float64;
-ties are rare among real values, but where values repeat they are averaged as among codes. Distances are held
-for a few queries at a time, never for all. No torch in this room.
+Distances are exact, in float64; ties are rare among real values, but where values repeat they are averaged as among
+codes. Distances are held for a few queries at a time, never for all.
 """
 
 from __future__ import annotations

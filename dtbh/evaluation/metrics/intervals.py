@@ -1,7 +1,6 @@
 """How sure a mean is: the bootstrap over images, each drawn with all its sounds.
 
-Comes in: one figure per query, and which queries belong together. The sounds of one image are no independent
-draws: an interval over single sounds would be too narrow. No torch in this room.
+The sounds of one image are no independent draws: an interval over single sounds would be too narrow.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """The counts of ``counts`` in compiled code: each gallery item is looked at once a query.
 
-Comes in: packed codes and labels as there. It does without the global interpreter lock, so blocks of queries
-run in threads. Importing this needs numba.
+It does without the global interpreter lock, so blocks of queries run in threads. Importing this needs numba.
 """
 
 from __future__ import annotations

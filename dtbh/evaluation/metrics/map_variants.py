@@ -1,9 +1,8 @@
 """Average precision as other code defines it, so that a published figure can be met on its own terms.
 
-Comes in: the tables of ``counts``, relevant and all items at each distance. What differs is how far one looks
-and what the sum of precisions is divided by; ties are averaged over all orders here too, but for
-``stable_order``, which is one order. Over a whole ranking (k at its end) the first four all equal
-``ranking.average_precision``. No torch in this room.
+What differs is how far one looks and what the sum of precisions is divided by; ties are averaged over all orders here
+too, but for ``stable_order``, which is one order. Over a whole ranking (k at its end) the first four all equal
+``ranking.average_precision``.
 """
 
 from __future__ import annotations

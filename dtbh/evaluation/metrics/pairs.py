@@ -1,7 +1,6 @@
 """Retrieval of the true pair: which gallery items are a query's own, and at which rank the first of them stands.
 
-Comes in: items that carry pairs, and how many gallery items stand at each distance. A query has few
-items of its own, so they are looked up instead of searched for. No torch in this room.
+A query has few items of its own, so they are looked up instead of searched for.
 """
 
 from __future__ import annotations

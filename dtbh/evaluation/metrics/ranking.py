@@ -1,9 +1,7 @@
 """The measures of a ranking, each exact over all orders of tied items.
 
-Comes in: two counts per query and distance (see ``counts``): how many gallery items stand at that distance
-(``total``) and how many of them are relevant (``relevant``). Codes of K bits have only K + 1 distances, so
-ties are the rule: every measure here is its mean over all orders of the tied items, in closed form, and no
-order is ever drawn. Ranks count from 1. No torch in this room.
+Codes of K bits have only K + 1 distances, so ties are the rule: every measure here is its mean over all orders of the
+tied items, in closed form, and no order is ever drawn. Ranks count from 1.
 
 Sources: McSherry and Najork, Computing Information Retrieval Performance Measures Efficiently in the
 Presence of Tied Scores, ECIR 2008; He, Cakir, Bargal and Sclaroff, Hashing as Tie-Aware Learning to Rank,

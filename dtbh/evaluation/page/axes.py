@@ -1,7 +1,7 @@
 """A chart as inline SVG: axes, grid, lines, areas and dots, with labels that stand at what they name.
 
-Comes in: numbers and texts. Colours are classes of the page's own style, so that a chart follows light and dark and
-the direction it stands in: ``own`` is the direction's colour, ``other`` a grey, ``ink`` the text's.
+Colours are classes of the page's own style, so that a chart follows light and dark and the direction it stands in:
+``own`` is the direction's colour, ``other`` a grey, ``ink`` the text's.
 """
 
 from __future__ import annotations

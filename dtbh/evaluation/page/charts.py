@@ -1,6 +1,6 @@
 """The charts of one direction, and mAP over code lengths.
 
-Comes in: the figures of a direction. Each gives inline SVG whose label for screen readers says what it shows.
+Each gives inline SVG whose label for screen readers says what it shows.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The figures of each class, and which class is taken for which.
-
-Comes in: one direction's figures.
-"""
+"""The figures of each class, and which class is taken for which."""
 
 from __future__ import annotations
 

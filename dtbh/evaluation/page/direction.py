@@ -1,7 +1,4 @@
-"""Everything of one direction: its figures beside chance, curves, codes, classes and queries.
-
-Comes in: the direction's figures and its examples.
-"""
+"""Everything of one direction: its figures beside chance, curves, codes, classes and queries."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Small pieces of HTML that every part of the page uses.
-
-Comes in: texts, which are escaped here, and numbers, which are rounded here and nowhere else.
-"""
+"""Small pieces of HTML that every part of the page uses."""
 
 from __future__ import annotations
 

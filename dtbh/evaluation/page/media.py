@@ -1,6 +1,6 @@
 """Pictures and sounds small enough to stand in a page: thumbnails, clips and their spectrograms as data addresses.
 
-Comes in: items whose paths can be opened. What can't be read gives None and never stops a report.
+What can't be read gives None and never stops a report.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """One page across the reports of several runs: mAP against code length, the table that papers print, and the runs.
 
-Comes in: the reports below one folder, each with the name of its series and a link to its own page. Runs of one
-series and one code length are the seeds that a mean is taken over.
+Runs of one series and one code length are the seeds that a mean is taken over.
 """
 
 from __future__ import annotations

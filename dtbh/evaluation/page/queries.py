@@ -1,7 +1,4 @@
-"""The best and the worst queries with what they find: pictures, and sounds with spectrogram and transcript.
-
-Comes in: examples whose items say where their media lie.
-"""
+"""The best and the worst queries with what they find: pictures, and sounds with spectrogram and transcript."""
 
 from __future__ import annotations
 

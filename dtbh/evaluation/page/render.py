@@ -1,7 +1,6 @@
 """The report as one HTML page without any network: figures, charts, classes, queries with their hits.
 
-Comes in: a report, and example queries with their hits, whose pictures and sounds are put into the page. Without
-script everything stands one under the other and can be read and heard; the script makes tabs of the directions.
+Without script everything stands one under the other and can be read and heard; the script makes tabs of the directions.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The few lines of script in the report page: tabs, players, tables that sort. Without them all stands there too.
 
-Comes in: nothing. The page asks no network; a sound is played from its own data address by one player.
+The page asks no network; a sound is played from its own data address by one player.
 """
 
 from __future__ import annotations

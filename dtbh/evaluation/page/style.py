@@ -1,7 +1,7 @@
 """The look of the report page: one sheet of styles, for light and dark, for screens from 360 pixels and for paper.
 
-Comes in: nothing. One colour a direction, told apart with any colour vision (a test simulates three); all
-else is ink, so that right and wrong, precision and recall differ by mark and dash, never by hue alone.
+One colour a direction, told apart with any colour vision (a test simulates three); all else is ink, so that right and
+wrong, precision and recall differ by mark and dash, never by hue alone.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""What each figure of a report means, in the words of the docstrings: for the schema, and for each ``report.json``.
-
-Comes in: the dataclasses of a report. No torch in this room.
-"""
+"""What each figure of a report means, in the words of the docstrings: for the schema, and for each ``report.json``."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """The best and the worst queries of a report with their nearest items: what a reader looks at and listens to.
 
-Comes in: a report and the codes it was made from. They stand in ``report.json`` with the paths of their media, so
-that the page can be made again without the codes. No torch in this room.
+They stand in ``report.json`` with the paths of their media, so that the page can be made again without the codes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The parts of a report: frozen values that are checked when made and go to JSON and back.
-
-Comes in: plain numbers, or the JSON of an earlier report. No torch in this room.
-"""
+"""The parts of a report: frozen values that are checked when made and go to JSON and back."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The figures of a cross-validation: their mean and spread over the folds.
-
-Comes in: one report a fold. No torch in this room.
-"""
+"""The figures of a cross-validation: their mean and spread over the folds."""
 
 from __future__ import annotations
 

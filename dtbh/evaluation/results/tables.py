@@ -1,8 +1,4 @@
-"""The table that papers print: rows methods, columns bits, mean and spread over seeds, one block a direction.
-
-Comes in: the reports of each method, of any lengths and seeds. Goes out: the same table as text, Markdown, CSV and
-LaTeX; ``plots.draw`` makes a figure of it. No torch in this room.
-"""
+"""The table that papers print: rows methods, columns bits, mean and spread over seeds, one block a direction."""
 
 from __future__ import annotations
 

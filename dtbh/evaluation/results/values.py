@@ -1,7 +1,4 @@
-"""What an evaluation found, as frozen values that are checked when made and go to JSON and back.
-
-Comes in: plain numbers from ``protocol.evaluate``, or the JSON of an earlier report. No torch in this room.
-"""
+"""What an evaluation found, as frozen values that are checked when made and go to JSON and back."""
 
 from __future__ import annotations
 

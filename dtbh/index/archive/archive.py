@@ -1,9 +1,9 @@
 """The archive on disk: codes in a memory-mapped file, items in SQLite; it grows, and a crash loses nothing.
 
-Comes in: hash codes with their items. An archive is a folder with ``codes.bin`` (raw little-endian uint64
-[n, words]), ``items.sqlite`` (the items by row, the committed segments of ``codes.bin`` with their checksums, and
-what was removed) and ``archive.json`` (version, bits, encoder, model, and which generation of the two files
-counts). SQLite is the commit point: the codes that count are those of its segments.
+An archive is a folder with ``codes.bin`` (raw little-endian uint64 [n, words]), ``items.sqlite`` (the items by row, the
+committed segments of ``codes.bin`` with their checksums, and what was removed) and ``archive.json`` (version, bits,
+encoder, model, and which generation of the two files counts). SQLite is the commit point: the codes that count are
+those of its segments.
 """
 
 from __future__ import annotations

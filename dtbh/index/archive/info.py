@@ -1,7 +1,4 @@
-"""What there is to know about an archive, as a value and as lines for people.
-
-Comes in: one committed state of an archive.
-"""
+"""What there is to know about an archive, as a value and as lines for people."""
 
 from __future__ import annotations
 

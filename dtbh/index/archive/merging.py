@@ -1,7 +1,4 @@
-"""Several archives as one, a segment at a time, so that no size is too large.
-
-Comes in: the folders of archives of one encoder. Goes out: a new archive with their items, in their order.
-"""
+"""Several archives as one, a segment at a time, so that no size is too large."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Which rows have which value of a field, as small blobs that a filter reads in one go.
 
-Comes in: the rows of one segment as they are stored. A blob is the segment's offsets as uint16, or, where that is
-shorter, a bitmap of the segment; the count beside it says which. A segment has at most `SEGMENT` rows.
+A blob is the segment's offsets as uint16, or, where that is shorter, a bitmap of the segment; the count beside it says
+which. A segment has at most `SEGMENT` rows.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Reading an archive: one committed state of it, which stays as it is whatever is written meanwhile.
 
-Comes in: an archive's folder, as `writing` leaves it. Rows, segments and removals only ever grow within
-a generation, so a reader that knows how many there were sees what it opened; a new generation has files of its own.
+Rows, segments and removals only ever grow within a generation, so a reader that knows how many there were sees what it
+opened; a new generation has files of its own.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Writing an archive: new generations, and adding to and removing from the one that is there.
 
-Comes in: codes with their stored rows, a segment at a time. Codes are appended and flushed first; the commit of the
-SQLite transaction is the moment from which they count. A new generation is written beside the old one, and counts
-from the moment at which ``archive.json`` names it. One writer at a time; a killed one leaves nothing that counts.
+Codes are appended and flushed first; the commit of the SQLite transaction is the moment from which they count. A new
+generation is written beside the old one, and counts from the moment at which ``archive.json`` names it. One writer at a
+time; a killed one leaves nothing that counts.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """One code set that is searched again and again: what searching it has shown, and what is made of that.
 
-Comes in: checked queries and the rows that count. Everything is first looked at code by code. Once as much time has
-gone into that as grouping the rows by code or listing them in tables would take, and a sample of the codes shows that
-it pays, it is done. So nobody has to choose, and nobody pays more than about twice the least. Importing this needs
-numba.
+Everything is first looked at code by code. Once as much time has gone into that as grouping the rows by code or listing
+them in tables would take, and a sample of the codes shows that it pays, it is done. So nobody has to choose, and nobody
+pays more than about twice the least. Importing this needs numba.
 """
 
 from __future__ import annotations

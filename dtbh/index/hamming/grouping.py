@@ -1,8 +1,8 @@
 """Rows grouped by distinct code: where codes repeat, only the distinct ones are searched.
 
-Comes in: the rows that count. Groups stand in the order of their first rows, and each lists its rows in order.
-Then the k nearest groups, by distance and first row, hold the k nearest rows: a row in any other group has k first
-rows before it. Codes in a file leave memory as the lists come into it. Importing this needs numba.
+Groups stand in the order of their first rows, and each lists its rows in order. Then the k nearest groups, by distance
+and first row, hold the k nearest rows: a row in any other group has k first rows before it. Codes in a file leave
+memory as the lists come into it. Importing this needs numba.
 """
 
 from __future__ import annotations

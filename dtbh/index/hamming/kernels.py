@@ -1,9 +1,8 @@
 """The compiled loop of a search: block by block of codes, each query over a block while it lies in cache.
 
-Comes in: packed codes of 1 to 8 words and patterns of queries (`scan` prepares both). A block's least
-distance decides whether it can still change a query's answer; most blocks can't, and nothing else is done with them.
-How many rows were met at each distance gives the k-th distance, so that a row that is taken costs the same whatever
-k. Nothing here holds Python's lock. Importing this needs numba and a place for its cache.
+A block's least distance decides whether it can still change a query's answer; most blocks can't, and nothing else is
+done with them. How many rows were met at each distance gives the k-th distance, so that a row that is taken costs the
+same whatever k. Nothing here holds Python's lock. Importing this needs numba and a place for its cache.
 """
 
 from __future__ import annotations

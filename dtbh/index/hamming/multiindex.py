@@ -1,9 +1,9 @@
 """Multi-index hashing: all rows within a small radius without looking at every code, exactly.
 
-Comes in: the rows that count. Codes are cut into m chunks, and for each chunk a table lists the rows by its value.
-Two codes within radius r = m q + a differ by at most q bits in one of the first a + 1 chunks, or by less than q in
-one of the others (Norouzi, Punjani and Fleet, Fast exact search in Hamming space with multi-index hashing, 2014,
-proposition 2). So the rows whose chunks are as near as that hold all that are wanted. Importing this needs numba.
+Codes are cut into m chunks, and for each chunk a table lists the rows by its value. Two codes within radius r = m q + a
+differ by at most q bits in one of the first a + 1 chunks, or by less than q in one of the others (Norouzi, Punjani and
+Fleet, Fast exact search in Hamming space with multi-index hashing, 2014, proposition 2). So the rows whose chunks are
+as near as that hold all that are wanted. Importing this needs numba.
 """
 
 from __future__ import annotations

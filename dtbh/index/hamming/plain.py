@@ -1,7 +1,6 @@
 """Exact Hamming search in NumPy: for few codes, and where compiled code can't be had.
 
-Comes in: checked queries and the rows that count. Memory is bounded: it grows with k, but not with the number
-of queries or of codes.
+Memory is bounded: it grows with k, but not with the number of queries or of codes.
 """
 
 from __future__ import annotations

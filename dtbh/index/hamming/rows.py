@@ -1,6 +1,6 @@
 """Which rows of a code set a search looks at: all, a run of them, a list, or those that are marked.
 
-Comes in: packed codes, and the rows that pass a filter. No code is copied.
+No code is copied.
 """
 
 from __future__ import annotations

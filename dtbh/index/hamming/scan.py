@@ -1,7 +1,7 @@
 """Searching every code that counts, at the machine's speed: blocks of queries, all cores.
 
-Comes in: checked queries and the rows that count. With few queries each core takes a part of the codes, with
-many each takes some of the queries; the answers are the same. Importing this needs numba.
+With few queries each core takes a part of the codes, with many each takes some of the queries; the answers are the
+same. Importing this needs numba.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Exact Hamming search over packed codes: all distances, the nearest k, all within a radius.
 
-Comes in: uint64 words as `dtbh.codes.pack` makes them; the gallery may be memory-mapped. Results are ordered by
-distance, then by row (the order of insertion), so that ties have one order whatever the path and the number of
-threads. Long work runs compiled (numba, `adaptive`), short work in NumPy (`plain`): importing
-the compiler takes longer than a small search. Where numba is missing, or can't write its cache, NumPy does all.
+Results are ordered by distance, then by row (the order of insertion), so that ties have one order whatever the path and
+the number of threads. Long work runs compiled (numba, `adaptive`), short work in NumPy (`plain`): importing the
+compiler takes longer than a small search. Where numba is missing, or can't write its cache, NumPy does all.
 """
 
 from __future__ import annotations

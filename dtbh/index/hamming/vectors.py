@@ -1,10 +1,10 @@
 """Two loops in LLVM's vector instructions: the least distance of many codes, and which of 64 codes lie near.
 
-Comes in: addresses of packed codes, within compiled code only. A vector holds eight words; codes have 1, 2, 4
-or 8 words, so that a vector holds whole codes and one pattern, the query's words over and over, meets them
-all. LLVM turns ``ctpop`` into VPOPCNTQ where the processor has it, and into table look-ups of bytes elsewhere.
-Distances are small, so the least of two is taken of 32-bit halves and they are compared as signed: AVX2 has one
-instruction for each of these, and needs four or five for unsigned words. Importing this needs numba.
+A vector holds eight words; codes have 1, 2, 4 or 8 words, so that a vector holds whole codes and one pattern, the
+query's words over and over, meets them all. LLVM turns ``ctpop`` into VPOPCNTQ where the processor has it, and into
+table look-ups of bytes elsewhere. Distances are small, so the least of two is taken of 32-bit halves and they are
+compared as signed: AVX2 has one instruction for each of these, and needs four or five for unsigned words. Importing
+this needs numba.
 
 Compiled code holds a copy of these: who changes this file touches the files that import it too, so that numba's cache
 of them is made anew.

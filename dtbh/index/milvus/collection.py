@@ -1,8 +1,8 @@
-"""A Milvus collection that holds codes and items by row: what `dtbh.index.milvus.engine` asks of the server.
+"""A Milvus collection that holds codes and items by row: what `dtbh.index.milvus.index` asks of the server.
 
-Comes in: rows of codes and items. The collection has one entity a row (``row``, ``code``, ``id``, ``item`` as JSON,
-``terms``, the item's values as ``field=value``, and the edges of its footprint), and one at row -1 whose ``item`` says
-how many rows count. Text is percent-encoded where it stands in an expression, so that no value can be read as one.
+The collection has one entity a row (``row``, ``code``, ``id``, ``item`` as JSON, ``terms``, the item's values as
+``field=value``, and the edges of its footprint), and one at row -1 whose ``item`` says how many rows count. Text is
+percent-encoded where it stands in an expression, so that no value can be read as one.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Terms of the objective that contrast: what is alike against everything else of the batch, by a softmax.
 
-Comes in: what the towers say of a batch, one ``Outputs`` a modality. ``pairwise.pair_contrast`` is their kin
-without classes.
+``pairwise.pair_contrast`` is their kin without classes.
 """
 
 from __future__ import annotations

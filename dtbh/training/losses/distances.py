@@ -1,7 +1,6 @@
 """Distance matrices between anchors (rows) and candidates (columns), all in [0, 1].
 
-Comes in: deep features or hash-like codes, float [a, d] and [c, d]. One scale for both, so that one margin
-means the same on features and on codes.
+One scale for both, so that one margin means the same on features and on codes.
 """
 
 from __future__ import annotations

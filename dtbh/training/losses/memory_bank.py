@@ -1,7 +1,6 @@
 """The term that contrasts a batch with the codes of batches before it.
 
-Comes in: what the towers say of a batch, one ``Outputs`` a modality. What is kept of it is held in buffers, so that
-a resumed training goes on with the same memory.
+What is kept of it is held in buffers, so that a resumed training goes on with the same memory.
 """
 
 from __future__ import annotations

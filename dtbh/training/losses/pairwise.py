@@ -1,8 +1,7 @@
 """Terms of the objective that look at pairs of items, or at items and the centre or the logit of their class.
 
-Comes in: what the towers say of a batch, one ``Outputs`` a modality. Each term gives a scalar and says where its
-formula comes from and where ours differs. Means stand where papers sum, so that a weight does not hang on the
-size of a batch.
+Each term gives a scalar and says where its formula comes from and where ours differs. Means stand where papers sum, so
+that a weight does not hang on the size of a batch.
 """
 
 from __future__ import annotations

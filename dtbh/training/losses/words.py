@@ -1,7 +1,6 @@
 """Words in training: which of them sounds say, and the terms that have features tell them and codes meet them.
 
-Comes in: transcripts of the training sounds. Nothing of this is needed once training is over, and no transcript is
-ever looked at in encoding or evaluation.
+Nothing of this is needed once training is over, and no transcript is ever looked at in encoding or evaluation.
 """
 
 from __future__ import annotations

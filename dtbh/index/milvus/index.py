@@ -1,9 +1,8 @@
 """An index on Milvus, for archives beyond one machine: the same answers as the others, over its BINARY_VECTOR.
 
-Comes in: hash codes with their items. With a file as address it is the embedded Milvus Lite; with ``http://`` a
-server or a cluster. The order is the same as everywhere, by distance and then by insertion: Milvus leaves open which
-of the items at the last distance it gives, so these are asked for again, by row. Other writers are not kept out: let
-one process at a time add or remove.
+With a file as address it is the embedded Milvus Lite; with ``http://`` a server or a cluster. The order is the same as
+everywhere, by distance and then by insertion: Milvus leaves open which of the items at the last distance it gives, so
+these are asked for again, by row. Other writers are not kept out: let one process at a time add or remove.
 """
 
 from __future__ import annotations
@@ -157,6 +156,10 @@ class MilvusIndex:
             data[place, : len(code)] = np.frombuffer(code, np.uint8)
         words = data.view("<u8").astype(np.uint64, copy=False)
         return HashCodes(words, self.bits, self.encoder, tuple(item for _, item in stored))
+
+    def words_at(self, rows: Iterable[int], /) -> NDArray[np.uint64]:
+        """As `Index.words_at`."""
+        return self.at(rows).words
 
     def codes(self, ids: Sequence[str], /) -> HashCodes:
         """As `Index.codes`."""
