@@ -24,7 +24,7 @@ from dtbh.data.item_paths import read_items, relative_to
 from dtbh.data.manifest import Item, Modality
 from dtbh.data.shards import Shard
 from dtbh.errors import CodesError, DataError
-from dtbh.utils.files import check_place, fresh_folder, read_meta
+from dtbh.utils.files import atomic_folder, check_place, read_meta
 
 VERSION = 1
 CODES, ITEMS, META = "codes.npy", "items.jsonl", "meta.json"
@@ -219,7 +219,7 @@ def write_codes(codes: HashCodes, folder: str | Path, *, shard: Shard | None = N
     if shard is not None:
         meta["shard"] = shard.to_dict()
     files[META] = (json.dumps(meta, indent=2) + "\n").encode()
-    with fresh_folder(folder) as new:
+    with atomic_folder(folder) as new:
         for name, data in files.items():
             with (new / name).open("wb") as file:
                 file.write(data)

@@ -34,7 +34,7 @@ from PIL import Image
 from dtbh.config import make_config
 from dtbh.data.manifest import Modality
 from dtbh.encoders.cached_readers import reader_for
-from dtbh.encoders.dual_encoder import TwinEncoder
+from dtbh.encoders.dual_encoder import DualEncoder
 from dtbh.encoders.sound_backbones import EDGE, LEVEL
 from dtbh.encoders.speech_embedding import FIELD, STRIDE, networks_folder
 from dtbh.encoders.whisper import WhisperEncoder, model_file
@@ -51,7 +51,7 @@ def main() -> int:
     torch.set_num_threads(1)
     bare = BARE[name]()
     settings = {"image": None, "sound": None, bare.modality: {"backbone": name, "frozen": True}}
-    twin = TwinEncoder(make_config({"encoders": settings}).encoders)
+    twin = DualEncoder(make_config({"encoders": settings}).encoders)
     with tempfile.TemporaryDirectory() as folder:
         files = [bare.written(Path(folder) / str(number), number) for number in range(ITEMS)]
         media = [bare.prepared(file) for file in files]

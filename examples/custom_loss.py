@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dtbh.config import read_config
 from dtbh.stages.train import train
-from dtbh.training.losses.base import Outputs, Positive, Sides, loss, over_ways
+from dtbh.training.losses.base import Outputs, Positive, Sides, loss, over_directions
 
 CONFIG = Path(__file__).parent.parent / "configs" / "dtbh" / "demo.yaml"
 
@@ -29,10 +29,10 @@ def softmax_match(sides: Sides, *, temperature: Positive) -> Tensor:
         alike = (rows.labels[:, None] == columns.labels[None]).float()
         return F.cross_entropy(similar, alike / alike.sum(dim=1, keepdim=True))
 
-    return over_ways(sides, of, within=0)
+    return over_directions(sides, of, intra_modal_weight=0)
 
 
-SETTING = "learning.terms={softmax_match: {weight: 1, temperature: 0.1}, approximate_l1: 0.01}"
+SETTING = "learning.losses={softmax_match: {weight: 1, temperature: 0.1}, approximate_l1: 0.01}"
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ from dtbh.stages.train import train
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 FIELD = ["data.protocol=random", "data.test=0.2"]
-IMAGES = ["encoders.sound=null", "encoders.image.averaged=1"]
+IMAGES = ["encoders.sound=null", "encoders.image.tta_views=1"]
 HEARD = "{backbone: speech_embedding, frozen: true, temporal: {width: 128, layers: 2}}"
 LEARNED = [f"encoders.sound={HEARD}", "training.epochs=12", "training.learning_rate=2e-3"]
 DIMENSIONS, FULL = (8, 16, 32, 64, 128), 1280

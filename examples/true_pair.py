@@ -27,7 +27,7 @@ from dtbh.data.manifest import Item, Manifest, read_manifest
 from dtbh.data.splits import split_for
 from dtbh.data.transcripts import said
 from dtbh.encoders.cached_readers import reader_for
-from dtbh.encoders.dual_encoder import TwinEncoder
+from dtbh.encoders.dual_encoder import DualEncoder
 
 FEWEST = 4
 PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
@@ -106,7 +106,7 @@ def bag(sounds: Sequence[Item], place: dict[str, int]) -> Table:
 def features(config: Config, manifest: Manifest, images: Sequence[Item]) -> Table:
     """What the frozen image backbone gives, mean over orientations: [images, width]."""
     paths = [manifest.file(image) for image in images]
-    reader = reader_for(TwinEncoder(config.encoders), "image", paths, device=torch.device("cpu"))
+    reader = reader_for(DualEncoder(config.encoders), "image", paths, device=torch.device("cpu"))
     read = (reader(row) for row in range(len(paths)))
     return np.stack([x.double().numpy().reshape(-1, x.shape[-1]).mean(axis=0) for x in read])
 

@@ -39,9 +39,9 @@ def prepare(args: Arguments) -> int:
     done = run(args.source, args.out, strict=args.strict, **given)
     manifest, warnings = done.manifest, done.warnings
     if not done.changed:
-        progress.say(f"{args.out}: prepared already from the same files; nothing to do")
+        progress.echo(f"{args.out}: prepared already from the same files; nothing to do")
     for warning in warnings:
-        progress.say(f"warning: {warning}")
+        progress.echo(f"warning: {warning}")
     sizes = f"{len(manifest.images)} images, {len(manifest.sounds)} sounds, {len(manifest.labels)} classes"
     found = {"path": args.out, "classes": len(manifest.labels), "warnings": [*warnings]}
     _show(args, f"{args.out}: {sizes}", manifest, found)

@@ -15,7 +15,7 @@ from dtbh.index.engines.archive import ArchiveEngine
 from dtbh.index.engines.base import Engine, known_engines
 
 if TYPE_CHECKING:
-    from dtbh.data.tiling import Cutting
+    from dtbh.data.tiling import Tiling
     from dtbh.index.base import Index
 
 FOLDER = "archive"  # the engine whose place is named without a flag
@@ -29,7 +29,7 @@ def add_cutting(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--range", metavar="LOW,HIGH", help="values shown black and white (default: 2 to 98 percent)")
 
 
-def cutting(args: Arguments) -> Cutting | None:
+def cutting(args: Arguments) -> Tiling | None:
     """How to cut; None where ``--tile`` was not given.
 
     Raises:
@@ -40,7 +40,7 @@ def cutting(args: Arguments) -> Cutting | None:
             if getattr(args, name) is not None:
                 raise ConfigError(f"--{name} goes with --tile PIXELS, which cuts scenes")
         return None
-    from dtbh.data.tiling import Cutting
+    from dtbh.data.tiling import Tiling
 
     try:
         bands = None if args.bands is None else tuple(int(band) for band in args.bands.split(","))
@@ -52,7 +52,7 @@ def cutting(args: Arguments) -> Cutting | None:
         ends = ()
     if ends is not None and len(ends) != 2:
         raise ConfigError(f"--range {args.range}: wanted lowest,highest, as in --range 0,3000")
-    return Cutting(args.tile, args.stride, bands, None if ends is None else (ends[0], ends[1]))
+    return Tiling(args.tile, args.stride, bands, None if ends is None else (ends[0], ends[1]))
 
 
 def opened(args: Arguments) -> Index:

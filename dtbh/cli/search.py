@@ -49,7 +49,7 @@ def search(args: Arguments) -> int:
         from dtbh.search.geojson import write_geojson
 
         count = write_geojson(result, args.geojson)
-        progress.say(f"{args.geojson}: {count} footprints")
+        progress.echo(f"{args.geojson}: {count} footprints")
     if args.open:
         import tempfile
         import webbrowser
@@ -59,7 +59,7 @@ def search(args: Arguments) -> int:
         page = Path(tempfile.mkdtemp(prefix="dtbh-")) / "results.html"
         hit_words = index.at(result.rows.ravel()).words.reshape(*result.rows.shape, -1)
         write_sheet(result, encode_query(model, **files), page, hit_words=hit_words)
-        progress.say(f"page: {page}")
+        progress.echo(f"page: {page}")
         webbrowser.open(page.as_uri())
     return 0
 

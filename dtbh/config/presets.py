@@ -2,7 +2,7 @@
 
 A file takes all settings of its base and says only what differs. ``base`` is looked for beside the file, then beside
 its folder, so that ``configs/milan/ucm.yaml`` may name ``dtbh/ucm.yaml``. Sections are joined key by key; any other
-value, a list and null among them, takes the place of the base's, and so does ``learning.terms``, the objective, as a
+value, a list and null among them, takes the place of the base's, and so does ``learning.losses``, the objective, as a
 whole.
 """
 
@@ -14,10 +14,11 @@ from typing import Any
 
 import yaml
 
+from dtbh.config.renamed import renamed
 from dtbh.errors import ConfigError
 
 BASE = "base"
-WHOLE = ("learning.terms",)
+WHOLE = ("learning.losses",)
 """Mappings that are one value."""
 
 
@@ -27,14 +28,14 @@ def read_preset(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: A file that can't be read or is not YAML, a base that is missing, or files in a circle.
     """
-    content = _read(path)
+    content = renamed(_read(path), str(path))
     layers, readers = [content], [path]
     while BASE in content:
         file = _base(content[BASE], readers[-1])
         if file.resolve() in [reader.resolve() for reader in readers]:
             circle = " -> ".join(map(str, [*readers, file]))
             raise ConfigError(f"{path}: base goes in a circle: {circle}; let one of them say its settings itself")
-        content = _read(file)
+        content = renamed(_read(file), str(file))
         layers.append(content)
         readers.append(file)
     merged: dict[str, Any] = {}

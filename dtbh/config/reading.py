@@ -16,6 +16,7 @@ import yaml
 from pydantic import ValidationError, create_model
 
 from dtbh.config.presets import BASE, read_preset
+from dtbh.config.renamed import renamed, renamed_key
 from dtbh.config.settings import Config, Service, Settings
 from dtbh.errors import ConfigError
 from dtbh.utils.files import write_text
@@ -37,7 +38,7 @@ def read_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
 def make_config(content: Mapping[str, Any], where: str = "config") -> Config:
     """Check settings and fill in defaults; ``where`` stands at the front of an error."""
     try:
-        return Config.model_validate(content)
+        return Config.model_validate(renamed(content, where))
     except ValidationError as error:
         raise ConfigError(f"{where}: " + "; ".join(_explain(e) for e in error.errors())) from None
 
@@ -80,7 +81,7 @@ def _override(content: dict[str, Any], override: str) -> None:
         raise ConfigError(f"--set {override}: wanted section.key=value, as in --set learning.margin=0.3")
     if key.strip() == BASE:
         raise ConfigError(f"--set {override}: a base stands at the head of a file; give that file, or write another")
-    *sections, last = key.strip().split(".")
+    *sections, last = renamed_key(key.strip()).split(".")
     for depth, section in enumerate(sections):
         if section not in content:
             content[section] = _start(sections[: depth + 1])
@@ -88,9 +89,11 @@ def _override(content: dict[str, Any], override: str) -> None:
         if not isinstance(content, dict):
             raise ConfigError(f"--set {override}: {section} is a value, not a section")
     try:
-        content[last] = yaml.safe_load(value)
+        found = yaml.safe_load(value)
     except yaml.YAMLError:
         raise ConfigError(f"--set {override}: the value is not YAML") from None
+    where = ".".join([*sections, last])
+    content[last] = renamed(found, f"--set {override}", where) if isinstance(found, Mapping) else found
 
 
 def check_parameters(

@@ -22,7 +22,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Protocol(Settings):
+class SplitSettings(Settings):
     """Which items train, validate and test."""
 
     protocol: Literal["files", "random", "caption-disjoint", "speaker-disjoint", "caption-speaker-disjoint"] = Field(
@@ -35,7 +35,7 @@ class Protocol(Settings):
     fold: int = Field(1, ge=1, description="which of the folds is tested on, from 1")
 
     @model_validator(mode="after")
-    def _of_folds(self) -> Protocol:
+    def _of_folds(self) -> SplitSettings:
         if self.folds == 1 or self.fold > max(self.folds, 1):
             raise ValueError(f"wanted folds of 2 or more and fold <= folds, found {self.folds} and {self.fold}")
         if self.folds and self.protocol == "files":
@@ -141,7 +141,7 @@ class ImageTower(Settings):
     frozen: bool = Field(True, description="features are then computed once and cached")
     size: int = Field(224, ge=16, le=2048, description="pixels, square")
     views: int = Field(4, ge=1, le=8, description="cached views a training image has: flips and quarter turns")
-    averaged: int = Field(1, ge=1, le=8, description="flips and turns whose hash-like codes are averaged in encoding")
+    tta_views: int = Field(1, ge=1, le=8, description="flips and turns whose hash-like codes are averaged in encoding")
     augmentation: ImageAugmentation = ImageAugmentation()
 
 
@@ -178,7 +178,7 @@ class SoundTower(Settings):
     )
     frozen: bool = Field(False, description="features are then computed once and cached")
     views: int = Field(1, ge=1, le=32, description="frozen: cached views of a training sound; all but one augmented")
-    averaged: int = Field(1, ge=1, le=5, description="speeds whose hash-like codes are averaged in encoding")
+    tta_views: int = Field(1, ge=1, le=5, description="speeds whose hash-like codes are averaged in encoding")
     augmentation: SoundAugmentation = SoundAugmentation()
 
 
@@ -211,7 +211,7 @@ class Encoders(Settings):
         return tuple(kind for kind in kinds if getattr(self, kind) is not None)
 
 
-class Term(BaseModel):
+class LossSpec(BaseModel):
     """One term of the objective: its weight, and the parameters that are its own.
 
     Written as a number, it is the weight alone. A term of weight 0 is left out.
@@ -224,7 +224,7 @@ class Term(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _weight_alone(cls, given: Any) -> Any:
-        return given if isinstance(given, Term | Mapping) else {"weight": given}
+        return given if isinstance(given, LossSpec | Mapping) else {"weight": given}
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
@@ -241,8 +241,8 @@ class Learning(Settings):
 
     fit: str | None = Field(
         None,
-        description="a name of dtbh.training.shallow.FITS: the heads of frozen backbones are then fitted at once, "
-        "and of learning and training nothing else counts but the device",
+        description="a name of dtbh.training.shallow.SHALLOW_METHODS: the heads of frozen backbones are then fitted at "
+        "once, and of learning and training nothing else counts but the device",
     )
     labels: bool = Field(True, description="false: pairs alone, each a class of its own; classes are never looked at")
     selection: str = Field(
@@ -257,14 +257,20 @@ class Learning(Settings):
     )
     warmup_epochs: int = Field(0, ge=0, description="epochs over all triplets before the selection sets in")
     margin: float = Field(0.25, gt=0, le=2, description="on distances in [0, 1]; our choice")
-    sharpness: Range = Field(
+    tanh_scale: Range = Field(
         (1.0, 1.0),
         description="factor before the tanh of the hash layer at the first step and at the last, in equal ratios; "
         "HashNet goes from 1 to 10, and 0.5 makes the tanh a sigmoid scaled to (-1, 1)",
     )
-    within: float = Field(1.0, ge=0, description="weight of triplets within a modality, beside the cross ones")
-    terms: dict[str, Term] = Field(
-        {"feature_triplets": Term(weight=1.0), "code_triplets": Term(weight=1.0), "approximate_l1": Term(weight=0.01)},
+    intra_modal_weight: float = Field(
+        1.0, ge=0, description="weight of triplets within a modality, beside the cross ones"
+    )
+    losses: dict[str, LossSpec] = Field(
+        {
+            "feature_triplets": LossSpec(weight=1.0),
+            "code_triplets": LossSpec(weight=1.0),
+            "approximate_l1": LossSpec(weight=0.01),
+        },
         min_length=1,
         description="DTBH's by default; each is a name of dtbh.training.losses.base.LOSSES, with its weight, or "
         "{weight: ..., parameter: ...}",
@@ -272,14 +278,14 @@ class Learning(Settings):
 
     @model_validator(mode="after")
     def _positive(self) -> Learning:
-        if not (min(self.sharpness) > 0 and math.isfinite(sum(self.sharpness))):
-            raise ValueError(f"sharpness: wanted two numbers above 0, found {self.sharpness}")
+        if not (min(self.tanh_scale) > 0 and math.isfinite(sum(self.tanh_scale))):
+            raise ValueError(f"tanh_scale: wanted two numbers above 0, found {self.tanh_scale}")
         return self
 
     @model_validator(mode="before")
     @classmethod
     def _written_before_terms(cls, given: Any) -> Any:
-        """Read the weights of a run made before ``terms`` came."""
+        """Read the weights of a run made before ``losses`` came."""
         names = {
             "features": "feature_triplets", "codes": "code_triplets", "quantization": "approximate_l1",
             "balance": "balance",
@@ -287,7 +293,7 @@ class Learning(Settings):
         if not isinstance(given, Mapping) or given.get("objective") != "relative_triplet":
             return given
         kept = {name: value for name, value in given.items() if name not in names and name != "objective"}
-        return {**kept, "terms": {new: given[old] for old, new in names.items() if given.get(old)}}
+        return {**kept, "losses": {new: given[old] for old, new in names.items() if given.get(old)}}
 
 
 class Training(Settings):
@@ -325,7 +331,7 @@ class Config(Settings):
     """Everything a run depends on."""
 
     seed: int = Field(0, ge=0)
-    data: Protocol = Protocol()
+    data: SplitSettings = SplitSettings()
     encoders: Encoders = Encoders()
     learning: Learning = Learning()
     training: Training = Training()

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from dtbh.config import Config, Protocol
+from dtbh.config import Config, SplitSettings
 from dtbh.data.manifest import Item, Manifest, Split
 from dtbh.data.paraphrases import original, originals
 from dtbh.data.transcripts import said
@@ -149,7 +149,7 @@ def split_for(manifest: Manifest, config: Config) -> Manifest:
     return assign(manifest, **config.data.model_dump())
 
 
-def title(settings: Protocol) -> str:
+def title(settings: SplitSettings) -> str:
     """A config's protocol in words, with the fold where there are folds."""
     return settings.protocol + (f", fold {settings.fold} of {settings.folds}" if settings.folds else "")
 

@@ -26,7 +26,7 @@ LEAST = 0.1  # share of pixels with data, below which a tile is empty
 
 
 @dataclass(frozen=True)
-class Cutting:
+class Tiling:
     """How scenes are cut.
 
     Attributes:
@@ -56,14 +56,14 @@ class Cutting:
         return json.dumps([self.size, self.stride, self.bands, self.range])
 
     @classmethod
-    def from_json(cls, text: str) -> Cutting:
+    def from_json(cls, text: str) -> Tiling:
         """The inverse of `to_json`."""
         size, stride, *others = json.loads(text)
         bands, range = (None if values is None else tuple(values) for values in others)
         return cls(size, stride, bands, range)
 
 
-def cut(path: Path, name: str, cutting: Cutting) -> list[Item]:
+def cut(path: Path, name: str, cutting: Tiling) -> list[Item]:
     """The tiles of a scene that hold data, as items; the last of a row or column ends at the scene's edge.
 
     Args:
@@ -104,7 +104,7 @@ def media_of(item: Item) -> Path | Tile:
     return Tile(path, item.window, bands, ranges)
 
 
-def _windows(width: int, height: int, cutting: Cutting) -> Iterator[Window]:
+def _windows(width: int, height: int, cutting: Tiling) -> Iterator[Window]:
     size = cutting.size
     for row in _starts(height, size, cutting.stride or size):
         for column in _starts(width, size, cutting.stride or size):
@@ -123,7 +123,7 @@ def _holds_data(scene: Any, bands: tuple[int, ...], window: Window) -> bool:
     return bool((valid & values.any(axis=0)).mean() >= LEAST)
 
 
-def _ranges(scene: Any, bands: tuple[int, ...], cutting: Cutting) -> Ranges:
+def _ranges(scene: Any, bands: tuple[int, ...], cutting: Tiling) -> Ranges:
     """For each band the values that are shown black and white."""
     if cutting.range is not None:
         return (cutting.range,) * len(bands)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dtbh.config import SoundTower
 from dtbh.data.manifest import Modality
-from dtbh.encoders.dual_encoder import Tower, TwinEncoder
+from dtbh.encoders.dual_encoder import DualEncoder, Tower
 from dtbh.encoders.feature_cache import Wanted, stored_outputs
 from dtbh.encoders.readers import ImageReader, Reader, SoundReader, StoredReader
 from dtbh.encoders.tta import SPEEDS, oriented, paced
@@ -27,7 +27,7 @@ BATCH = 32
 
 
 def reader_for(
-    twin: TwinEncoder, modality: Modality, paths: Sequence[Path], *, device: torch.device, training: bool = False
+    twin: DualEncoder, modality: Modality, paths: Sequence[Path], *, device: torch.device, training: bool = False
 ) -> Reader:
     """What reads these files for this twin: stored outputs where the backbone is frozen, else the files.
 
@@ -46,10 +46,10 @@ def reader_for(
     tower.backbone.to(device).eval()
     image, sound = twin.settings.image, twin.settings.sound
     if modality == "image" and image is not None:
-        views, sound = list(range(image.views if training else tower.averaged)), None
+        views, sound = list(range(image.views if training else tower.tta_views)), None
     else:
         assert sound is not None
-        views = sound_views(sound, sound.views) if training else list(range(tower.averaged))
+        views = sound_views(sound, sound.views) if training else list(range(tower.tta_views))
     sequences = tower.temporal is not None
     rows = stored_outputs(
         paths,
@@ -112,7 +112,7 @@ class _Computing:
         return augment_sound(x, generator, settings=self._sound.augmentation, sample_rate=rate)
 
 
-def media_reader(twin: TwinEncoder, modality: Modality, paths: Sequence[Path | Tile]) -> ImageReader | SoundReader:
+def media_reader(twin: DualEncoder, modality: Modality, paths: Sequence[Path | Tile]) -> ImageReader | SoundReader:
     """What reads the files, or tiles of scenes, themselves."""
     twin.tower(modality)  # there is one
     image, sound = twin.settings.image, twin.settings.sound
@@ -122,7 +122,7 @@ def media_reader(twin: TwinEncoder, modality: Modality, paths: Sequence[Path | T
     return SoundReader([path for path in paths if isinstance(path, Path)], sound)
 
 
-def backbone_fingerprint(twin: TwinEncoder, modality: Modality) -> str:
+def backbone_fingerprint(twin: DualEncoder, modality: Modality) -> str:
     """Tells a backbone, with all that comes before it, from any other: 16 hex digits."""
     image, sound = twin.settings.image, twin.settings.sound
     before = ""

@@ -24,7 +24,7 @@ class Tower(nn.Module):
         head: Maps a vector to deep features and hash-like codes.
         frozen: The backbone then stays as it is: no gradients, always in evaluation mode.
         temporal: Maps sequences to vectors.
-        averaged: Orientations of an image, or speeds of a sound, whose encodings are averaged outside of training.
+        tta_views: Orientations of an image, or speeds of a sound, whose encodings are averaged outside of training.
     """
 
     def __init__(
@@ -34,14 +34,14 @@ class Tower(nn.Module):
         *,
         frozen: bool,
         temporal: TemporalPooling | None = None,
-        averaged: int = 1,
+        tta_views: int = 1,
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.temporal = temporal
         self.head = head
         self.frozen = frozen
-        self.averaged = averaged
+        self.tta_views = tta_views
         if frozen:
             backbone.requires_grad_(False)
 
@@ -54,9 +54,9 @@ class Tower(nn.Module):
 
     def forward(self, *media: Tensor, generator: torch.Generator | None = None) -> Encoded:
         """Encode a batch of media; ``generator`` is for a sound tower's masks in training."""
-        if self.averaged == 1 or self.training:
+        if self.tta_views == 1 or self.training:
             return self.finish(*self.outputs(*media, generator=generator), generator=generator)
-        views = [self.finish(*self.outputs(*viewed(media, view))) for view in range(self.averaged)]
+        views = [self.finish(*self.outputs(*viewed(media, view))) for view in range(self.tta_views)]
         return Encoded(*(torch.stack(part).mean(0) for part in zip(*views, strict=True)))
 
     def outputs(self, *media: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, ...]:
@@ -84,7 +84,7 @@ class Tower(nn.Module):
         return Encoded(*(part.unflatten(0, x.shape[:2]).mean(1) for part in views))
 
 
-class TwinEncoder(nn.Module):
+class DualEncoder(nn.Module):
     """An image tower and a sound tower that meet in codes of the same length; or one of them alone.
 
     Args:
@@ -100,7 +100,7 @@ class TwinEncoder(nn.Module):
             images = build_image_backbone(image if pretrained else image.model_copy(update={"weights": "none"}))
             reader = DepthReader(images.widths, image.recurrent) if image.recurrent else None
             head = HashHead(images.out_dim, settings, reader)
-            self.image = Tower(images, head, frozen=image.frozen, averaged=image.averaged)
+            self.image = Tower(images, head, frozen=image.frozen, tta_views=image.tta_views)
         if sound is not None:
             sounds = build_sound_backbone(sound if pretrained else sound.model_copy(update={"weights": "none"}))
             temporal = None
@@ -108,7 +108,7 @@ class TwinEncoder(nn.Module):
                 temporal = TemporalPooling(sounds.out_dim, sound.temporal, sound.augmentation)
             width = sounds.out_dim if temporal is None else temporal.out_dim
             head = HashHead(width, settings)
-            self.sound = Tower(sounds, head, frozen=sound.frozen, temporal=temporal, averaged=sound.averaged)
+            self.sound = Tower(sounds, head, frozen=sound.frozen, temporal=temporal, tta_views=sound.tta_views)
 
     @property
     def modalities(self) -> tuple[Modality, ...]:

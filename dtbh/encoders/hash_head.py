@@ -53,7 +53,7 @@ class HashHead(nn.Module):
                 inputs = width
         self.features = nn.Sequential(*layers)
         self.hash = nn.Sequential(nn.Linear(inputs, settings.bits), nn.Tanh())
-        self.sharpness = 1.0
+        self.tanh_scale = 1.0
         """Factor before the tanh, which training may change; signs do not depend on it."""
         glorot_(self)
 
@@ -61,7 +61,7 @@ class HashHead(nn.Module):
         """Map float [n, inputs] to deep features and hash-like codes."""
         features = self.features(self.reader(x))
         linear, tanh = self.hash
-        return Encoded(features, tanh(self.sharpness * linear(features)))
+        return Encoded(features, tanh(self.tanh_scale * linear(features)))
 
 
 class DepthReader(nn.Module):

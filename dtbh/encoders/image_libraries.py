@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from dtbh.encoders.weights import fetched
 from dtbh.errors import ConfigError, MissingExtraError
-from dtbh.utils.progress import without_remarks
+from dtbh.utils.progress import quiet_loggers
 from dtbh.utils.registry import register
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -136,7 +136,7 @@ def open_clip_network(name: str, size: int, pretrained: bool) -> Network:
             f"({len(tags)} are known to open_clip), or a file of them: encoders.image.weights=PATH"
         )
     weights = tag if pretrained else None
-    with without_remarks():  # that weights are random, which are then filled from a file
+    with quiet_loggers():  # that weights are random, which are then filled from a file
         clip = fetched(
             lambda: open_clip.create_model(model, pretrained=weights, force_image_size=size),
             f"open_clip/{name}",

@@ -11,7 +11,7 @@ from dtbh.errors import ConfigError, DataError
 from dtbh.evaluation.direction import bit_use, direction_report
 from dtbh.evaluation.metrics.ranking import Without
 from dtbh.evaluation.results.values import CROSS, DIRECTIONS, DirectionReport, RetrievalReport
-from dtbh.utils.progress import say
+from dtbh.utils.progress import echo
 
 NAMED = 5  # items that a remark names, at most
 
@@ -132,7 +132,7 @@ def _name_unlabelled(where: str, name: str, codes: HashCodes) -> None:
     without = [item.id for item in codes.items if item.label is None]
     if without:
         more = "" if len(without) <= NAMED else f" and {len(without) - NAMED} more"
-        say(
+        echo(
             f"warning: {len(without)} of {len(codes)} {name}s{where} have no label and are left out where "
             f"the class decides: {', '.join(without[:NAMED])}{more}"
         )
@@ -142,7 +142,7 @@ def _name_one_class(name: str, codes: HashCodes) -> None:
     """Say that figures over a gallery of one class mean nothing."""
     known = {item.label for item in codes.items if item.label is not None}
     if len(known) == 1:
-        say(
+        echo(
             f"warning: all labelled {name}s of the gallery are of one class, {known.pop()}: every ranking of them is "
             "perfect, as a random one is; choose a gallery of several classes"
         )

@@ -21,14 +21,14 @@ from dtbh.codes import signs
 from dtbh.config import write_config
 from dtbh.data.manifest import Item, Modality, relative
 from dtbh.encoders.cached_readers import media_reader
-from dtbh.encoders.dual_encoder import TwinEncoder
+from dtbh.encoders.dual_encoder import DualEncoder
 from dtbh.errors import MissingExtraError, RunError
 from dtbh.models.encoder import EXPORTED
-from dtbh.models.onnx_encoder import BATCH, ROUNDING, VERSION, Agreement, ExportedModel, open_exported
+from dtbh.models.onnx_encoder import BATCH, ROUNDING, VERSION, Agreement, OnnxEncoder, open_exported
 from dtbh.models.quantize import quantized
 from dtbh.models.run_files import CONFIG, RUN, read_run
-from dtbh.models.torch_encoder import Model
-from dtbh.utils.files import check_place, fresh_folder, write_text
+from dtbh.models.torch_encoder import TorchEncoder
+from dtbh.utils.files import atomic_folder, check_place, write_text
 from dtbh.utils.packages import declared
 from dtbh.utils.progress import track
 
@@ -55,8 +55,8 @@ class _Codes(nn.Module):
 
 
 def write_model(
-    model: Model, items: Sequence[Item], out: Path, *, calibration: Sequence[Item] | None = None
-) -> ExportedModel:
+    model: TorchEncoder, items: Sequence[Item], out: Path, *, calibration: Sequence[Item] | None = None
+) -> OnnxEncoder:
     """Export a run, beside and renamed, once its codes have been compared with the run's.
 
     Args:
@@ -74,7 +74,7 @@ def write_model(
     """
     _check_extra()
     check_place(out, EXPORTED, "exported model")
-    with fresh_folder(out) as new:
+    with atomic_folder(out) as new:
         twin = copy.deepcopy(model.twin).cpu()
         towers: dict[str, dict[str, Any]] = {}
         for modality in twin.modalities:
@@ -104,7 +104,7 @@ def write_model(
     return open_exported(out)
 
 
-def compare(model: Model, exported: ExportedModel, items: Sequence[Item]) -> dict[str, Agreement]:
+def compare(model: TorchEncoder, exported: OnnxEncoder, items: Sequence[Item]) -> dict[str, Agreement]:
     """The agreement of both on the images and on the sounds among the items.
 
     Raises:
@@ -119,7 +119,7 @@ def compare(model: Model, exported: ExportedModel, items: Sequence[Item]) -> dic
 
 
 @torch.inference_mode()
-def _agreement(model: Model, exported: ExportedModel, modality: Modality, paths: Sequence[Path]) -> Agreement:
+def _agreement(model: TorchEncoder, exported: OnnxEncoder, modality: Modality, paths: Sequence[Path]) -> Agreement:
     tower = model.twin.tower(modality)
     device = next(tower.parameters()).device
     count = bits = differ = beyond = 0
@@ -134,21 +134,21 @@ def _agreement(model: Model, exported: ExportedModel, modality: Modality, paths:
     return Agreement(count, bits, differ, beyond, largest)
 
 
-def _media(model: Model, modality: Modality, paths: Sequence[Path]) -> Iterator[tuple[Tensor, ...]]:
+def _media(model: TorchEncoder, modality: Modality, paths: Sequence[Path]) -> Iterator[tuple[Tensor, ...]]:
     """Files as a tower's arguments, a batch at a time."""
     reader = media_reader(model.twin, modality, paths)
     for start in range(0, len(paths), BATCH):
         yield reader.collate([reader(row) for row in range(start, min(start + BATCH, len(paths)))])
 
 
-def _batches(model: Model, modality: Modality, items: Sequence[Item]) -> Iterator[dict[str, NDArray[Any]]]:
+def _batches(model: TorchEncoder, modality: Modality, items: Sequence[Item]) -> Iterator[dict[str, NDArray[Any]]]:
     """The items of a modality as a network's inputs by name."""
     paths = [Path(str(item.path)) for item in items if item.modality == modality]
     for media in _media(model, modality, paths):
         yield {name: x.numpy() for name, x in zip(INPUTS[modality], media, strict=True)}
 
 
-def _reads(twin: TwinEncoder, modality: Modality) -> dict[str, Any]:
+def _reads(twin: DualEncoder, modality: Modality) -> dict[str, Any]:
     """How files are read for a tower."""
     image, sound = twin.settings.image, twin.settings.sound
     if modality == "image":
@@ -158,7 +158,7 @@ def _reads(twin: TwinEncoder, modality: Modality) -> dict[str, Any]:
     return {"sample_rate": sound.features.sample_rate, "max_seconds": sound.max_seconds}
 
 
-def _example(twin: TwinEncoder, modality: Modality) -> tuple[Tensor, ...]:
+def _example(twin: DualEncoder, modality: Modality) -> tuple[Tensor, ...]:
     """Two items' worth of input, to trace a tower with."""
     reads = _reads(twin, modality)
     if modality == "image":
@@ -167,7 +167,7 @@ def _example(twin: TwinEncoder, modality: Modality) -> tuple[Tensor, ...]:
     return torch.zeros(2, samples), torch.tensor([samples, samples // 2])
 
 
-def _onnx(twin: TwinEncoder, modality: Modality) -> bytes:
+def _onnx(twin: DualEncoder, modality: Modality) -> bytes:
     """A tower as ONNX; the number of items, and of samples, may be any."""
     free = torch.export.Dim.DYNAMIC
     shapes = [{0: free}] if modality == "image" else [{0: free, 1: free}, {0: free}]
@@ -197,7 +197,7 @@ def _write_meta(folder: Path, meta: dict[str, Any]) -> None:
     write_text(folder / EXPORTED, json.dumps(meta, indent=2) + "\n")
 
 
-def _copy_run(model: Model, new: Path, out: Path) -> None:
+def _copy_run(model: TorchEncoder, new: Path, out: Path) -> None:
     """The run's settings and record, so that an exported model can be evaluated as the run can."""
     write_config(model.config, new / CONFIG)
     run = read_run(model.path)

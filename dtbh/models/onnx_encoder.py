@@ -61,7 +61,7 @@ class Agreement:
         )
 
 
-class ExportedModel(FileEncoder):
+class OnnxEncoder(FileEncoder):
     """A pair of towers on onnxruntime; `open_exported` makes it. Each tower is opened when it is first needed.
 
     It can be used from several threads.
@@ -141,7 +141,7 @@ class ExportedModel(FileEncoder):
             return self._sessions[modality]
 
 
-def open_exported(path: str | Path) -> ExportedModel:
+def open_exported(path: str | Path) -> OnnxEncoder:
     """Open an exported model.
 
     Raises:
@@ -152,7 +152,7 @@ def open_exported(path: str | Path) -> ExportedModel:
         meta = read_meta(path / EXPORTED, (VERSION,), ("bits", "fingerprint", "towers"), AGAIN)
     except CodesError as error:
         raise RunError(f"{error} (wanted an exported model)") from None
-    return ExportedModel(path, meta)
+    return OnnxEncoder(path, meta)
 
 
 def collate(modality: Modality, rows: Sequence[NDArray[Any]]) -> Arrays:

@@ -9,7 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from dtbh.utils.progress import without_remarks
+from dtbh.utils.progress import quiet_loggers
 
 KINDS = ("Conv", "Gemm", "Clip", "Relu", "Add", "ReduceMean")
 """Left alone are the matrix products, which make features of sounds."""
@@ -32,7 +32,7 @@ def quantized(network: bytes, batches: Iterable[dict[str, NDArray[Any]]]) -> byt
     )
 
     model = onnx.load_from_string(network)
-    with tempfile.TemporaryDirectory(prefix="dtbh-") as folder, without_remarks():
+    with tempfile.TemporaryDirectory(prefix="dtbh-") as folder, quiet_loggers():
         out = Path(folder) / "quantized.onnx"
         quantize_static(
             model, out, _calibration(iter(batches)), quant_format=QuantFormat.QDQ, per_channel=True,

@@ -20,7 +20,7 @@ from dtbh.config import Encoders, read_config
 from dtbh.data.manifest import Item, Modality
 from dtbh.data.tiling import media_of
 from dtbh.encoders.cached_readers import media_reader, reader_for
-from dtbh.encoders.dual_encoder import TwinEncoder
+from dtbh.encoders.dual_encoder import DualEncoder
 from dtbh.encoders.hash_head import Encoded
 from dtbh.encoders.readers import Reader, Rows
 from dtbh.encoders.weights import state_fingerprint
@@ -33,7 +33,7 @@ from dtbh.utils.progress import track
 BATCH = 64
 
 
-class Model(FileEncoder):
+class TorchEncoder(FileEncoder):
     """A trained pair of encoders.
 
     Args:
@@ -41,7 +41,7 @@ class Model(FileEncoder):
         path: The run folder they come from.
     """
 
-    def __init__(self, twin: TwinEncoder, *, path: Path) -> None:
+    def __init__(self, twin: DualEncoder, *, path: Path) -> None:
         super().__init__(path, bits=twin.settings.bits, fingerprint=_fingerprint(twin))
         self._device = resolve_device()  # not the one it was trained on
         self.twin = twin.eval().to(self._device)
@@ -110,7 +110,7 @@ class Model(FileEncoder):
         yield from track(loader, f"encoding {modality}s", total=len(loader)) if len(data) > BATCH else loader
 
 
-def load(path: str | Path) -> Model:
+def load(path: str | Path) -> TorchEncoder:
     """Load a trained run.
 
     Raises:
@@ -122,16 +122,16 @@ def load(path: str | Path) -> Model:
     file = path / MODEL
     if not file.is_file():
         raise RunError(f"{file}: no weights yet; run the same dtbh train again, it goes on where it was")
-    twin = TwinEncoder(config.encoders, pretrained=False)
+    twin = DualEncoder(config.encoders, pretrained=False)
     try:
         twin.load_state_dict(load_file(file))
     except Exception as error:
         found = " ".join(str(error).split())[:200]
         raise RunError(f"{file}: not this configuration's weights, or damaged ({found}); train again") from error
-    return Model(twin, path=path)
+    return TorchEncoder(twin, path=path)
 
 
-def _fingerprint(twin: TwinEncoder) -> str:
+def _fingerprint(twin: DualEncoder) -> str:
     """Over the weights and over what of the settings changes a code."""
     s: Encoders = twin.settings
     before: list[object] = [s.bits]
@@ -141,10 +141,10 @@ def _fingerprint(twin: TwinEncoder) -> str:
         features = s.sound.features.model_dump_json() if s.sound.backbone == "cnn" else s.sound.backbone
         before += [s.sound.max_seconds, features]
     # What came later is said only where it is used, so that older runs keep their fingerprints.
-    if s.image is not None and s.image.averaged > 1:
-        before.append(s.image.averaged)
-    if s.sound is not None and s.sound.averaged > 1:
-        before.append(f"{s.sound.averaged} speeds")
+    if s.image is not None and s.image.tta_views > 1:
+        before.append(s.image.tta_views)
+    if s.sound is not None and s.sound.tta_views > 1:
+        before.append(f"{s.sound.tta_views} speeds")
     if s.image is not None and s.image.depths:
         before.append(s.image.depths)
     if s.activation != "relu":

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dtbh.data.shards import Shard
-from dtbh.data.tiling import Cutting
+from dtbh.data.tiling import Tiling
 from dtbh.errors import ConfigError, DtbhError, MissingExtraError
 from dtbh.stages.encode import encode
 from dtbh.stages.index import index
 from dtbh.stages.merge import merge
 from dtbh.stages.resumable import StageResult
-from dtbh.utils.progress import say
+from dtbh.utils.progress import echo
 
 STAGES = {"encode": encode, "index": index}
 
@@ -34,7 +34,7 @@ def over_cluster(
     shards: int,
     split: str = "all",
     strict: bool = False,
-    cutting: Cutting | None = None,
+    cutting: Tiling | None = None,
 ) -> StageResult:
     """Encode or index in shards, each a task of Ray Data, and merge them.
 
@@ -70,7 +70,7 @@ def over_cluster(
         answers: list[dict[str, Any]] = []
         for answer in data.iter_rows():
             answers.append(answer)
-            say(f"{len(answers)} of {shards} shards: {answer['error'] or answer['said']}")
+            echo(f"{len(answers)} of {shards} shards: {answer['error'] or answer['said']}")
     if errors := [answer["error"] for answer in answers if answer["error"]]:
         raise DtbhError(f"{len(errors)} of {shards} shards failed, the others are kept; the first said: {errors[0]}")
     done = merge(out, [parts / str(number) for number in range(1, shards + 1)])
@@ -86,7 +86,7 @@ def _one(row: dict[str, Any]) -> dict[str, Any]:
         done = STAGES[row["stage"]](row["run"], row["source"], out=row["out"], split=row["split"],
                                     strict=row["strict"], shard=Shard(row["number"], row["of"]),
                                     known=row["known"],
-                                    cutting=Cutting.from_json(row["cutting"]) if row["cutting"] else None)  # fmt: skip
+                                    cutting=Tiling.from_json(row["cutting"]) if row["cutting"] else None)  # fmt: skip
     except DtbhError as error:
         return answer | {"error": str(error) or type(error).__name__}
     said = f"{row['number']}/{row['of']} has {done.count} items, {done.new} of them new"

@@ -9,7 +9,7 @@ from dtbh.codes import META as CODES_META
 from dtbh.codes import HashCodes, read_codes, read_shard, write_codes
 from dtbh.data.manifest import Item
 from dtbh.data.shards import Shard
-from dtbh.data.tiling import Cutting
+from dtbh.data.tiling import Tiling
 from dtbh.models.load import load
 from dtbh.stages.resumable import KeptCodes, StageResult, make
 from dtbh.utils.files import check_place
@@ -24,7 +24,7 @@ def encode(
     shard: Shard | None = None,
     strict: bool = False,
     known: str | Path | None = None,
-    cutting: Cutting | None = None,
+    cutting: Tiling | None = None,
 ) -> StageResult:
     """Encode a manifest, a folder of media or a single file, and write the codes.
 

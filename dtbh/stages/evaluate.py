@@ -172,9 +172,9 @@ def _embedded(model: Encoder, items: list[Item]) -> Embeddings | None:
     """The deep features of a run whose method ranks by them; None where it ranks by codes, or was exported."""
     if model.config.learning.ranked_by == "codes":
         return None
-    from dtbh.models.torch_encoder import Model
+    from dtbh.models.torch_encoder import TorchEncoder
 
-    return model.embed(items, stored=True) if isinstance(model, Model) else None
+    return model.embed(items, stored=True) if isinstance(model, TorchEncoder) else None
 
 
 def _heard(model: Encoder, items: list[Item], noise_db: float | None, values: bool) -> Encoding:

@@ -8,14 +8,14 @@ from pathlib import Path
 from dtbh.data.manifest import MODALITIES, Item
 from dtbh.errors import RunError
 from dtbh.models.encoder import EXPORTED
-from dtbh.models.onnx_encoder import ExportedModel, open_exported
+from dtbh.models.onnx_encoder import OnnxEncoder, open_exported
 from dtbh.stages.inputs import absolute, manifest_for, of_split
 
 CALIBRATION = 128
 """Images, and sounds, that set the ranges of 8-bit integers."""
 
 
-def export(run: str | Path, *, out: str | Path, data: str | Path | None = None, int8: bool = False) -> ExportedModel:
+def export(run: str | Path, *, out: str | Path, data: str | Path | None = None, int8: bool = False) -> OnnxEncoder:
     """Export a run as a model that needs no torch, once its codes were compared with the run's on the test split.
 
     A model that was exported from these very weights is left as it is.

@@ -13,7 +13,7 @@ from pathlib import Path
 from dtbh.codes import HashCodes
 from dtbh.data.manifest import Item
 from dtbh.data.shards import Shard
-from dtbh.data.tiling import Cutting
+from dtbh.data.tiling import Tiling
 from dtbh.errors import CodesError
 from dtbh.index.archive.archive import create_archive, open_archive
 from dtbh.index.archive.snapshot import META as ARCHIVE_META
@@ -36,7 +36,7 @@ def index(
     shard: Shard | None = None,
     strict: bool = False,
     known: str | Path | None = None,
-    cutting: Cutting | None = None,
+    cutting: Tiling | None = None,
 ) -> StageResult:
     """Encode as `encode` does, and make a searchable archive of it; one that is up to date is left as it is."""
     model, out = load(run), Path(out)
@@ -62,7 +62,7 @@ def grow(
     make: bool = False,
     split: str = "all",
     strict: bool = False,
-    cutting: Cutting | None = None,
+    cutting: Tiling | None = None,
 ) -> StageResult:
     """Add to an index the items of a source that it does not have.
 

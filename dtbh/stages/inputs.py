@@ -8,15 +8,15 @@ from pathlib import Path
 
 from dtbh.data.manifest import SPLITS, Item, Manifest, Modality, read_manifest
 from dtbh.data.splits import split_for, title
-from dtbh.data.tiling import SUFFIXES, Cutting, cut
+from dtbh.data.tiling import SUFFIXES, Tiling, cut
 from dtbh.errors import DataError
 from dtbh.media.files import SOUND_TYPES, image_types, media_files
 from dtbh.models.encoder import Encoder
 from dtbh.models.run_files import read_run
-from dtbh.utils.progress import say
+from dtbh.utils.progress import echo
 
 
-def items_at(source: Path, cutting: Cutting | None = None) -> list[Item]:
+def items_at(source: Path, cutting: Tiling | None = None) -> list[Item]:
     """The media under a folder, or a single file, as items named by their relative path.
 
     With ``cutting``, TIFF files are scenes, of which each tile is an item.
@@ -44,13 +44,13 @@ def items_at(source: Path, cutting: Cutting | None = None) -> list[Item]:
     return items
 
 
-def _tiles(file: Path, name: str, cutting: Cutting) -> list[Item]:
+def _tiles(file: Path, name: str, cutting: Tiling) -> list[Item]:
     tiles = cut(file, name, cutting)
-    say(f"{file}: {len(tiles)} tiles with data{'' if not tiles or tiles[0].footprint else '; no coordinates'}")
+    echo(f"{file}: {len(tiles)} tiles with data{'' if not tiles or tiles[0].footprint else '; no coordinates'}")
     return tiles
 
 
-def items_of(model: Encoder, source: str | Path, split: str, cutting: Cutting | None = None) -> list[Item]:
+def items_of(model: Encoder, source: str | Path, split: str, cutting: Tiling | None = None) -> list[Item]:
     """The items of a source, with absolute paths."""
     source = Path(source)
     if _is_manifest(source) and cutting is not None:
@@ -73,7 +73,7 @@ def with_towers(model: Encoder, items: Iterable[Item]) -> list[Item]:
     items, known = list(items), model.config.encoders.modalities
     kept = [item for item in items if item.modality in known]
     if len(kept) < len(items):
-        say(f"{len(items) - len(kept)} items left aside: {model.path} has towers for {known[0]}s alone")
+        echo(f"{len(items) - len(kept)} items left aside: {model.path} has towers for {known[0]}s alone")
     return kept
 
 

@@ -97,15 +97,15 @@ def _training(config: Config, said: dict[str, object]) -> list[str]:
     lines = []
     image, sound = config.encoders.image, config.encoders.sound
     if image is not None:
-        averaged = f", codes averaged over {image.averaged} orientations" if image.averaged > 1 else ""
+        averaged = f", codes averaged over {image.tta_views} orientations" if image.tta_views > 1 else ""
         lines.append(
             f"- images: `{image.backbone}`, {'frozen' if image.frozen else 'trained'}, {image.size} px{averaged}"
         )
     if sound is not None:
         views = f", {sound.views} views of each clip" if sound.frozen and sound.views > 1 else ""
-        speeds = f", codes averaged over {sound.averaged} speeds" if sound.averaged > 1 else ""
+        speeds = f", codes averaged over {sound.tta_views} speeds" if sound.tta_views > 1 else ""
         lines.append(f"- sounds: `{sound.backbone}`, {'frozen' if sound.frozen else 'trained'}{views}{speeds}")
-    terms = ", ".join(f"{name} {term.weight:g}" for name, term in config.learning.terms.items())
+    terms = ", ".join(f"{name} {term.weight:g}" for name, term in config.learning.losses.items())
     lines.append(f"- objective: {terms}; seed {config.seed}")
     if "kept_epoch" in said:
         lines.append(

@@ -19,14 +19,14 @@ from numpy.typing import NDArray
 from dtbh.codes import HashCodes, word_count
 from dtbh.data.manifest import Item
 from dtbh.data.shards import Shard
-from dtbh.data.tiling import Cutting, media_of
+from dtbh.data.tiling import Tiling, media_of
 from dtbh.errors import CodesError, DataError, DtbhError
 from dtbh.index.archive.archive import Archive, create_archive, open_archive
 from dtbh.index.archive.snapshot import META as ARCHIVE_META
 from dtbh.models.encoder import Encoder
 from dtbh.stages.inputs import items_of
-from dtbh.utils.files import alone
-from dtbh.utils.progress import say
+from dtbh.utils.files import file_lock
+from dtbh.utils.progress import echo
 
 T = TypeVar("T")
 
@@ -66,7 +66,7 @@ Standing = Callable[[Path, Sequence[Item]], KeptCodes | None]
 
 def make(
     model: Encoder, source: str | Path, places: Sequence[Path], *, split: str, shard: Shard | None, strict: bool,
-    cutting: Cutting | None, standing: Standing, write: Callable[[HashCodes, Shard | None], None],
+    cutting: Tiling | None, standing: Standing, write: Callable[[HashCodes, Shard | None], None],
 ) -> StageResult:  # fmt: skip
     """Have the codes of a source written to the first of the places, unless they are there."""
     items: Sequence[Item] = items_of(model, source, split, cutting)
@@ -89,7 +89,7 @@ def _standing(place: Path, items: Sequence[Item], standing: Standing) -> KeptCod
     try:
         return standing(place, items)
     except CodesError as error:
-        say(f"making it again: {error}")
+        echo(f"making it again: {error}")
         return None
 
 
@@ -104,7 +104,7 @@ def _codes_of(
             _take_over(items, part, words, have)
     missing = np.flatnonzero(~have)
     if 0 < len(missing) < len(items):
-        say(f"{int(have.sum())} of {len(items)} items are encoded already")
+        echo(f"{int(have.sum())} of {len(items)} items are encoded already")
     failures: list[str] = []
     for places in batches(missing.tolist()):
         encoding = model.encode([items[place] for place in places], skip=not strict)
@@ -143,7 +143,7 @@ def _going_on(model: Encoder, out: Path, many: bool) -> Iterator[Archive | None]
         yield None
         return
     folder.mkdir(parents=True, exist_ok=True)
-    with alone(folder, "encoding"):
+    with file_lock(folder, "encoding"):
         path = folder / "archive"
         try:
             store = open_archive(path)
@@ -179,7 +179,7 @@ def batches(things: Sequence[T]) -> Iterator[Sequence[T]]:
     """Pieces of a sequence, with a remark where there are several."""
     for start in range(0, len(things), BATCH):
         if len(things) > BATCH:
-            say(f"encoding {start + 1} to {min(start + BATCH, len(things))} of {len(things)}")
+            echo(f"encoding {start + 1} to {min(start + BATCH, len(things))} of {len(things)}")
         yield things[start : start + BATCH]
 
 

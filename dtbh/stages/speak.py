@@ -23,8 +23,8 @@ from dtbh.data.speech.clips import FORMATS
 from dtbh.data.speech.engines import VOICES, Engine, Voice, check_engine
 from dtbh.data.speech.synthesis import Shard, Utterance, cut, speak_shards
 from dtbh.errors import ConfigError, DataError
-from dtbh.utils.files import alone
-from dtbh.utils.progress import say, track
+from dtbh.utils.files import file_lock
+from dtbh.utils.progress import echo, track
 
 RATES = (130, 210)
 PITCHES = (35, 65)
@@ -84,7 +84,7 @@ def speak(
         missing = [shard for shard in shards if not shard.complete(sounds)]
         spoken = _with_paths(manifest, shards, settings)
         if not missing and spoken == before:
-            say(f"{manifest.root}: all {len(manifest.sounds)} sounds have their clips; nothing to speak")
+            echo(f"{manifest.root}: all {len(manifest.sounds)} sounds have their clips; nothing to speak")
             return before
         total = sum(len(shard.utterances) for shard in missing)
         clips = speak_shards(missing, sounds, engine=engine, workers=workers or _cores())
@@ -198,7 +198,7 @@ def _alone(data: Path) -> Iterator[Path]:
     read_manifest(data)  # before a folder is made where none belongs
     sounds = (data if data.is_dir() else data.parent) / "sounds"
     sounds.mkdir(exist_ok=True)
-    with alone(sounds, "speaking"):
+    with file_lock(sounds, "speaking"):
         for left in sounds.glob(".*"):
             if _SHARD.match(left.name, 1):
                 shutil.rmtree(left, ignore_errors=True)

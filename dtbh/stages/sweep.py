@@ -25,8 +25,8 @@ from dtbh.evaluation.report import PAGE, read_report, rewrite_page
 from dtbh.evaluation.results.tables import Table, write_table
 from dtbh.evaluation.results.values import RetrievalReport
 from dtbh.models.run_files import CONFIG, read_run
-from dtbh.utils.files import alone, write_text
-from dtbh.utils.progress import say
+from dtbh.utils.files import file_lock, write_text
+from dtbh.utils.progress import echo
 
 NAME, VERSION = "sweep.json", 1
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -121,7 +121,7 @@ def sweep(
         for method, path in configs.items() for length in bits for seed in seeds
     ]  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
-    with alone(out, "sweeping"):
+    with file_lock(out, "sweeping"):
         reports, failures = _work_through(cells, manifest, jobs, threads)
         table = None
         if reports:
@@ -142,7 +142,7 @@ def _work_through(
         if (report := _done(cell, manifest)) is not None:
             reports[cell] = report
     if reports:
-        say(f"{len(reports)} of {len(cells)} done already")
+        echo(f"{len(reports)} of {len(cells)} done already")
     waiting = [cell for cell in cells if cell not in reports]
     first = _first(waiting) if jobs > 1 else []
     for some, at_once in ((first, 1), ([cell for cell in waiting if cell not in first], jobs)):
@@ -159,7 +159,7 @@ def _work_through(
 
 def _tell(cell: Cell, seconds: float, report: RetrievalReport | None, number: int, of: int) -> None:
     said = "FAILED" if report is None else "  ".join(f"{way} {one.map:.4f}" for way, one in report.directions.items())
-    say(f"{number}/{of}  {cell}: {said}, {seconds:.0f} s")
+    echo(f"{number}/{of}  {cell}: {said}, {seconds:.0f} s")
 
 
 def _first(cells: Sequence[Cell]) -> list[Cell]:
@@ -274,7 +274,7 @@ def _write(
     try:
         draw(found.table, [found.folder / "map.png", found.folder / "map.svg"])
     except MissingExtraError as error:
-        say(f"no figure: {error}")
+        echo(f"no figure: {error}")
 
 
 if __name__ == "__main__":

@@ -22,16 +22,16 @@ from dtbh.config import Config
 from dtbh.data.manifest import Manifest, Modality, read_manifest
 from dtbh.data.splits import split_for
 from dtbh.encoders.cached_readers import reader_for
-from dtbh.encoders.dual_encoder import TwinEncoder
+from dtbh.encoders.dual_encoder import DualEncoder
 from dtbh.errors import DataError
 from dtbh.models.run_files import RESUME
 from dtbh.stages.model_card import write_card
 from dtbh.training.checkpoint import SafetensorsIO
-from dtbh.training.module import Side, TwinTraining
+from dtbh.training.module import DualTraining, Side
 from dtbh.training.run_folder import RunFolder, begin_run, close_run, left_to_do
 from dtbh.utils.device import resolve_device
-from dtbh.utils.files import alone
-from dtbh.utils.progress import say, shown
+from dtbh.utils.files import file_lock
+from dtbh.utils.progress import echo, shown
 
 PLAIN: dict[str, Any] = {
     "logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False,
@@ -57,10 +57,10 @@ def train(config: Config, data: str | Path, out: str | Path) -> Path:
     manifest = read_manifest(data)
     split = split_for(manifest, config)
     if not left_to_do(out, config, manifest):
-        say(f"{out}: already trained with these settings")
+        echo(f"{out}: already trained with these settings")
         return out
     out.mkdir(parents=True, exist_ok=True)
-    with alone(out, "training"):
+    with file_lock(out, "training"):
         try:
             _train(config, manifest, split, out)
         finally:
@@ -73,12 +73,12 @@ def _train(config: Config, manifest: Manifest, split: Manifest, out: Path) -> No
     """Train into a run folder that is new or unfinished."""
     device = resolve_device(config.training.device)
     pl.seed_everything(config.seed, verbose=False)
-    twin = TwinEncoder(config.encoders)
+    twin = DualEncoder(config.encoders)
     known = split if config.learning.labels else _by_pairs(split)
     folder = RunFolder(out, len(known.labels) if config.learning.labels else 2, config.training.keep)
     with warnings.catch_warnings():
         _hush()
-        module = TwinTraining(
+        module = DualTraining(
             twin,
             config,
             train=_sides(known, "train", twin, device),
@@ -108,7 +108,7 @@ def _by_pairs(manifest: Manifest) -> Manifest:
     return manifest.replaced(replace(item, label=item.pair) for item in manifest)
 
 
-def _sides(manifest: Manifest, split: str, twin: TwinEncoder, device: torch.device) -> dict[Modality, Side]:
+def _sides(manifest: Manifest, split: str, twin: DualEncoder, device: torch.device) -> dict[Modality, Side]:
     """One split's labelled items of each modality that has a tower, and what reads them."""
 
     def side(modality: Modality) -> Side:

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from dtbh.codes import pack, signs
 from dtbh.config import Config
 from dtbh.data.manifest import Item, Modality
-from dtbh.encoders.dual_encoder import TwinEncoder
+from dtbh.encoders.dual_encoder import DualEncoder
 from dtbh.encoders.hash_head import Encoded
 from dtbh.encoders.readers import Reader, Rows, StoredReader
 from dtbh.errors import ConfigError, DtbhError
@@ -40,7 +40,7 @@ class Side(NamedTuple):
     reader: Reader
 
 
-class TwinTraining(pl.LightningModule):
+class DualTraining(pl.LightningModule):
     """Trains the towers; validates by the mean of both directions' tie-aware mAP.
 
     With one modality alone, the direction is from it to itself, and no query stands in its own gallery.
@@ -56,7 +56,7 @@ class TwinTraining(pl.LightningModule):
 
     def __init__(
         self,
-        twin: TwinEncoder,
+        twin: DualEncoder,
         config: Config,
         *,
         train: Mapping[Modality, Side],
@@ -118,11 +118,11 @@ class TwinTraining(pl.LightningModule):
         seed = _mixed(self.config.seed, self.global_step, self.global_rank)
         torch.manual_seed(seed)  # dropout then hangs on the step alone, also after a resume
         masks = torch.Generator().manual_seed(seed)
-        low, high = self.config.learning.sharpness
+        low, high = self.config.learning.tanh_scale
         done = self.global_step / max(1, int(self.trainer.estimated_stepping_batches) - 1)
         sides = []
         for name, media in batch.media.items():
-            self.twin.tower(name).head.sharpness = low * (high / low) ** min(1.0, done)
+            self.twin.tower(name).head.tanh_scale = low * (high / low) ** min(1.0, done)
             encoded = self._encode(name, media, masks if name == "sound" else None)
             outputs = Outputs(*encoded, batch.labels, batch.pairs[name], batch.words.get(name))
             sides.append(self._gathered(outputs) if self.trainer.world_size > 1 else outputs)
@@ -172,7 +172,7 @@ class TwinTraining(pl.LightningModule):
 
     @torch.inference_mode()
     def fit_heads(self, name: str) -> None:
-        """Set the heads by a method of ``FITS``, from the training items as they are.
+        """Set the heads by a method of ``SHALLOW_METHODS``, from the training items as they are.
 
         Raises:
             ConfigError: No such method, or not for these towers.

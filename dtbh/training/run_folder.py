@@ -19,13 +19,13 @@ from safetensors.torch import save
 
 from dtbh.config import Config, differences, read_config, write_config
 from dtbh.data.manifest import Manifest, relative
-from dtbh.encoders.dual_encoder import TwinEncoder
+from dtbh.encoders.dual_encoder import DualEncoder
 from dtbh.errors import RunError
 from dtbh.models.run_files import CONFIG, METRICS, MODEL, RESUME, RULES, RUN, VERSION, read_run
 from dtbh.training.checkpoint import portable
-from dtbh.training.module import TwinTraining
+from dtbh.training.module import DualTraining
 from dtbh.utils.files import write_file, write_text
-from dtbh.utils.progress import say
+from dtbh.utils.progress import echo
 
 
 class RunFolder(pl.Callback):
@@ -57,7 +57,7 @@ class RunFolder(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the metrics, the weights to keep so far, and the checkpoint to go on from."""
-        assert isinstance(pl_module, TwinTraining)
+        assert isinstance(pl_module, DualTraining)
         values = {name: float(value) for name, value in trainer.callback_metrics.items()}
         seconds = round(time.monotonic() - self._started, 1)
         row = {"epoch": float(trainer.current_epoch), **values, "seconds": seconds}
@@ -73,7 +73,7 @@ class RunFolder(pl.Callback):
             self._say(row, trainer.max_epochs or 0)
         trainer.save_checkpoint(self.path / RESUME)
 
-    def fitted(self, twin: TwinEncoder, values: Mapping[str, float]) -> None:
+    def fitted(self, twin: DualEncoder, values: Mapping[str, float]) -> None:
         """Write the weights and the only row of metrics of a run that takes no steps."""
         weights = save(portable(twin))
         write_file(self.path / MODEL, lambda file: file.write(weights))
@@ -83,15 +83,15 @@ class RunFolder(pl.Callback):
         """One line an epoch, and a warning where codes collapse."""
         ways = {name.removeprefix("val/map_").replace("_to_", "->"): row[name] for name in row if "_to_" in name}
         maps = "  ".join(f"{way} {value:.4f}" for way, value in ways.items())
-        say(
+        echo(
             f"epoch {row['epoch'] + 1:.0f}/{epochs}  loss {row['train/loss']:.4f}  val mAP {maps}  "
             f"{row['seconds']:.0f} s"
         )
         fewest = min(value for name, value in row.items() if name.startswith("val/distinct_"))
         if fewest < self.classes:
-            say(f"  collapse? {fewest:.0f} distinct codes for {self.classes} classes")
+            echo(f"  collapse? {fewest:.0f} distinct codes for {self.classes} classes")
         if constant := max(value for name, value in row.items() if name.startswith("val/constant_")):
-            say(f"  {constant:.0f} bits never change")
+            echo(f"  {constant:.0f} bits never change")
 
 
 def left_to_do(path: Path, config: Config, data: Manifest) -> bool:

@@ -1,6 +1,6 @@
 """Hash heads fitted in closed form to what frozen backbones say: the baselines without gradient descent.
 
-A code is the sign of ``weight @ x + bias``. A new method is a function and a line in ``FITS``.
+A code is the sign of ``weight @ x + bias``. A new method is a function and a line in ``SHALLOW_METHODS``.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def class_codes(samples: Samples, *, bits: int, rng: np.random.Generator) -> dic
     return found
 
 
-FITS: dict[str, Callable[..., dict[Modality, Layers]]] = {
+SHALLOW_METHODS: dict[str, Callable[..., dict[Modality, Layers]]] = {
     "lsh": lsh,
     "pca_rotated": pca_rotated,
     "itq": itq,
@@ -117,15 +117,15 @@ FITS: dict[str, Callable[..., dict[Modality, Layers]]] = {
 
 
 def fitted(name: str, samples: Samples, *, bits: int, seed: int) -> dict[Modality, Layers]:
-    """The layers that a method of ``FITS`` finds.
+    """The layers that a method of ``SHALLOW_METHODS`` finds.
 
     Raises:
         ConfigError: No such method (the nearest is named), or not for these modalities or so many bits.
         DataError: Too few items or pairs.
     """
-    if name not in FITS:
-        raise ConfigError(f"learning.fit: no method {name!r}; {hint(name, list(FITS))}")
-    return FITS[name](samples, bits=bits, rng=np.random.default_rng(seed))
+    if name not in SHALLOW_METHODS:
+        raise ConfigError(f"learning.fit: no method {name!r}; {hint(name, list(SHALLOW_METHODS))}")
+    return SHALLOW_METHODS[name](samples, bits=bits, rng=np.random.default_rng(seed))
 
 
 def set_layers(head: HashHead, layers: Layers, name: str) -> None:

@@ -45,7 +45,7 @@ def write_file(path: Path, write: Callable[[BinaryIO], object]) -> Path:
 
 
 @contextmanager
-def fresh_folder(path: Path) -> Iterator[Path]:
+def atomic_folder(path: Path) -> Iterator[Path]:
     """A new folder beside ``path`` to fill; it takes ``path``'s place when the block ends without error.
 
     Raises:
@@ -69,7 +69,7 @@ def fresh_folder(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def alone(folder: Path, doing: str) -> Iterator[None]:
+def file_lock(folder: Path, doing: str) -> Iterator[None]:
     """Keep other processes from doing the same in ``folder`` while the block runs; the lock dies with the process.
 
     Args:

@@ -22,7 +22,7 @@ def shown() -> bool:
     return not _state["quiet"] and sys.stderr.isatty()
 
 
-def say(message: str) -> None:
+def echo(message: str) -> None:
     """A remark for whoever watches, on stderr; nothing after ``quiet()``."""
     if not _state["quiet"]:
         print(message, file=sys.stderr, flush=True)
@@ -40,7 +40,7 @@ def track(items: Iterable[T], label: str, *, total: int | None = None) -> Iterat
 
 
 @contextmanager
-def without_remarks() -> Iterator[None]:
+def quiet_loggers() -> Iterator[None]:
     """No warnings that libraries log, as advice on what is done on purpose."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)

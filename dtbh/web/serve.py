@@ -17,7 +17,7 @@ from dtbh.config import Service
 from dtbh.errors import ConfigError, DtbhError, MissingExtraError
 from dtbh.index.engines.archive import ArchiveEngine
 from dtbh.index.engines.base import Engine
-from dtbh.utils.progress import say
+from dtbh.utils.progress import echo
 
 if TYPE_CHECKING:
     import uvicorn
@@ -70,7 +70,7 @@ def serve(
     where = listening.getsockname()[1]
     name = "127.0.0.1" if host in ("0.0.0.0", "::", "") else f"[{host}]" if ":" in host else host
     address = f"http://{name}:{where}"
-    say(f"serving {', '.join(map(_named, archives))} at {address} (Ctrl-C ends it)")
+    echo(f"serving {', '.join(map(_named, archives))} at {address} (Ctrl-C ends it)")
     if browser:
         threading.Thread(target=_show, args=[f"{address}/?token={token}" if token else address], daemon=True).start()
     if threading.current_thread() is threading.main_thread():

@@ -62,17 +62,17 @@ def test_towers_keep_their_tensors_and_fingerprints(name: str) -> None:
     """So that weights fit, and codes of old archives stay comparable."""
     import torch
 
-    from dtbh.encoders.dual_encoder import TwinEncoder
-    from dtbh.models.torch_encoder import Model
+    from dtbh.encoders.dual_encoder import DualEncoder
+    from dtbh.models.torch_encoder import TorchEncoder
 
     expected = EXPECTED["towers"][name]
-    twin = TwinEncoder(make_config({"encoders": expected["settings"]}).encoders, pretrained=False)
+    twin = DualEncoder(make_config({"encoders": expected["settings"]}).encoders, pretrained=False)
     state = twin.state_dict()
     names = "\n".join(f"{name} {list(tensor.shape)}" for name, tensor in state.items())
     assert hashlib.sha256(names.encode()).hexdigest()[:16] == expected["names"]
     for number, tensor in enumerate(state.values()):
         tensor.copy_(torch.full_like(tensor, number % 7))
-    assert Model(twin, path=Path()).fingerprint == expected["fingerprint"]
+    assert TorchEncoder(twin, path=Path()).fingerprint == expected["fingerprint"]
 
 
 def test_an_archive_is_searched_and_grows(old: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -109,7 +109,7 @@ def test_a_training_that_was_killed_goes_on(old: Path) -> None:
 
 
 def test_configs_of_every_age_are_read() -> None:
-    terms = read_config(OLD / "before-terms.yaml").learning.terms
+    terms = read_config(OLD / "before-terms.yaml").learning.losses
     assert {name: term.weight for name, term in terms.items()} == {
         "feature_triplets": 1.0, "code_triplets": 0.5, "approximate_l1": 0.02, "balance": 0.1,
     }  # fmt: skip

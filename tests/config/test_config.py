@@ -40,9 +40,9 @@ def test_overrides_are_yaml_values_at_any_depth(tmp_path: Path) -> None:
         ("encoders: {sound: {features: {hop_ms: 3}}}", r"encoders\.sound\.features\.hop_ms: no such setting"),
         ("learning: {margin: big}", r"learning\.margin: .*valid number.*'big'"),
         ("learning: {margin: -1}", r"learning\.margin: .*greater than 0"),
-        ("learning: {terms: {code_triplets: much}}", r"learning\.terms\.code_triplets\.weight: .*number.*'much'"),
-        ("learning: {terms: {}}", r"learning\.terms: .*at least 1 item"),
-        ("learning: {sharpness: [0, 1]}", r"sharpness: wanted two numbers above 0"),
+        ("learning: {losses: {code_triplets: much}}", r"learning\.losses\.code_triplets\.weight: .*number.*'much'"),
+        ("learning: {losses: {}}", r"learning\.losses: .*at least 1 item"),
+        ("learning: {tanh_scale: [0, 1]}", r"tanh_scale: wanted two numbers above 0"),
         ("training: {betas: [0.9, 1.0]}", r"betas: wanted two numbers in \[0, 1\)"),
         ("encoders: {sound: {features: {f_max: 9000}}}", r"f_max <= sample_rate / 2"),
         ("encoders: {sound: {augmentation: {speed: [1.2, 0.9]}}}", r"speed: wanted \(lowest, highest\)"),
@@ -74,7 +74,9 @@ def test_bad_overrides_are_refused(tmp_path: Path, override: str) -> None:
 def test_overrides_reach_the_terms_that_stand_by_default(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
     path.write_text("seed: 1\n")
-    terms = read_config(path, ["learning.terms.code_triplets.margin=0.3", "learning.terms.balance=0.1"]).learning.terms
+    terms = read_config(
+        path, ["learning.losses.code_triplets.margin=0.3", "learning.losses.balance=0.1"]
+    ).learning.losses
     assert set(terms) == {"feature_triplets", "code_triplets", "approximate_l1", "balance"}
     assert terms["code_triplets"].parameters == {"margin": 0.3}
     assert (terms["code_triplets"].weight, terms["balance"].weight) == (1.0, 0.1)
@@ -82,19 +84,19 @@ def test_overrides_reach_the_terms_that_stand_by_default(tmp_path: Path) -> None
 
 def test_terms_in_a_file_are_all_there_are(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
-    path.write_text("learning: {terms: {balance: 0.5}}\n")
+    path.write_text("learning: {losses: {balance: 0.5}}\n")
     config = read_config(path)
-    assert set(config.learning.terms) == {"balance"}
+    assert set(config.learning.losses) == {"balance"}
     assert read_config(write_config(config, tmp_path / "resolved.yaml")) == config
     changed = differences(Config(), config)
-    assert "learning.terms.balance.weight: None -> 0.5" in changed
-    assert "learning.terms.code_triplets.weight: 1.0 -> None" in changed
+    assert "learning.losses.balance.weight: None -> 0.5" in changed
+    assert "learning.losses.code_triplets.weight: 1.0 -> None" in changed
 
 
 def test_a_run_from_before_the_terms_is_read(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
     path.write_text("learning: {objective: relative_triplet, features: 0, codes: 2, quantization: 0.1, balance: 0}\n")
-    assert {name: term.weight for name, term in read_config(path).learning.terms.items()} == {
+    assert {name: term.weight for name, term in read_config(path).learning.losses.items()} == {
         "code_triplets": 2.0,
         "approximate_l1": 0.1,
     }

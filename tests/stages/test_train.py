@@ -15,12 +15,12 @@ import torch
 from safetensors.torch import load_file
 
 import dtbh
-from dtbh.config import Config, Term, make_config, read_config, write_config
+from dtbh.config import Config, LossSpec, make_config, read_config, write_config
 from dtbh.data.manifest import Manifest, read_manifest, write_manifest
 from dtbh.errors import DataError, DtbhError, RunError
 from dtbh.stages.train import train
-from dtbh.training.module import TwinTraining
-from dtbh.utils.files import alone
+from dtbh.training.module import DualTraining
+from dtbh.utils.files import file_lock
 
 
 def metrics(run: Path) -> list[dict[str, str]]:
@@ -92,19 +92,19 @@ def test_data_without_the_split_is_refused_before_anything_is_written(
 
 
 WITH_STATE = {
-    "memory_contrast": Term.model_validate({"temperature": 0.2, "memory": 50}),
-    "text_tower": Term.model_validate({"weight": 0.5, "temperature": 0.2}),
-    "code_triplets": Term(),
+    "memory_contrast": LossSpec.model_validate({"temperature": 0.2, "memory": 50}),
+    "text_tower": LossSpec.model_validate({"weight": 0.5, "temperature": 0.2}),
+    "code_triplets": LossSpec(),
 }
 
 
 @pytest.mark.parametrize("terms", [None, WITH_STATE], ids=["as configured", "a memory and a text tower"])
 def test_killed_and_resumed_gives_the_same_numbers(
-    terms: dict[str, Term] | None, tiny_run: Path, tiny_config: Config, tiny_data: Path, tmp_path: Path
+    terms: dict[str, LossSpec] | None, tiny_run: Path, tiny_config: Config, tiny_data: Path, tmp_path: Path
 ) -> None:
     """A real process, a real kill -9 in the middle of an epoch, and the same command again."""
     if terms is not None:
-        tiny_config = changed(tiny_config, learning={"terms": terms})
+        tiny_config = changed(tiny_config, learning={"losses": terms})
         tiny_run = train(tiny_config, tiny_data, tmp_path / "whole")
     config, run = write_config(tiny_config, tmp_path / "c.yaml"), tmp_path / "run"
     command = [sys.executable, "-m", "dtbh.cli", "train", str(config), "--data", str(tiny_data), "--out", str(run)]
@@ -149,7 +149,7 @@ def test_interrupted_ends_with_130_and_goes_on_later(tiny_config: Config, tiny_d
 
 
 def test_two_trainings_in_one_folder_are_kept_apart(tiny_config: Config, tiny_data: Path, tmp_path: Path) -> None:
-    with alone(tmp_path, "training"), pytest.raises(DtbhError, match="another process is training here"):
+    with file_lock(tmp_path, "training"), pytest.raises(DtbhError, match="another process is training here"):
         train(tiny_config, tiny_data, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -168,7 +168,11 @@ def test_without_labels_the_classes_are_never_looked_at(tiny_config: Config, tin
     config = make_config(
         tiny_config.model_dump(mode="json")
         | {
-            "learning": {"labels": False, "within": 0, "terms": {"pair_contrast": {"weight": 1, "temperature": 0.2}}},
+            "learning": {
+                "labels": False,
+                "intra_modal_weight": 0,
+                "losses": {"pair_contrast": {"weight": 1, "temperature": 0.2}},
+            },
             "training": tiny_config.training.model_dump() | {"classes": 12, "per_class": 1, "epochs": 3},
         }
     )
@@ -180,7 +184,9 @@ def test_without_labels_the_classes_are_never_looked_at(tiny_config: Config, tin
 def spoken(config: Config) -> Config:
     return config.model_copy(
         update={
-            "learning": config.learning.model_copy(update={"terms": {**config.learning.terms, "spoken_words": Term()}}),
+            "learning": config.learning.model_copy(
+                update={"losses": {**config.learning.losses, "spoken_words": LossSpec()}}
+            ),
             "training": config.training.model_copy(update={"epochs": 2}),
         }
     )
@@ -219,7 +225,7 @@ def test_the_last_epoch_is_kept_where_it_is_asked_for(
     runs = []
     for keep in ("best", "last"):
         worse = iter(range(100, 0, -1))
-        monkeypatch.setattr(TwinTraining, "_map", lambda *_, worse=worse: next(worse) / 100)
+        monkeypatch.setattr(DualTraining, "_map", lambda *_, worse=worse: next(worse) / 100)
         settings = {"keep": keep, "patience": 1, "epochs": 3}
         runs.append(train(changed(tiny_config, training=settings), tiny_data, tmp_path / keep))
     best, last = (json.loads((run / "run.json").read_text()) for run in runs)

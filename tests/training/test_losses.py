@@ -16,18 +16,18 @@ from tests.reference import objectives as reference
 BITS, CLASSES, FEATURES = 8, 3, 5
 WORDS = 4
 SIZES = {"bits": BITS, "classes": CLASSES, "feature_dim": FEATURES, "words": WORDS}
-TRIPLETS = {"margin": 0.3, "within": 0.6}
+TRIPLETS = {"margin": 0.3, "intra_modal_weight": 0.6}
 GIVEN: dict[str, dict[str, object]] = {
     "feature_triplets": {**TRIPLETS, "selection": "active"},
     "code_triplets": {**TRIPLETS, "selection": "all"},
     "embedding_triplets": {**TRIPLETS, "selection": "hard"},
     "unit_triplets": {**TRIPLETS, "selection": "semi_hard"},
     "lossless_triplets": {**TRIPLETS, "selection": "all"},
-    "pairwise_likelihood": {"alpha": 0.5, "within": 0.7, "weighted": True},
-    "pair_contrast": {"temperature": 0.4, "within": 0.5},
-    "pair_in_class": {"temperature": 0.4, "within": 0.5},
-    "feature_contrast": {"temperature": 0.3, "within": 0.5},
-    "code_contrast": {"temperature": 0.3, "within": 0.5},
+    "pairwise_likelihood": {"alpha": 0.5, "intra_modal_weight": 0.7, "weighted": True},
+    "pair_contrast": {"temperature": 0.4, "intra_modal_weight": 0.5},
+    "pair_in_class": {"temperature": 0.4, "intra_modal_weight": 0.5},
+    "feature_contrast": {"temperature": 0.3, "intra_modal_weight": 0.5},
+    "code_contrast": {"temperature": 0.3, "intra_modal_weight": 0.5},
     "learned_centres": {"scale": 5.0},
     "central_similarity": {},
     "orthogonal_centres": {"scale": 4.0, "margin": 0.2},
@@ -61,7 +61,7 @@ def plain(sides: Sides) -> list[dict[str, list[object]]]:
 
 def objective(name: str, **changes: object) -> Objective:
     torch.manual_seed(0)
-    return Objective(Learning(terms={name: {**GIVEN[name], **changes}}), SIZES).double()
+    return Objective(Learning(losses={name: {**GIVEN[name], **changes}}), SIZES).double()
 
 
 def value(name: str, sides: Sides, **changes: object) -> torch.Tensor:

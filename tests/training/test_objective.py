@@ -13,7 +13,7 @@ from dtbh.training.losses.mining import Triplets, select_active, select_all
 from dtbh.training.losses.objective import Objective
 from dtbh.training.losses.quantization import approximate_l1, balance
 from dtbh.training.losses.triplet import relative_triplet
-from dtbh.training.shallow import FITS
+from dtbh.training.shallow import SHALLOW_METHODS
 from tests.reference import triplets as reference
 
 G = torch.Generator().manual_seed(0)
@@ -86,7 +86,7 @@ def test_dtbh_is_the_weighted_sum_of_its_terms() -> None:
     images, sounds = outputs(6), outputs(9)
     yi, ys = images.labels, sounds.labels
     terms = {"feature_triplets": 0.5, "code_triplets": 2.0, "approximate_l1": 0.1, "balance": 0.2}
-    loss = Objective(Learning(margin=0.3, within=0.7, terms=terms), SIZES)((images, sounds))
+    loss = Objective(Learning(margin=0.3, intra_modal_weight=0.7, losses=terms), SIZES)((images, sounds))
 
     def term(a, b, ya, yb, measure, same=False):
         d = measure(a, b)
@@ -105,7 +105,7 @@ def test_dtbh_is_the_weighted_sum_of_its_terms() -> None:
 
 def test_one_modality_alone_learns_from_itself() -> None:
     images = outputs(8)
-    loss = Objective(Learning(within=0, terms={"code_triplets": 1}), SIZES)((images,))
+    loss = Objective(Learning(intra_modal_weight=0, losses={"code_triplets": 1}), SIZES)((images,))
     d = code_distance(images.codes, images.codes)
     chosen = reference.select("active", d.tolist(), images.labels.tolist(), images.labels.tolist(), 0.25, True)
     assert loss.total.item() == pytest.approx(reference.relative_triplet(d.tolist(), chosen, 0.25), rel=1e-4)
@@ -123,13 +123,13 @@ def test_gradients_reach_both_towers_and_are_finite(selection: str) -> None:
 
 
 def test_a_weight_of_zero_leaves_the_term_out() -> None:
-    objective = Objective(Learning(terms={"feature_triplets": 0, "code_triplets": 1}), SIZES)
+    objective = Objective(Learning(losses={"feature_triplets": 0, "code_triplets": 1}), SIZES)
     assert set(objective((outputs(4), outputs(4))).terms) == {"code_triplets"}
 
 
 def test_a_term_of_weight_zero_needs_no_parameters_and_has_no_state() -> None:
     terms = {"feature_contrast": 0, "learned_centres": 0, "approximate_l1": 0.5}
-    objective = Objective(Learning.model_validate({"terms": terms}), {})
+    objective = Objective(Learning.model_validate({"losses": terms}), {})
     assert list(objective.weights) == ["approximate_l1"]
     assert not list(objective.parameters())
 
@@ -137,8 +137,8 @@ def test_a_term_of_weight_zero_needs_no_parameters_and_has_no_state() -> None:
 def test_a_warm_up_takes_all_triplets() -> None:
     sides = (outputs(8), outputs(8))
     terms = {"code_triplets": {"selection": "semi_hard"}}
-    objective = Objective(Learning(warmup_epochs=1, terms=terms), SIZES)
-    every = Objective(Learning(selection="all", terms={"code_triplets": 1}), SIZES)
+    objective = Objective(Learning(warmup_epochs=1, losses=terms), SIZES)
+    every = Objective(Learning(selection="all", losses={"code_triplets": 1}), SIZES)
     assert objective(sides, epoch=0).total == every(sides).total
     assert objective(sides, epoch=1).total != every(sides).total
 
@@ -153,7 +153,7 @@ def test_a_term_with_state_is_trained_and_kept(monkeypatch: pytest.MonkeyPatch) 
             return self.scale.sum() * sides[0].codes.square().mean()
 
     monkeypatch.setitem(LOSSES, "scaled", Scaled)
-    objective = Objective(Learning(terms={"scaled": {"start": 2.0}}), SIZES)
+    objective = Objective(Learning(losses={"scaled": {"start": 2.0}}), SIZES)
     objective((outputs(4),)).total.backward()
     (parameter,) = objective.parameters()
     assert parameter.tolist() == [2.0, 2.0, 2.0]
@@ -175,7 +175,7 @@ def test_every_preset_learns_from_something(path: Path) -> None:
     """Its terms exist, take its parameters, and pull at each tower that it has; or its fit exists."""
     config = read_config(path)
     if config.learning.fit is not None:
-        assert config.learning.fit in FITS
+        assert config.learning.fit in SHALLOW_METHODS
         return
     bits = config.encoders.bits
     sides = tuple(outputs(8, bits) for _ in config.encoders.modalities)
@@ -192,13 +192,13 @@ def test_every_preset_learns_from_something(path: Path) -> None:
 @pytest.mark.parametrize(
     ("terms", "message"),
     [
-        ({"code_triplet": 1}, r"learning\.terms\.code_triplet: no such term; did you mean code_triplets\?"),
-        ({"code_triplets": {"margn": 1}}, r"learning\.terms\.code_triplets\.margn: no such setting; .*margin\?"),
-        ({"code_triplets": {"margin": "wide"}}, r"learning\.terms\.code_triplets\.margin: .*number.*'wide'"),
-        ({"code_triplets": {"margin": -1}}, r"learning\.terms\.code_triplets\.margin: .*greater than 0"),
+        ({"code_triplet": 1}, r"learning\.losses\.code_triplet: no such term; did you mean code_triplets\?"),
+        ({"code_triplets": {"margn": 1}}, r"learning\.losses\.code_triplets\.margn: no such setting; .*margin\?"),
+        ({"code_triplets": {"margin": "wide"}}, r"learning\.losses\.code_triplets\.margin: .*number.*'wide'"),
+        ({"code_triplets": {"margin": -1}}, r"learning\.losses\.code_triplets\.margin: .*greater than 0"),
         ({"approximate_l1": {"margin": 1}}, r"approximate_l1\.margin: no such setting; known here: none"),
         ({"code_triplets": 0}, "every weight is 0"),
-        ({"needs": 1}, r"learning\.terms\.needs\.power: wanted a value, found none"),
+        ({"needs": 1}, r"learning\.losses\.needs\.power: wanted a value, found none"),
     ],
 )
 def test_what_is_wrong_with_a_term_is_named(
@@ -208,7 +208,7 @@ def test_what_is_wrong_with_a_term_is_named(
 
     monkeypatch.setitem(LOSSES, "needs", needs)
     with pytest.raises(ConfigError, match=message) as caught:
-        Objective(Learning(terms=terms), SIZES)
+        Objective(Learning(losses=terms), SIZES)
     assert "\n" not in str(caught.value)
 
 
@@ -218,4 +218,4 @@ def test_an_unknown_selection_is_named() -> None:
         Objective(learning, SIZES)
     terms = {"code_triplets": {"selection": "best"}}
     with pytest.raises(ConfigError, match=r"code_triplets\.selection: .*no selection 'best'; known here: all, active"):
-        Objective(make_config({"learning": {"terms": terms}}).learning, SIZES)
+        Objective(make_config({"learning": {"losses": terms}}).learning, SIZES)

@@ -98,7 +98,7 @@ def test_real_values_are_validated_and_evaluated_by_their_distances(
 ) -> None:
     content = without(tiny_config, "sound").model_dump(mode="json")
     content["encoders"] |= {"activation": "linear"}
-    content["learning"] |= {"ranked_by": "features", "selection": "hard", "terms": {"embedding_triplets": {}}}
+    content["learning"] |= {"ranked_by": "features", "selection": "hard", "losses": {"embedding_triplets": {}}}
     run = train(make_config(content), images_alone, tmp_path / "run")
     best = json.loads((run / "run.json").read_text())["kept_val_map"]
     report, _ = evaluate(run, split="val", out=tmp_path / "val")

@@ -15,7 +15,17 @@ from dtbh.errors import ConfigError, DataError
 from dtbh.stages.evaluate import evaluate
 from dtbh.stages.train import train
 from dtbh.training.losses.pairwise import class_centres
-from dtbh.training.shallow import FITS, Sample, cca_itq, class_codes, fitted, itq, lsh, pca_rotated, quantizing_rotation
+from dtbh.training.shallow import (
+    SHALLOW_METHODS,
+    Sample,
+    cca_itq,
+    class_codes,
+    fitted,
+    itq,
+    lsh,
+    pca_rotated,
+    quantizing_rotation,
+)
 
 
 def clouds(n=300, d=12, classes=3, seed=0, spread=1.0):
@@ -168,4 +178,4 @@ def test_every_method_has_a_preset() -> None:
     from dtbh.config import read_config
 
     configs = (Path(__file__).parents[2] / "configs").glob("*/ucm.yaml")
-    assert {read_config(path).learning.fit for path in configs} >= set(FITS)
+    assert {read_config(path).learning.fit for path in configs} >= set(SHALLOW_METHODS)

@@ -74,15 +74,15 @@ def test_a_package_of_others_brings_a_loss_a_backbone_and_a_source(tmp_path: Pat
         import torch
 
         from dtbh.config import make_config
-        from dtbh.encoders.dual_encoder import TwinEncoder
+        from dtbh.encoders.dual_encoder import DualEncoder
         from dtbh.training.losses.objective import Objective
 
         config = make_config({
             "encoders": {"bits": 8, "image": {"backbone": "their_network"}, "sound": None},
-            "learning": {"terms": {"their_loss": 0.5}},
+            "learning": {"losses": {"their_loss": 0.5}},
         })
         assert Objective(config.learning, {}).weights == {"their_loss": 0.5}
-        tower = TwinEncoder(config.encoders).eval().tower("image")
+        tower = DualEncoder(config.encoders).eval().tower("image")
         from dtbh.cli.main import main
 
         try:

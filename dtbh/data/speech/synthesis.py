@@ -25,7 +25,7 @@ from typing import NoReturn
 from dtbh.data.speech.clips import finish, pack
 from dtbh.data.speech.engines import ENGINES, Engine, Voice
 from dtbh.errors import ConfigError, DataError, DtbhError, MediaError
-from dtbh.utils.files import fresh_folder
+from dtbh.utils.files import atomic_folder
 
 VERSION = 1
 SHARD_SIZE = 250
@@ -179,7 +179,7 @@ def _leave(_signal: int, _frame: FrameType | None) -> NoReturn:
 
 def _speak_shard(heard: Connection, shard: Shard, sounds: Path, engine: Engine) -> None:
     parent = multiprocessing.parent_process()
-    with fresh_folder(sounds / shard.name) as folder:
+    with atomic_folder(sounds / shard.name) as folder:
         for utterance, file in zip(shard.utterances, shard.files, strict=True):
             if parent is not None and not parent.is_alive():
                 sys.exit(1)

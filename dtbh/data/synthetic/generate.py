@@ -16,8 +16,8 @@ from dtbh.data.synthetic.drawing import Pen, Scene
 from dtbh.data.synthetic.landscapes import beach, farmland, forest, harbor, river
 from dtbh.data.synthetic.towns import airport, parking_lot, residential, storage_tanks, tennis_court
 from dtbh.errors import ConfigError, DataError
-from dtbh.utils.files import fresh_folder
-from dtbh.utils.progress import say, track
+from dtbh.utils.files import atomic_folder
+from dtbh.utils.progress import echo, track
 
 VERSION = 1
 SCENES: dict[str, Callable[[Pen], Scene]] = {
@@ -96,12 +96,12 @@ def draw(
     _check(classes=classes, per_class=per_class, size=size, captions=captions)
     found = _drawn(out)
     if found and all(found.settings.get(name) == value for name, value in settings.items()):
-        say(f"{out}: drawn already; nothing to do")
+        echo(f"{out}: drawn already; nothing to do")
         return found
     names = list(SCENES)[:classes]
     todo = [(name, number) for name in names for number in range(per_class)]
     items: list[Item] = []
-    with fresh_folder(out) as folder:
+    with atomic_folder(out) as folder:
         (folder / "images").mkdir()
         for name, number in track(todo, "drawing", total=len(todo)):
             items += _one(folder, name, number, size=size, captions=captions, seed=seed)

@@ -40,7 +40,7 @@ from dtbh.index.archive.snapshot import (
     read_settings,
 )
 from dtbh.index.base import refuse_known, refuse_unknown
-from dtbh.utils.files import alone, check_place, explained, fresh_folder, write_file
+from dtbh.utils.files import atomic_folder, check_place, explained, file_lock, write_file
 
 
 class TwiceError(CodesError):
@@ -79,7 +79,7 @@ def create(path: Path, meta: Mapping[str, Any], chunks: Iterable[Chunk]) -> None
         with _alone(path):
             _renew(path, meta, chunks)
         return
-    with fresh_folder(path) as new:
+    with atomic_folder(path) as new:
         _generation(new, 0, chunks)
         _name(new, meta, 0)
 
@@ -149,7 +149,7 @@ def _alone(path: Path) -> Iterator[None]:
     """Keep other writers out, and explain what goes wrong."""
     if not path.is_dir():
         open_snapshot(path)  # says that there is no archive
-    with explained(path), alone(path, DOING):
+    with explained(path), file_lock(path, DOING):
         yield
 
 

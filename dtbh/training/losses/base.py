@@ -41,29 +41,31 @@ Sides = tuple[Outputs, ...]
 """One for each modality that learns: images and sounds, or one of them alone."""
 
 
-def over_ways(sides: Sides, loss: Callable[[Outputs, Outputs, bool], Tensor], *, within: float) -> Tensor:
-    """Mean of a loss over all ways from one side to another, and ``within`` times its mean over each with itself.
+def over_directions(
+    sides: Sides, loss: Callable[[Outputs, Outputs, bool], Tensor], *, intra_modal_weight: float
+) -> Tensor:
+    """Mean of a loss over all directions, and ``intra_modal_weight`` times its mean over each side with itself.
 
     Of one side alone there is no other, and the loss is that of the side with itself.
 
     Args:
         sides: One or more.
         loss: Of rows, columns, and whether they are the same items.
-        within: Weight beside the ways across.
+        intra_modal_weight: Weight beside the ways across.
     """
     across = [loss(rows, columns, False) for rows, columns in permutations(sides, 2)]
-    own = [loss(side, side, True) for side in sides] if within or not across else []
+    own = [loss(side, side, True) for side in sides] if intra_modal_weight or not across else []
     means = [torch.stack(values).mean() for values in (across, own) if values]
-    return means[0] if len(means) == 1 else means[0] + within * means[1]
+    return means[0] if len(means) == 1 else means[0] + intra_modal_weight * means[1]
 
 
 LOSSES: dict[str, Callable[..., Any]] = {}
 """Every loss by its name in a config: functions of `Sides` that give a scalar tensor; or, where a loss has weights or
 a memory of its own, classes of ``nn.Module`` that do so when called.
 
-Parameters are keyword-only and are given by name in the config; ``margin``, ``selection`` and ``within`` come from
-``learning`` where they are not given, and ``bits``, ``classes`` (their number), ``feature_dim`` and ``words`` (the size
-of the vocabulary) from the run."""
+Parameters are keyword-only and are given by name in the config; ``margin``, ``selection`` and ``intra_modal_weight``
+come from ``learning`` where they are not given, and ``bits``, ``classes`` (their number), ``feature_dim`` and ``words``
+(the size of the vocabulary) from the run."""
 
 Registered = TypeVar("Registered", bound=Callable[..., Any])
 

@@ -9,28 +9,28 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dtbh.training.losses.base import NotNegative, Outputs, Positive, Sides, loss, over_ways
+from dtbh.training.losses.base import NotNegative, Outputs, Positive, Sides, loss, over_directions
 
 
 @loss("feature_contrast")
-def feature_contrast(sides: Sides, *, temperature: Positive, within: NotNegative) -> Tensor:
+def feature_contrast(sides: Sides, *, temperature: Positive, intra_modal_weight: NotNegative) -> Tensor:
     """Mean of -log softmax(c / T) over items of the anchor's class, c being cosines of deep features.
 
     The supervised contrastive loss (Khosla, Teterwak, Wang and others, NeurIPS 2020, the form with the sum outside
-    the logarithm), from each modality to the other; ``within`` weighs it within a modality, where an anchor is no
-    candidate of its own. Every candidate of the batch is in the sum under the softmax.
+    the logarithm), from each modality to the other; ``intra_modal_weight`` weighs it within a modality, where an anchor
+    is no candidate of its own. Every candidate of the batch is in the sum under the softmax.
     """
-    return _contrast(sides, "features", temperature=temperature, within=within)
+    return _contrast(sides, "features", temperature=temperature, intra_modal_weight=intra_modal_weight)
 
 
 @loss("code_contrast")
-def code_contrast(sides: Sides, *, temperature: Positive, within: NotNegative) -> Tensor:
+def code_contrast(sides: Sides, *, temperature: Positive, intra_modal_weight: NotNegative) -> Tensor:
     """The same of hash-like codes."""
-    return _contrast(sides, "codes", temperature=temperature, within=within)
+    return _contrast(sides, "codes", temperature=temperature, intra_modal_weight=intra_modal_weight)
 
 
 @loss("pair_in_class")
-def pair_in_class(sides: Sides, *, temperature: Positive, within: NotNegative) -> Tensor:
+def pair_in_class(sides: Sides, *, temperature: Positive, intra_modal_weight: NotNegative) -> Tensor:
     """Each item among those of its own class: its pair is right, the others of the class are wrong.
 
     Mean of -log softmax(c / T) over pairs, c being cosines of hash-like codes. What tells pairs apart where the
@@ -43,7 +43,7 @@ def pair_in_class(sides: Sides, *, temperature: Positive, within: NotNegative) -
             rows.codes, columns.codes, rows.pairs[:, None] == columns.pairs[None], candidates, temperature
         )
 
-    return over_ways(sides, loss, within=within)
+    return over_directions(sides, loss, intra_modal_weight=intra_modal_weight)
 
 
 @loss("learned_centres")
@@ -82,13 +82,13 @@ def decorrelation(sides: Sides) -> Tensor:
     return torch.stack([one(side.codes) for side in sides]).mean()
 
 
-def _contrast(sides: Sides, on: str, *, temperature: float, within: float) -> Tensor:
+def _contrast(sides: Sides, on: str, *, temperature: float, intra_modal_weight: float) -> Tensor:
     def loss(rows: Outputs, columns: Outputs, same: bool) -> Tensor:
         alike = rows.labels[:, None] == columns.labels[None]
         a, b = getattr(rows, on), getattr(columns, on)
         return softmax_loss(a, b, alike, _there(rows, same).expand_as(alike), temperature)
 
-    return over_ways(sides, loss, within=within)
+    return over_directions(sides, loss, intra_modal_weight=intra_modal_weight)
 
 
 def _there(rows: Outputs, same: bool) -> Tensor:

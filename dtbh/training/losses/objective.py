@@ -39,10 +39,10 @@ class Objective(nn.Module):
     def __init__(self, settings: Learning, sizes: Mapping[str, int]) -> None:
         super().__init__()
         self.warmup_epochs = settings.warmup_epochs
-        self.weights = {name: term.weight for name, term in settings.terms.items() if term.weight}
+        self.weights = {name: term.weight for name, term in settings.losses.items() if term.weight}
         if not self.weights:
-            raise ConfigError("learning.terms: every weight is 0, so nothing would be learned")
-        shared = {name: value for name, value in settings if name != "terms"} | dict(sizes)
+            raise ConfigError("learning.losses: every weight is 0, so nothing would be learned")
+        shared = {name: value for name, value in settings if name != "losses"} | dict(sizes)
         self._calls: dict[str, tuple[Callable[..., Tensor], dict[str, Any]]] = {}
         self._with_state = nn.ModuleDict()  # so that their tensors are trained, moved and kept in checkpoints
         losses = known_losses()
@@ -50,8 +50,8 @@ class Objective(nn.Module):
             raise ConfigError(
                 f"learning.selection: no selection {settings.selection!r}; {hint(settings.selection, list(MINERS))}"
             )
-        for name, term in settings.terms.items():
-            where = f"learning.terms.{name}"
+        for name, term in settings.losses.items():
+            where = f"learning.losses.{name}"
             if name not in losses:
                 raise ConfigError(f"{where}: no such term; {hint(name, list(losses))}")
             if name not in self.weights:

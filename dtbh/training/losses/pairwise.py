@@ -14,11 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dtbh.encoders.hash_head import glorot_
-from dtbh.training.losses.base import NotNegative, Outputs, Positive, Sides, loss, over_ways
+from dtbh.training.losses.base import NotNegative, Outputs, Positive, Sides, loss, over_directions
 
 
 @loss("pairwise_likelihood")
-def pairwise_likelihood(sides: Sides, *, alpha: Positive, within: NotNegative, weighted: bool) -> Tensor:
+def pairwise_likelihood(sides: Sides, *, alpha: Positive, intra_modal_weight: NotNegative, weighted: bool) -> Tensor:
     """Negative log-likelihood of which pairs are alike: mean of log(1 + exp(t)) - s t, with t = alpha <h, g>.
 
     s is 1 for items of one class, else 0. With alpha 1/2 and no weights this is the likelihood of DPSH (Li, Wang
@@ -35,18 +35,18 @@ def pairwise_likelihood(sides: Sides, *, alpha: Positive, within: NotNegative, w
             return _mean(cost, there)
         return (_mean(cost, there * alike) + _mean(cost, there * (1 - alike))) / 2
 
-    return over_ways(sides, loss, within=within)
+    return over_directions(sides, loss, intra_modal_weight=intra_modal_weight)
 
 
 @loss("pair_contrast")
-def pair_contrast(sides: Sides, *, temperature: Positive, within: NotNegative) -> Tensor:
+def pair_contrast(sides: Sides, *, temperature: Positive, intra_modal_weight: NotNegative) -> Tensor:
     """Each item among all of the batch: its own pair is right, all others are wrong; classes are not looked at.
 
     Mean of -log(exp(c(h, g+) / T) / sum over g of exp(c(h, g) / T)), c being the cosine of hash-like codes, as in
     DUCH (Mikriukov, Ravanbakhsh and Demir, 2022; NT-Xent). Where one item has several pairs in the batch, each is
-    right once and the others are no negatives of it. ``within`` weighs the same between items of one modality
-    that share a pair (two captions of an image). Where we differ: DUCH contrasts two augmentations of each item
-    within a modality, and has an adversarial term, which we leave out.
+    right once and the others are no negatives of it. ``intra_modal_weight`` weighs the same between items of one
+    modality that share a pair (two captions of an image). Where we differ: DUCH contrasts two augmentations of each
+    item within a modality, and has an adversarial term, which we leave out.
     """
 
     def loss(rows: Outputs, columns: Outputs, same: bool) -> Tensor:
@@ -58,7 +58,7 @@ def pair_contrast(sides: Sides, *, temperature: Positive, within: NotNegative) -
         cost = torch.logaddexp(similar, others) - similar
         return _mean(cost, (pair & ~own).to(cost.dtype))
 
-    return over_ways(sides, loss, within=within)
+    return over_directions(sides, loss, intra_modal_weight=intra_modal_weight)
 
 
 @loss("central_similarity")

@@ -20,7 +20,7 @@ from dtbh.data.transcripts import said
 from dtbh.encoders.hash_head import glorot_
 from dtbh.training.losses.base import Outputs, Positive, Sides, known_losses, loss
 from dtbh.training.losses.pairwise import pair_contrast
-from dtbh.utils.progress import say
+from dtbh.utils.progress import echo
 
 FEWEST = 4
 """Sounds that must say a word before it is one of the vocabulary."""
@@ -83,7 +83,7 @@ class TextTower(nn.Module):
         if not any(len(text.pairs) for text in texts):
             return sides[0].codes.sum() * 0
         text = Outputs(*(torch.cat(parts) for parts in zip(*(text[:4] for text in texts), strict=True)))
-        costs = [pair_contrast((text, side), temperature=self.temperature, within=0) for side in sides]
+        costs = [pair_contrast((text, side), temperature=self.temperature, intra_modal_weight=0) for side in sides]
         return torch.stack(costs).mean()
 
     def _text(self, side: Outputs) -> Outputs:
@@ -104,14 +104,14 @@ def targets(learning: Learning, sounds: Sequence[Item]) -> tuple[Learning, Tenso
     Returns:
         The settings, and ``occurrences`` over the sounds' own ``vocabulary``; None where no such term is there.
     """
-    asked = [name for name, term in learning.terms.items() if term.weight and _asks_for_words(name)]
+    asked = [name for name, term in learning.losses.items() if term.weight and _asks_for_words(name)]
     if not asked:
         return learning, None
     if known := vocabulary(sounds):
         return learning, occurrences(sounds, known)
-    say(f"no word is known of the training sounds: {' and '.join(asked)} of learning.terms stay out")
+    echo(f"no word is known of the training sounds: {' and '.join(asked)} of learning.losses stay out")
     return learning.model_copy(
-        update={"terms": {k: v for k, v in learning.terms.items() if not _asks_for_words(k)}}
+        update={"losses": {k: v for k, v in learning.losses.items() if not _asks_for_words(k)}}
     ), None
 
 
