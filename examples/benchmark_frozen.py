@@ -36,8 +36,8 @@ from dtbh.data.manifest import Modality
 from dtbh.encoders.cached_readers import reader_for
 from dtbh.encoders.dual_encoder import DualEncoder
 from dtbh.encoders.sound_backbones import EDGE, LEVEL
-from dtbh.encoders.speech_embedding import FIELD, STRIDE, networks_folder
-from dtbh.encoders.whisper import WhisperEncoder, model_file
+from dtbh.encoders.speech_embedding import FIELD, STRIDE, SpeechEmbedding
+from dtbh.encoders.whisper import WhisperEncoder
 from dtbh.features.image import load_image, to_float
 
 ITEMS, ROUNDS, TOLERANCE = 96, 5, 0.06  # the last as a share of the values' deviation, in the mean
@@ -102,7 +102,7 @@ class BareEmbedding(Clips):
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
         self.mel, self.embedding = (
-            onnxruntime.InferenceSession(str(networks_folder() / f"{name}.onnx"), options)
+            onnxruntime.InferenceSession(str(SpeechEmbedding.place() / f"{name}.onnx"), options)
             for name in ("melspectrogram", "embedding_model")
         )
 
@@ -130,7 +130,7 @@ class BareWhisper(Clips):
 
         self.view = ctranslate2.StorageView.from_array
         options = {"device": "cpu", "compute_type": "float32", "intra_threads": 1, "inter_threads": 1}
-        self.model = ctranslate2.models.Whisper(str(model_file().parent), **options)
+        self.model = ctranslate2.models.Whisper(str(WhisperEncoder.place().parent), **options)
         self.ours = WhisperEncoder(pretrained=False)
 
     def prepared(self, file: Path) -> np.ndarray:

@@ -75,7 +75,8 @@ def speak(args: Arguments) -> int:
 
 def _show(args: Arguments, text: str, manifest: Manifest, values: dict[str, Any]) -> None:
     """Print what a manifest holds, and for each protocol that it allows sizes, and what of test stands in training."""
-    from dtbh.data.splits import PROTOCOLS, assign, leakage
+    from dtbh.data.leakage import leakage
+    from dtbh.data.splits import PROTOCOLS, assign
 
     lines, protocols = [text], {}
     for protocol in PROTOCOLS:

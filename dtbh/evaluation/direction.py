@@ -10,7 +10,7 @@ import numpy as np
 
 from dtbh.codes import Embeddings, HashCodes, unpack
 from dtbh.data.manifest import Item
-from dtbh.evaluation.metrics import counts, embeddings, ranking
+from dtbh.evaluation.metrics import counts, embeddings, radius, ranking
 from dtbh.evaluation.metrics.counts import Block, Floats, Ints
 from dtbh.evaluation.metrics.embeddings import METRICS
 from dtbh.evaluation.metrics.intervals import clusters_of, interval, mean_interval
@@ -51,7 +51,7 @@ def direction_report(
     def more(found: Measured, block: Block, labels: Ints) -> None:
         found.each["ap stable_order"] = block.stable
         found.sums["distances"] = np.stack([side.sum(axis=0) for side in (block.relevant, block.total)])
-        found.sums["radii"] = ranking.radius_sums(block.relevant, block.total, without=without)
+        found.sums["radii"] = radius.radius_sums(block.relevant, block.total, without=without)
         found.sums["classes"] = _class_sums(labels, block.classes)
 
     def count(work: Any, q: Ints, g: Ints, labels: tuple[Ints, Ints], own: Ints, classes: int) -> Any:
@@ -77,7 +77,7 @@ def direction_report(
         unlabelled=ranked.left_out,
         interval=mean_interval(each["average_precision"], clusters, seed, without=without),
         **summary(ranked.measured, ranked.length, without),
-        within_radius=ranking.radius_points(sums["radii"]),
+        within_radius=radius.radius_points(sums["radii"]),
         pairs=pair_figures(ranked.pairs, ranked.pairs_length),
         per_class=_per_class(ranked, clusters, seed),
         confusion=_confusion(ranked, sums["classes"]) if sums["classes"].size else None,

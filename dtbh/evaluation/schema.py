@@ -7,8 +7,8 @@ from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
+from dtbh.data.leakage import Leakage
 from dtbh.data.manifest import Item
-from dtbh.data.splits import Leakage
 from dtbh.evaluation.metrics import ranking
 from dtbh.evaluation.results import values
 from dtbh.evaluation.results.definitions import documented

@@ -13,8 +13,9 @@ import numpy as np
 
 from dtbh.codes import META, Embeddings, HashCodes, read_codes
 from dtbh.config import differences
+from dtbh.data.leakage import leakage
 from dtbh.data.manifest import SPLITS, Item, Manifest, read_manifest
-from dtbh.data.splits import leakage, split_for
+from dtbh.data.splits import split_for
 from dtbh.errors import ConfigError, DataError, RunError
 from dtbh.evaluation.evaluate import evaluate as evaluate_codes
 from dtbh.evaluation.metrics.ranking import Without

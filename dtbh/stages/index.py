@@ -16,7 +16,7 @@ from dtbh.data.shards import Shard
 from dtbh.data.tiling import Tiling
 from dtbh.errors import CodesError
 from dtbh.index.archive.archive import create_archive, open_archive
-from dtbh.index.archive.snapshot import META as ARCHIVE_META
+from dtbh.index.archive.layout import META as ARCHIVE_META
 from dtbh.index.base import Index
 from dtbh.index.engines.archive import ArchiveEngine
 from dtbh.index.engines.base import Engine

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from dtbh.config import Config, read_config
+from dtbh.data.leakage import leakage
 from dtbh.data.manifest import SPLITS, Manifest
 from dtbh.data.paraphrases import original
-from dtbh.data.splits import leakage
 from dtbh.errors import DtbhError
 from dtbh.evaluation.report import read_report
 from dtbh.evaluation.results.values import RetrievalReport

@@ -22,7 +22,7 @@ from dtbh.data.shards import Shard
 from dtbh.data.tiling import Tiling, media_of
 from dtbh.errors import CodesError, DataError, DtbhError
 from dtbh.index.archive.archive import Archive, create_archive, open_archive
-from dtbh.index.archive.snapshot import META as ARCHIVE_META
+from dtbh.index.archive.layout import META as ARCHIVE_META
 from dtbh.models.encoder import Encoder
 from dtbh.stages.inputs import items_of
 from dtbh.utils.files import file_lock

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from dtbh.data.leakage import leakage
 from dtbh.data.manifest import Item, Manifest
 from dtbh.data.paraphrases import FRAMES, OPENINGS, original, originals, paraphrased
-from dtbh.data.splits import PROTOCOLS, assign, leakage
+from dtbh.data.splits import PROTOCOLS, assign
 from dtbh.data.transcripts import said
 from dtbh.errors import ConfigError
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from dtbh.data.leakage import Leakage, leakage
 from dtbh.data.manifest import Item, Manifest
-from dtbh.data.splits import PROTOCOLS, Leakage, _caption_sides, _Draw, _filled, assign, leakage
+from dtbh.data.splits import PROTOCOLS, _caption_sides, _Draw, _filled, assign
 from dtbh.data.transcripts import said
 from dtbh.errors import ConfigError, DataError
 from tests.reference.splits import leaks

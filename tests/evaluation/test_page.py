@@ -17,7 +17,7 @@ from PIL import Image
 
 from dtbh.codes import Embeddings
 from dtbh.evaluation.evaluate import evaluate
-from dtbh.evaluation.metrics.ranking import RadiusPoint
+from dtbh.evaluation.metrics.radius import RadiusPoint
 from dtbh.evaluation.page import charts
 from dtbh.evaluation.page.axes import Plot, Scale, powers, whole
 from dtbh.evaluation.page.classes import matrix

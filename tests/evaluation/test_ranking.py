@@ -7,7 +7,7 @@ import pytest
 
 from dtbh.errors import ConfigError, DataError
 from dtbh.evaluation.metrics import counts as counting
-from dtbh.evaluation.metrics import ranking
+from dtbh.evaluation.metrics import radius, ranking
 from tests.reference import ranking as naive
 
 BITS = 4
@@ -220,19 +220,19 @@ def test_within_a_radius_equals_a_loop():
     tables = [counts(*zip(*row, strict=True)) for row in rows]
     tables.append(counts([1, 2, 2], [False] * 3))  # nothing relevant: left out, or counted as 0
     both = [np.concatenate(side) for side in zip(*tables, strict=True)]
-    points = ranking.within_radius(*both)
+    points = radius.within_radius(*both)
     assert [point.radius for point in points] == [1, 2, 3, 4]
     assert [point.answered for point in points] == pytest.approx([1 / 3, 1, 1, 1])
     for point in points:
         assert (point.precision, point.recall) == pytest.approx(naive.radius_point(rows, point.radius))
-    zeros = ranking.within_radius(*both, without="zero")
+    zeros = radius.within_radius(*both, without="zero")
     assert [point.answered for point in zeros] == pytest.approx([2 / 4, 1, 1, 1])
     assert [point.recall for point in zeros] == pytest.approx([3 / 4 * point.recall for point in points])
     assert zeros[0].precision == pytest.approx((1 / 2 + 0) / 2)
     with pytest.raises(DataError, match="none of the queries"):
-        ranking.within_radius(*counts([1], [False]))
-    halves = ranking.radius_sums(*(side[:2] for side in both)) + ranking.radius_sums(*(side[2:] for side in both))
-    assert ranking.radius_points(halves) == points
+        radius.within_radius(*counts([1], [False]))
+    halves = radius.radius_sums(*(side[:2] for side in both)) + radius.radius_sums(*(side[2:] for side in both))
+    assert radius.radius_points(halves) == points
 
 
 def test_ranks_of_a_curve_are_different_and_reach_both_ends():

@@ -7,8 +7,9 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dtbh.data.leakage import leakage
 from dtbh.data.manifest import Item, Manifest, read_manifest, write_manifest
-from dtbh.data.splits import PROTOCOLS, assign, leakage
+from dtbh.data.splits import PROTOCOLS, assign
 from dtbh.data.transcripts import said
 from tests.reference.splits import leaks
 

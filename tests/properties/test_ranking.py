@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dtbh.evaluation.metrics import counts, ranking
+from dtbh.evaluation.metrics import counts, radius, ranking
 from dtbh.evaluation.metrics.map_variants import CONVENTIONS
 from tests.reference import ranking as naive
 
@@ -33,7 +33,7 @@ def measures(queries, gallery, query_labels, gallery_labels):
     """Every measure of a problem in one row."""
     tables = counts.distance_counts(queries, gallery, query_labels, gallery_labels, BITS)
     ks = sorted({1, len(gallery) // 2 + 1, len(gallery)})
-    points = ranking.within_radius(*tables)
+    points = radius.within_radius(*tables)
     return np.concatenate([
         ranking.average_precision(*tables),
         *(f(*tables, ks).ravel() for f in MEASURES),
@@ -139,5 +139,5 @@ def test_doubling_the_gallery_keeps_precision_and_recall_within_each_radius(prob
         queries, np.concatenate([gallery] * 2), query_labels, np.concatenate([gallery_labels] * 2), BITS
     )
     np.testing.assert_array_equal(2 * once[0], twice[0])
-    for one, two in zip(ranking.within_radius(*once), ranking.within_radius(*twice), strict=True):
+    for one, two in zip(radius.within_radius(*once), radius.within_radius(*twice), strict=True):
         assert one == two

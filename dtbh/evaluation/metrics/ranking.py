@@ -12,7 +12,6 @@ what becomes of it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
@@ -136,7 +135,7 @@ def precision_at(relevant: Ints, total: Ints, k: Sequence[int]) -> Floats:
         ConfigError: A k below 1, or beyond the ranking's length.
     """
     found = hits_at(relevant, total, k) / np.asarray(k, dtype=np.float64)
-    return np.where(_has_relevant(relevant)[:, None], found, np.nan)
+    return np.where(has_relevant(relevant)[:, None], found, np.nan)
 
 
 def recall_at(relevant: Ints, total: Ints, k: Sequence[int]) -> Floats:
@@ -203,7 +202,7 @@ def hit_at(relevant: Ints, total: Ints, k: Sequence[int]) -> Floats:
     left = np.where(possible, n - r - places, 0)
     log_none = gammaln(n - r + 1) - gammaln(left + 1) - gammaln(n + 1) + gammaln(n - places + 1)
     none = np.where(found_before | ~possible, 0.0, np.minimum(np.exp(log_none), 1.0))
-    return np.where(_has_relevant(relevant)[:, None], 1.0 - none, np.nan)
+    return np.where(has_relevant(relevant)[:, None], 1.0 - none, np.nan)
 
 
 def first_rank(relevant: Ints, total: Ints) -> Floats:
@@ -212,7 +211,7 @@ def first_rank(relevant: Ints, total: Ints) -> Floats:
     Of n tied items with r relevant, after N others, the first relevant one is expected at
     N + (n + 1) / (r + 1).
     """
-    has = _has_relevant(relevant)
+    has = has_relevant(relevant)
     bucket = np.argmax(relevant > 0, axis=1)[:, None]
     n, r, n_before = (np.take_along_axis(a, bucket, axis=1)[:, 0] for a in (total, relevant, before(total)))
     return np.where(has, n_before + (n + 1) / (r + 1), np.nan)
@@ -246,71 +245,6 @@ def nmrr(relevant: Ints, total: Ints) -> Floats:
     return np.asarray((per_relevant(summed, relevant) - best) / (2.5 * wanted[:, 0] - best))
 
 
-@dataclass(frozen=True)
-class RadiusPoint:
-    """Precision and recall of what lies within a Hamming radius, mean over queries.
-
-    Attributes:
-        radius: In bits.
-        precision: Mean over the queries that retrieve something. Where papers count the others as 0, that is
-            ``precision * answered``.
-        recall: Mean over all queries.
-        answered: Share of the queries that retrieve something.
-    """
-
-    radius: int
-    precision: float
-    recall: float
-    answered: float
-
-
-def within_radius(relevant: Ints, total: Ints, *, without: Without = "drop") -> tuple[RadiusPoint, ...]:
-    """Precision and recall within each radius at which something changes; no ties arise, a radius takes whole buckets.
-
-    A query that retrieves nothing at a radius has no precision there and is left out of that point, so the
-    first points may stand on few queries: ``answered`` says on how many.
-
-    Args:
-        relevant: Relevant items at each distance, int64 [q, bits + 1].
-        total: All items at each distance, int64 [q, bits + 1].
-        without: What becomes of queries without relevant items, as in ``mean``.
-
-    Raises:
-        DataError: No query has a relevant item.
-    """
-    return radius_points(radius_sums(relevant, total, without=without))
-
-
-def radius_sums(relevant: Ints, total: Ints, *, without: Without = "drop") -> Floats:
-    """What ``radius_points`` divides, and can be added over blocks of queries: float64 [5, bits + 1].
-
-    At each radius the sums of precision and of recall, the queries that retrieve something, all queries, and
-    the items that stand at that very distance.
-    """
-    if without != "zero":
-        has = _has_relevant(relevant)
-        relevant, total = relevant[has], total[has]
-    found, retrieved = np.cumsum(relevant, axis=1), np.cumsum(total, axis=1)
-    return np.stack([
-        (found / np.maximum(retrieved, 1)).sum(axis=0),
-        (found / np.maximum(found[:, -1:], 1)).sum(axis=0),
-        (retrieved > 0).sum(axis=0),
-        np.full(total.shape[1], len(total)),
-        total.sum(axis=0),
-    ])  # fmt: skip
-
-
-def radius_points(sums: Floats) -> tuple[RadiusPoint, ...]:
-    """The points of summed ``radius_sums``: only those radii at which something stands."""
-    precision, recall, some, queries, here = sums
-    if not queries.any():
-        raise DataError("none of the queries has a relevant item in the gallery; check the labels")
-    return tuple(
-        RadiusPoint(int(r), precision[r] / some[r], min(recall[r] / queries[r], 1.0), some[r] / queries[r])
-        for r in np.flatnonzero(here)
-    )
-
-
 def log_spaced(length: int, points: int = 40) -> list[int]:
     """About ``points`` different ranks from 1 to ``length``, evenly spaced on a log scale."""
     return sorted(set(np.round(np.geomspace(1, length, points)).astype(int).tolist()))
@@ -326,7 +260,8 @@ def before(counts: Ints) -> Ints:
     return np.cumsum(counts, axis=1) - counts
 
 
-def _has_relevant(relevant: Ints) -> npt.NDArray[np.bool_]:
+def has_relevant(relevant: Ints) -> npt.NDArray[np.bool_]:
+    """Which queries have anything relevant, bool [b]."""
     return np.asarray(relevant.sum(axis=1) > 0)
 
 

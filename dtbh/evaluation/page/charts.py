@@ -8,7 +8,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 
-from dtbh.evaluation.metrics.ranking import RadiusPoint
+from dtbh.evaluation.metrics.radius import RadiusPoint
 from dtbh.evaluation.page.axes import LEFT, SHARES, WIDTH, Plot, Scale, powers, whole
 from dtbh.evaluation.page.html import percent
 from dtbh.evaluation.results.values import CutPoint

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from html import escape
 
-from dtbh.data.splits import Leakage
+from dtbh.data.leakage import Leakage
 from dtbh.evaluation.page.direction import headline, panel
 from dtbh.evaluation.page.html import WAYS, document, percent, table, terms
 from dtbh.evaluation.page.script import SCRIPT

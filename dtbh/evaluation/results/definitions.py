@@ -6,7 +6,7 @@ import inspect
 import re
 
 from dtbh.evaluation.metrics.map_variants import CONVENTIONS
-from dtbh.evaluation.metrics.ranking import RadiusPoint
+from dtbh.evaluation.metrics.radius import RadiusPoint
 from dtbh.evaluation.results.figures import ClassFigures, Confusion, CutPoint, EmbeddingFigures, PairFigures
 from dtbh.evaluation.results.values import DirectionReport
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from dtbh.data.splits import Leakage
+from dtbh.data.leakage import Leakage
 from dtbh.errors import DataError
 from dtbh.evaluation.results.values import DirectionReport, RetrievalReport
 

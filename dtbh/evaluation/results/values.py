@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-from dtbh.data.splits import Leakage
+from dtbh.data.leakage import Leakage
 from dtbh.errors import DataError
-from dtbh.evaluation.metrics.ranking import RadiusPoint
+from dtbh.evaluation.metrics.radius import RadiusPoint
 from dtbh.evaluation.results.figures import (
     MEASURES,
     ClassFigures,

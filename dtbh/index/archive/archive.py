@@ -19,7 +19,8 @@ from dtbh.codes import HashCodes, check_storable
 from dtbh.data.shards import Shard
 from dtbh.index.archive import writing
 from dtbh.index.archive.info import ArchiveInfo, examine
-from dtbh.index.archive.snapshot import META, Snapshot, open_snapshot
+from dtbh.index.archive.layout import META
+from dtbh.index.archive.snapshot import Snapshot, open_snapshot
 from dtbh.index.exact import ExactIndex
 
 

@@ -11,8 +11,9 @@ from dtbh.data.shards import Shard, in_order
 from dtbh.errors import CodesError
 from dtbh.index.archive import writing
 from dtbh.index.archive.archive import Archive
+from dtbh.index.archive.layout import META
 from dtbh.index.archive.postings import COLUMNS, Row
-from dtbh.index.archive.snapshot import META, Snapshot, open_snapshot
+from dtbh.index.archive.snapshot import Snapshot, open_snapshot
 from dtbh.utils.files import check_place
 from dtbh.utils.progress import track
 

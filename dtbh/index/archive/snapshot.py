@@ -12,10 +12,10 @@ import os
 import sqlite3
 import threading
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,37 +23,25 @@ from numpy.typing import NDArray
 from dtbh.codes import word_count
 from dtbh.data.manifest import Item
 from dtbh.errors import CodesError, DataError
+from dtbh.index.archive.layout import (
+    META,
+    Segment,
+    codes_file,
+    digest_of_codes,
+    digest_of_items,
+    digest_of_meta,
+    items_file,
+)
 from dtbh.index.archive.postings import COLUMNS, POSTED, SEGMENT, Row, postings, unpacked
 from dtbh.index.exact import Footprint, Rows, View
 from dtbh.utils.files import read_meta
 from dtbh.utils.progress import track
 
 VERSION, READS = 2, (1, 2)
-META = "archive.json"
 AGAIN = "make the archive again with dtbh index"
 SEEN = "first IN (SELECT first FROM segments WHERE first < ?)"
 BUSY = 60.0  # seconds that a question waits while a commit is written
 CUT_OFF = sqlite3.SQLITE_READONLY_ROLLBACK
-
-
-class Segment(NamedTuple):
-    """Codes and items that were committed together, and the SHA-256 of each."""
-
-    first: int
-    size: int
-    codes: str
-    items: str | None  # archives of version 1 have none
-    names: tuple[str, ...]
-
-
-def codes_file(path: Path, generation: int) -> Path:
-    """The code file of a generation."""
-    return path / (f"codes-{generation}.bin" if generation else "codes.bin")
-
-
-def items_file(path: Path, generation: int) -> Path:
-    """The database of a generation."""
-    return path / (f"items-{generation}.sqlite" if generation else "items.sqlite")
 
 
 def open_snapshot(path: Path) -> Snapshot:
@@ -271,25 +259,6 @@ class Snapshot(View):
             return Item(**known)
         except (DataError, TypeError, ValueError) as error:
             raise CodesError(f"{self._file}: {error}; {AGAIN}") from None
-
-
-def digest_of_codes(words: NDArray[np.uint64]) -> str:
-    """SHA-256 of codes as they lie on disk, read in pieces of some megabytes."""
-    digest = hashlib.sha256()
-    for start in range(0, len(words), 1 << 18):
-        digest.update(np.ascontiguousarray(words[start : start + (1 << 18)], "<u8").data)
-    return digest.hexdigest()
-
-
-def digest_of_items(rows: Sequence[Row]) -> str:
-    """SHA-256 of items as they are stored."""
-    return hashlib.sha256(json.dumps(rows, default=repr).encode()).hexdigest()
-
-
-def digest_of_meta(meta: Mapping[str, Any]) -> str:
-    """SHA-256 of what ``archive.json`` says, but for the checksum itself."""
-    said = {name: value for name, value in meta.items() if name != "sha256"}
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 def read_settings(path: Path) -> dict[str, Any]:

@@ -31,7 +31,7 @@ class ArchiveEngine:
 
     def exists(self) -> bool:
         """As `Engine.exists`."""
-        from dtbh.index.archive.snapshot import META
+        from dtbh.index.archive.layout import META
 
         return (self.path / META).is_file()
 

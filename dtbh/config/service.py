@@ -1,0 +1,22 @@
+"""What the service allows."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from dtbh.config.towers import Settings
+
+
+class Service(Settings):
+    """What ``dtbh serve`` allows; no part of a run."""
+
+    upload_mb: float = Field(20.0, gt=0, description="largest request, in megabytes")
+    upload_seconds: float = Field(30.0, gt=0, description="longest time a request's body may take to arrive")
+    sound_seconds: float = Field(60.0, gt=0, description="longest sound that is taken as a query")
+    image_megapixels: float = Field(50.0, gt=0, description="largest image that is taken as a query or drawn")
+    hits: int = Field(1000, ge=1, description="most hits a query may ask for")
+    queries: int = Field(32, ge=1, description="most queries in one request")
+    batch: int = Field(16, ge=1, description="most queries that are encoded, or searched, together")
+    waiting: int = Field(256, ge=1, description="most queries under way; others are sent away with 503")
+    wait_seconds: float = Field(20.0, gt=0, description="longest wait for an answer, then 503")
+    tiles: str = Field("", description="map tiles under footprints, as https://host/{z}/{x}/{y}.png; none by default")

@@ -1,0 +1,55 @@
+"""How an archive lies on disk: names of its files, segments of its codes, and what is summed into checksums."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dtbh.index.archive.postings import Row
+
+META = "archive.json"
+
+
+class Segment(NamedTuple):
+    """Codes and items that were committed together, and the SHA-256 of each."""
+
+    first: int
+    size: int
+    codes: str
+    items: str | None  # archives of version 1 have none
+    names: tuple[str, ...]
+
+
+def codes_file(path: Path, generation: int) -> Path:
+    """The code file of a generation."""
+    return path / (f"codes-{generation}.bin" if generation else "codes.bin")
+
+
+def items_file(path: Path, generation: int) -> Path:
+    """The database of a generation."""
+    return path / (f"items-{generation}.sqlite" if generation else "items.sqlite")
+
+
+def digest_of_codes(words: NDArray[np.uint64]) -> str:
+    """SHA-256 of codes as they lie on disk, read in pieces of some megabytes."""
+    digest = hashlib.sha256()
+    for start in range(0, len(words), 1 << 18):
+        digest.update(np.ascontiguousarray(words[start : start + (1 << 18)], "<u8").data)
+    return digest.hexdigest()
+
+
+def digest_of_items(rows: Sequence[Row]) -> str:
+    """SHA-256 of items as they are stored."""
+    return hashlib.sha256(json.dumps(rows, default=repr).encode()).hexdigest()
+
+
+def digest_of_meta(meta: Mapping[str, Any]) -> str:
+    """SHA-256 of what ``archive.json`` says, but for the checksum itself."""
+    said = {name: value for name, value in meta.items() if name != "sha256"}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
