@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Mapping
 
 from dtbh.evaluation.metrics.map_variants import CONVENTIONS
+from dtbh.evaluation.metrics.measures import known_measures
 from dtbh.evaluation.results.values import WITHOUT, DirectionReport, RetrievalReport
 
 WIDTH = 80
@@ -55,6 +56,9 @@ def _direction(name: str, direction: DirectionReport, without: str) -> list[str]
     ]
     for key, shown in MEASURES.items():
         lines.append(_row(shown, getattr(direction, f"{key}_at"), getattr(direction, f"chance_{key}_at")))
+    for key, further in direction.more_at.items():
+        known = known_measures().get(key)
+        lines.append(_row(known.shown if known else key, further, direction.chance_more_at[key]))
     pairs = direction.pairs
     if pairs is not None:
         lines.append(_row("pair R@k", pairs.hit_at, pairs.chance_hit_at))

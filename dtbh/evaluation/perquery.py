@@ -13,6 +13,7 @@ from dtbh.errors import DataError
 from dtbh.evaluation.metrics import map_variants, pairs, ranking
 from dtbh.evaluation.metrics.counts import Block, Floats, Ints, group_numbers, own_rows
 from dtbh.evaluation.metrics.map_variants import CONVENTIONS
+from dtbh.evaluation.metrics.measures import known_measures
 from dtbh.evaluation.metrics.ranking import Without
 from dtbh.evaluation.results.values import CutPoint, PairFigures
 
@@ -74,6 +75,7 @@ def _with_chance_level(relevant: Ints, total: Ints, length: int) -> dict[str, Fl
         "average_precision": ranking.average_precision(relevant, total),
         "nmrr": ranking.nmrr(relevant, total),
         **{name: measure(relevant, total, at) for name, measure in MEASURES.items()},
+        **{f"more {name}": one.at_k(relevant, total, at) for name, one in known_measures().items()},
         **{f"ap {name}": one.at_k(relevant, total, k) for name, one in CONVENTIONS.items() if one.at_k is not None},
     }
 
@@ -222,6 +224,7 @@ def summary(found: Measured, length: int, without: Without) -> dict[str, Any]:
     """
     each, at, curve_at = found.each, _at(length), ranking.log_spaced(length)
     other = [name for name in CONVENTIONS if f"ap {name}" in each]
+    more = [name for name in known_measures() if f"more {name}" in each]
     chance = {name: each.get(f"chance_ap {name}", each["chance_average_precision"]) for name in other}
     means = {
         name: ranking.mean(each[f"{which}{key}"], without=without)
@@ -235,6 +238,8 @@ def summary(found: Measured, length: int, without: Without) -> dict[str, Any]:
     return {
         **means,
         **{name: _means(at, each[name], without) for measure in MEASURES for name in (measure, f"chance_{measure}")},
+        "more_at": {name: _means(at, each[f"more {name}"], without) for name in more},
+        "chance_more_at": {name: _means(at, each[f"chance_more {name}"], without) for name in more},
         "precision_curve": tuple(map(CutPoint, curve_at, precision, recall)),
         "conventions": {name: ranking.mean(each[f"ap {name}"], without=without) for name in other},
         "chance_conventions": {name: ranking.mean(values, without=without) for name, values in chance.items()},

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from dtbh.evaluation.metrics.map_variants import CONVENTIONS
+from dtbh.evaluation.metrics.measures import known_measures
 from dtbh.evaluation.page import charts
 from dtbh.evaluation.page.classes import class_table, confusion
 from dtbh.evaluation.page.html import WAYS, bar, count, figure, over, share, table
@@ -53,6 +54,9 @@ def _figures(direction: DirectionReport, without: str) -> str:
         [name, *(over(share(getattr(direction, at)[k]), share(getattr(direction, f"chance_{at}")[k])) for k in ks)]
         for name, at in MEASURES
     ]
+    for key, values in direction.more_at.items():
+        known, chance = known_measures().get(key), direction.chance_more_at[key]
+        rows.append([known.shown if known else key, *(over(share(values[k]), share(chance[k])) for k in ks)])
     by_class = table(["k", *map(str, ks)], rows, caption="Same class: among the first k; chance is below each figure",
                      kind="at")  # fmt: skip
     whole = [["same class", over(share(direction.map), share(direction.chance_map)),

@@ -6,6 +6,7 @@ import inspect
 import re
 
 from dtbh.evaluation.metrics.map_variants import CONVENTIONS
+from dtbh.evaluation.metrics.measures import known_measures
 from dtbh.evaluation.metrics.radius import RadiusPoint
 from dtbh.evaluation.results.figures import ClassFigures, Confusion, CutPoint, EmbeddingFigures, PairFigures
 from dtbh.evaluation.results.values import DirectionReport
@@ -24,6 +25,7 @@ PARTS = {
 def definitions() -> dict[str, str]:
     """The meaning of each figure of a direction by its name there, as in ``map`` and ``pairs.hit_at``."""
     found = {f"{place}{name}": words for place, kind in PARTS.items() for name, words in documented(kind)[1].items()}
+    found |= {f"more_at.{name}": one.meaning for name, one in known_measures().items()}
     del found["query_figures"]  # it stands in queries.csv
     return found | {f"conventions.{name}": f"mAP of the {one.meaning}; as in {one.used_by}."
                     for name, one in CONVENTIONS.items()}  # fmt: skip

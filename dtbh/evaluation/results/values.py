@@ -39,6 +39,7 @@ WITHOUT = {"drop": "left out", "zero": "counted as 0", "error": "refused"}
 TIES = "averaged over all orders"
 RELEVANCE = "same class; beside it the true pair, where pairs are known"
 SIDES = {"queries", "gallery"}
+MORE_AT = ("more_at", "chance_more_at")
 AT_K = (*MEASURES, *(f"chance_{name}" for name in MEASURES))
 
 
@@ -67,6 +68,8 @@ class DirectionReport:
         chance_f1_at: The same of a random ranking.
         ndcg_at: For each k, the mean NDCG with gain 1 for relevant items and discount 1/log2(1 + rank).
         chance_ndcg_at: The same of a random ranking.
+        more_at: For each further measure of ``metrics.measures.MEASURES``, by its name, its mean for each k.
+        chance_more_at: The same of a random ranking.
         precision_curve: Precision and recall of the first k, for k over the whole gallery.
         within_radius: Precision and recall within each Hamming radius at which something changes.
         conventions: mAP as other definitions give it, by their name in ``conventions.CONVENTIONS``.
@@ -123,6 +126,8 @@ class DirectionReport:
     best: tuple[QueryFigure, ...]
     worst: tuple[QueryFigure, ...]
     embeddings: Mapping[str, EmbeddingFigures]
+    more_at: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
+    chance_more_at: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
     query_figures: tuple[QueryFigure, ...] = field(default=(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -132,6 +137,9 @@ class DirectionReport:
         check_shares("a direction", {name: getattr(self, name) for name in shares})
         for name in (*AT_K, "conventions", "chance_conventions"):
             check_shares(name, getattr(self, name))
+        for name in MORE_AT:
+            for further, values in getattr(self, name).items():
+                check_shares(further, values)
         check_interval(self.interval)
         check_count("n_queries", self.n_queries, low=1)
         check_count("n_gallery", self.n_gallery, low=1)
@@ -148,6 +156,8 @@ class DirectionReport:
         values = {"chance_conventions": {}, **entry}  # earlier reports have none
         for name in AT_K:
             values[name] = int_keys(entry[name])
+        for name in MORE_AT:
+            values[name] = {further: int_keys(each) for further, each in entry.get(name, {}).items()}
         for name in ("distances", "bits_constant", "bit_balance"):
             values[name] = {key: tuple(numbers) for key, numbers in entry[name].items()}
         values["interval"] = pair_of(entry["interval"])

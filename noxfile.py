@@ -1,0 +1,57 @@
+"""Every Python and both ends of every dependency's range, each in an environment of its own.
+
+nox -s tests-3.13          # the whole suite; further words go to pytest
+nox -s oldest newest       # the main path with the lowest and the newest versions that pyproject.toml allows
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import nox
+
+PYTHONS = ("3.11", "3.12", "3.13")
+MAIN_PATH = (
+    "tests/stages/test_train.py",
+    "tests/cli",
+    "tests/index",
+    "tests/compat",
+    "tests/evaluation/test_evaluate.py",
+)
+nox.options.sessions = [f"tests-{python}" for python in PYTHONS]
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """The suite on each Python."""
+    session.install("-e", ".[dev]")
+    session.run("python", "-m", "pytest", "-q", *session.posargs)
+
+
+@nox.session(python=PYTHONS[0])
+def oldest(session: nox.Session) -> None:
+    """The main path with the lowest version of each dependency of the package."""
+    session.install("-e", ".[dev]", *(_lowest(line) for line in _dependencies()))
+    session.run("python", "-m", "pytest", "-q", *(session.posargs or MAIN_PATH))
+
+
+@nox.session(python=PYTHONS[-1])
+def newest(session: nox.Session) -> None:
+    """The main path with the newest version of each dependency of the package."""
+    session.install("-e", ".[dev]")
+    session.install("--upgrade", "--upgrade-strategy", "eager", *_dependencies())
+    session.run("python", "-m", "pytest", "-q", *(session.posargs or MAIN_PATH))
+
+
+def _dependencies() -> list[str]:
+    """What the package itself needs, as pyproject.toml has it."""
+    found = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+    return [str(line) for line in found]
+
+
+def _lowest(line: str) -> str:
+    """``numpy>=2.0,<3`` as ``numpy==2.0.*``: the lowest version with all its corrections."""
+    name, version = re.fullmatch(r"([\w\[\]-]+)>=([\d.]+).*", line).groups()
+    return f"{name}=={version}.*"
