@@ -1,7 +1,7 @@
 """Every Python and both ends of every dependency's range, each in an environment of its own.
 
-nox -s tests-3.13          # the whole suite; further words go to pytest
-nox -s oldest newest       # the main path with the lowest and the newest versions that pyproject.toml allows
+``nox -s tests-3.13`` runs the whole suite, ``nox -s oldest newest`` the main path with the lowest and the newest
+versions that ``pyproject.toml`` allows; what stands behind ``--`` goes to pytest.
 """
 
 from __future__ import annotations
