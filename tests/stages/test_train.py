@@ -98,13 +98,38 @@ WITH_STATE = {
 }
 
 
-@pytest.mark.parametrize("terms", [None, WITH_STATE], ids=["as configured", "a memory and a text tower"])
-def test_killed_and_resumed_gives_the_same_numbers(
-    terms: dict[str, LossSpec] | None, tiny_run: Path, tiny_config: Config, tiny_data: Path, tmp_path: Path
+def from_weights(config: Config, run: Path) -> Config:
+    """Both towers trained, the image backbone from what it is in a run, at a tenth of the rate."""
+    assert config.encoders.image is not None
+    image = config.encoders.image.model_copy(update={"weights": str(run)})
+    return changed(config, encoders={"image": image}, training={"backbone_rate": 0.1})
+
+
+@pytest.mark.parametrize("rate", [1.0, 0.1])
+def test_given_weights_go_by_a_rate_of_their_own(
+    rate: float, tiny_run: Path, tiny_config: Config, tiny_data: Path, tmp_path: Path
 ) -> None:
-    """A real process, a real kill -9 in the middle of an epoch, and the same command again."""
-    if terms is not None:
-        tiny_config = changed(tiny_config, learning={"losses": terms})
+    """Adam's first steps are as long as the rate, whatever the gradient is."""
+    config = from_weights(tiny_config, tiny_run)
+    config = changed(config, training={"backbone_rate": rate, "epochs": 1, "schedule": "constant", "warmup": 0.0})
+    before = load_file(tiny_run / "model.safetensors")
+    after = load_file(train(config, tiny_data, tmp_path / "run") / "model.safetensors")
+    name = next(name for name in before if name.startswith("image.backbone.network") and name.endswith("weight"))
+    moved = (after[name] - before[name]).abs().max().item()
+    steps = 1 + len(read_manifest(tiny_data).sounds) // (3 * 4)
+    assert 0.5 * rate * 1e-2 < moved < 1.1 * rate * 1e-2 * steps
+
+
+@pytest.mark.parametrize("case", ["both from nothing", "a memory and a text tower", "images from given weights"])
+def test_killed_and_resumed_gives_the_same_numbers(
+    case: str, tiny_run: Path, tiny_config: Config, tiny_data: Path, tmp_path: Path
+) -> None:
+    """End to end: a real process, a real kill -9 in the middle of an epoch, and the same command again."""
+    if case == "a memory and a text tower":
+        tiny_config = changed(tiny_config, learning={"losses": WITH_STATE})
+    elif case == "images from given weights":
+        tiny_config = from_weights(tiny_config, tiny_run)
+    if case != "both from nothing":
         tiny_run = train(tiny_config, tiny_data, tmp_path / "whole")
     config, run = write_config(tiny_config, tmp_path / "c.yaml"), tmp_path / "run"
     command = [sys.executable, "-m", "dtbh.cli", "train", str(config), "--data", str(tiny_data), "--out", str(run)]
