@@ -100,5 +100,49 @@ def test_bad_json_lines(tmp_path: Path, text: str, found: str) -> None:
 def test_tables_that_are_no_text(tmp_path: Path) -> None:
     assert "no such table" in problems(lambda: table(tmp_path / "t.csv"))
     (tmp_path / "t.csv").write_bytes(b"\xff\xfe\x00")
-    assert "can't be read as UTF-8" in problems(lambda: table(tmp_path / "t.csv"))
+    assert "can't be read as text" in problems(lambda: table(tmp_path / "t.csv"))
+    (tmp_path / "t.csv").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR")
+    assert "can't be read as text (it holds zero bytes)" in problems(lambda: table(tmp_path / "t.csv"))
     assert "can't be read" in problems(lambda: table(tmp_path))
+
+
+WANTED = "image,sound,label,transcript\ni/grün.png,s/1.wav,beach,Sand und Düne; und Meer\ni/b.png,,river,\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1252"])
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_what_spreadsheets_write_is_the_same_table(tmp_path: Path, encoding: str, separator: str) -> None:
+    """Headers in capitals, quotes where needed, empty columns and lines at the end."""
+    (tmp_path / "wanted.csv").write_text(WANTED, encoding="utf-8")
+    lines = []
+    for number, fields in enumerate(line.split(",") for line in WANTED.splitlines()):
+        cells = [f'"{cell}"' if separator in cell else cell for cell in fields]
+        cells = [cell.capitalize() for cell in cells] if number == 0 else cells
+        lines.append(separator.join([*cells, "", ""]))
+    text = "\r\n".join([*lines, separator * 5, ""])
+    (tmp_path / "t.csv").write_bytes(text.encode(encoding))
+    assert table(tmp_path / "t.csv") == table(tmp_path / "wanted.csv")
+
+
+def test_paths_of_windows_are_read_here(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("image;sound;label\ntiles\\a.png;said\\1.wav;beach\n")
+    here = tmp_path.resolve()
+    assert [(item.id, item.path) for item in table(tmp_path / "t.csv")] == [
+        ("tiles/a.png", str(here / "tiles/a.png")), ("said/1.wav", str(here / "said/1.wav")),
+    ]  # fmt: skip
+    (tmp_path / "odd\\name.png").touch()
+    (tmp_path / "t.csv").write_text("image,label\nodd\\name.png,beach\n")
+    assert table(tmp_path / "t.csv")[0].path == str(here / "odd\\name.png")  # there is such a file
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Bild;Ton;Klasse\na.png;1.wav;x\n", "no column image or sound; found Bild, Ton, Klasse (read as utf-8"),
+        ("image,label\nhttps://a.b/c.png,x\n", "line 2: https://a.b/c.png is an address; download it"),
+        ("image,label\nC:\\tiles\\a.png,x\n", "is a path of a Windows machine; name it relative to the table"),
+    ],
+)
+def test_what_can_not_be_meant_is_said(tmp_path: Path, text: str, found: str) -> None:
+    (tmp_path / "t.csv").write_text(text)
+    assert found in problems(lambda: table(tmp_path / "t.csv"))

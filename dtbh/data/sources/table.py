@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import difflib
-import io
 import json
 from collections import Counter
 from collections.abc import Collection, Iterator
@@ -14,6 +13,7 @@ from typing import cast
 
 from dtbh.data.manifest import Item, Modality, Split
 from dtbh.data.sources.base import source
+from dtbh.data.sources.delimited import Written, decoded, delimited_rows, local_path, written
 from dtbh.data.sources.readers import items_or_problems
 from dtbh.errors import DataError
 
@@ -32,7 +32,8 @@ def table(path: Path) -> list[Item]:
     columns are fields of the row's items, as far as the rows of an image agree on them.
 
     Args:
-        path: ``.jsonl``, ``.ndjson`` or ``.json`` is read as JSON Lines, anything else as CSV with a header.
+        path: ``.jsonl``, ``.ndjson`` or ``.json`` is read as JSON Lines, anything else as CSV with a header, whose
+            separator may be a comma, semicolon, tab or bar. Text is UTF-8, UTF-16 or what Windows writes.
 
     Returns:
         Images, then sounds; ids are the paths as written; a pair is named by its image.
@@ -53,6 +54,7 @@ def table(path: Path) -> list[Item]:
             problems.append(f"{where} has neither image nor sound")
             continue
         try:
+            row |= {name: local_path(path.parent, row[name]) for name in ("image", "sound") if name in row}
             image = _row_image(path, row, where, images, problems)
             pair = image.id if image else None
             spoken[pair or ""] += 1
@@ -79,19 +81,22 @@ def table(path: Path) -> list[Item]:
 def _table_rows(path: Path, problems: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
     """Line number and what is filled in of each row of a CSV, or JSON Lines (.jsonl, .ndjson, .json), table."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        data = path.read_bytes()
+        if path.suffix.lower() in {".jsonl", ".ndjson", ".json"}:
+            rows = _json_rows(path, decoded(data)[0], problems)
+        else:
+            rows = _csv_rows(path, written(data, COLUMNS), problems)
     except FileNotFoundError:
         problems.append(f"{path}: no such table")
         return
     except (OSError, ValueError) as error:
-        problems.append(f"{path}: can't be read as UTF-8 text ({error})")
+        problems.append(f"{path}: can't be read as text ({error})")
         return
-    rows = _json_rows if path.suffix.lower() in {".jsonl", ".ndjson", ".json"} else _csv_rows
     seen: set[str] = set()
-    for number, row in rows(path, text, problems):
+    for number, row in rows:
         for name in row.keys() - set(COLUMNS) - seen:
             columns = ", ".join(COLUMNS)
-            if nearest := difflib.get_close_matches(name.lower(), COLUMNS, 1, ALMOST):
+            if nearest := _nearest(name):
                 problems.append(
                     f"{path}: unknown column {name!r}, the nearest is {nearest[0]!r}; columns are {columns}"
                 )
@@ -101,15 +106,24 @@ def _table_rows(path: Path, problems: list[str]) -> Iterator[tuple[int, dict[str
         yield number, {name: value.strip() for name, value in row.items() if value and value.strip()}
 
 
-def _csv_rows(path: Path, text: str, problems: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    reader = csv.DictReader(io.StringIO(text, newline=""), restkey="", restval="", skipinitialspace=True, strict=True)
+def _nearest(name: str) -> list[str]:
+    """The column that an unknown name is a slip of, if it is."""
+    return difflib.get_close_matches(name.lower(), COLUMNS, 1, ALMOST)
+
+
+def _csv_rows(path: Path, table: Written, problems: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    number = 1
     try:
-        for row in reader:
-            if row.pop("", None):
-                problems.append(f"{path}: line {reader.line_num} has more fields than the first line has columns")
-            yield reader.line_num, row
+        for number, row in delimited_rows(table, COLUMNS):
+            if row.pop(""):
+                problems.append(f"{path}: line {number} has more fields than the first line has columns")
+            if not {"image", "sound"} & {*row} and not any(_nearest(name) for name in row):
+                found = ", ".join(row) or "none"
+                problems.append(f"{path}: no column image or sound; found {found} ({table.describe()})")
+                return
+            yield number, row
     except csv.Error as error:
-        problems.append(f"{path}: no CSV after line {reader.line_num} ({error})")
+        problems.append(f"{path}: no CSV after line {number} ({error})")
 
 
 def _json_rows(path: Path, text: str, problems: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
