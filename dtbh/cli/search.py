@@ -32,7 +32,7 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
 @command(_add_search)
 def search(args: Arguments) -> int:
     """Search an archive with a sound or an image."""
-    from dtbh.search.query import encode_query, query_file
+    from dtbh.search.query import encode_query, query_file, why_nothing
     from dtbh.search.table import render_table
 
     index, where = opened(args), pairs(args.where)
@@ -45,6 +45,8 @@ def search(args: Arguments) -> int:
     model, files = load(run), {"sound": args.sound, "image": args.image}
     result = query_file(index, model, **files, k=args.k, find=args.find, where=where)
     show(args, render_table(result), result.to_dict())
+    if where and not result.rows.size:
+        progress.echo(why_nothing(index, where))
     if args.geojson:
         from dtbh.search.geojson import write_geojson
 

@@ -5,6 +5,7 @@ JSON is `SearchResult.to_dict`.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -63,3 +64,23 @@ def query_file(
             f"with {index.model or 'the run that made it'}, or index again"
         )
     return index.search(encode_query(model, sound=sound, image=image), k, find=find, where=where)
+
+
+def why_nothing(index: Index, where: Mapping[str, str]) -> str:
+    """Which filters let nothing pass, in a line; of a label also what the nearest ones are.
+
+    Args:
+        index: Where a search with these filters found nothing.
+        where: Filters, as in `Index.search`.
+    """
+    culprits = [(field, value) for field, value in where.items() if not len(index.rows({field: value}))]
+    if not culprits:
+        return f"no item has all of {', '.join(f'{field}={value}' for field, value in where.items())}"
+    said = []
+    for field, value in culprits:
+        line, known = f"no item has {field}={value}", index.labels()
+        if field == "label" and known:
+            near = difflib.get_close_matches(value, known, n=3, cutoff=0)
+            line += f"; of {len(known)} labels the nearest are {', '.join(near)}"
+        said.append(line)
+    return "; ".join(said)

@@ -129,3 +129,23 @@ def test_a_command_of_ones_own_is_one_function(
     with pytest.raises(SystemExit):
         main(["--help"])
     assert "Say good morning." in capsys.readouterr().out
+
+
+def test_a_filter_that_nothing_passes_is_explained(
+    archive: Path, tiny_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = str(next(read_manifest(tiny_data).file(item) for item in read_manifest(tiny_data).images))
+    labels = read_manifest(tiny_data).labels
+    wrong = f"{labels[0]}s"
+    assert main(["search", str(archive), "--image", image, "--where", f"label={wrong}"]) == 0
+    said = capsys.readouterr()
+    assert said.out == "nothing passes\n"
+    assert f"no item has label={wrong}; of {len(labels)} labels the nearest are {labels[0]}" in said.err
+
+
+def test_prepare_says_only_what_is_possible(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sizes = ["--classes", "2", "--per-class", "10", "--size", "32"]
+    assert main(["prepare", "synthetic", *sizes, "--out", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "\n  random: train " in said
+    assert "speaker-disjoint" not in said  # nobody has spoken yet, and nobody asked

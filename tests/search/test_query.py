@@ -12,8 +12,9 @@ from dtbh.codes import HashCodes
 from dtbh.data.manifest import Item
 from dtbh.errors import CodesError, ConfigError, DataError
 from dtbh.index.archive.archive import create_archive
+from dtbh.index.memory import MemoryIndex
 from dtbh.index.result import Hit, SearchResult
-from dtbh.search.query import query_file
+from dtbh.search.query import query_file, why_nothing
 from dtbh.search.table import WIDTH, _width, render_table
 
 
@@ -151,3 +152,15 @@ def test_no_text_steers_the_terminal():
     table = render_table(result_of([Item("a\x1b[2Jb\nc", "image", label="\x07\u202e")]))
     assert "a [2Jb c" in table
     assert not set("\x1b\x07\u202e") & set(table)
+
+
+def test_what_lets_nothing_pass_is_named_with_what_is_near():
+    labels = ("harbor", "river", "runway", "beach")
+    items = tuple(Item(f"i{n}", "image", label=label, fields={"sensor": f"S{n % 2}"}) for n, label in enumerate(labels))
+    index = MemoryIndex(HashCodes(np.zeros((4, 1), np.uint64), 8, "abc", items))
+    assert why_nothing(index, {"label": "habour"}).startswith(
+        "no item has label=habour; of 4 labels the nearest are harbor, "
+    )
+    assert why_nothing(index, {"label": "river", "sensor": "S7"}) == "no item has sensor=S7"
+    assert why_nothing(index, {"label": "river", "sensor": "S0"}) == "no item has all of label=river, sensor=S0"
+    assert "no item has label=nix; of 4" in why_nothing(index, {"label": "nix", "sensor": "S0"})
