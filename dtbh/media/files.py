@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
+from dtbh.media.containers import CONTAINER_TYPES
+
 PHOTO_TYPES = frozenset({".tif", ".tiff", ".png", ".jpg", ".jpeg"})
-
-
-SOUND_TYPES = frozenset(
+SOUND_TYPES = CONTAINER_TYPES | frozenset(
     {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf",
      ".w64", ".rf64", ".voc", ".sph", ".nist", ".paf", ".ircam"}
 )  # fmt: skip

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dtbh.errors import MediaError
+from dtbh.media.containers import is_container, read_container
 
 SILENCE = 1e-4  # a peak under -80 dBFS
 _BLOCK = 1 << 18  # frames read at a time
@@ -26,7 +27,8 @@ def load_sound(
     Channels are averaged. A file whose samples pass full scale (float files may) is scaled down by its peak.
 
     Args:
-        path: Any file libsndfile reads: WAV, FLAC, Ogg Vorbis, Opus, MP3, AIFF and others.
+        path: Any file libsndfile reads: WAV, FLAC, Ogg Vorbis, Opus, MP3, AIFF and others; with PyAV also those of
+            `dtbh.media.containers`.
         sample_rate: Rate of the result in Hz; other rates are resampled with soxr.
         max_seconds: Only the first so many seconds are read; None reads all.
         min_seconds: Shorter sounds are refused.
@@ -41,7 +43,7 @@ def load_sound(
     """
     path = Path(path)
     _check_file(path)
-    samples, rate = _read(path, max_seconds)
+    samples, rate = read_container(path, max_seconds) if is_container(path) else _read(path, max_seconds)
     if not len(samples):
         raise MediaError(f"{path}: a sound without samples; leave it out or record it again")
     if not np.isfinite(samples).all():

@@ -18,6 +18,7 @@ from dtbh.config import Service
 from dtbh.data.manifest import Item
 from dtbh.data.tiling import media_of
 from dtbh.errors import DtbhError, MediaError
+from dtbh.media.containers import container_header, is_container, read_container
 from dtbh.media.raster import Tile, picture
 
 IMAGE_FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "JPEG2000", "PPM")
@@ -25,7 +26,8 @@ TYPES = {
     ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp", ".gif": "image/gif",
     ".bmp": "image/bmp", ".tif": "image/tiff", ".tiff": "image/tiff", ".jp2": "image/jp2",
     ".wav": "audio/wav", ".flac": "audio/flac", ".ogg": "audio/ogg", ".opus": "audio/ogg", ".oga": "audio/ogg",
-    ".mp3": "audio/mpeg", ".m4a": "audio/mp4", ".aif": "audio/aiff", ".aiff": "audio/aiff",
+    ".mp3": "audio/mpeg", ".m4a": "audio/mp4", ".aac": "audio/aac",
+    ".webm": "audio/webm", ".mp4": "audio/mp4", ".3gp": "audio/3gpp", ".aif": "audio/aiff", ".aiff": "audio/aiff",
 }  # fmt: skip
 BARS = 96  # of a waveform
 CHANNELS, RATES = 16, (1000, 768_000)
@@ -45,16 +47,22 @@ def check_sound(path: Path, limits: Service) -> None:
     import soundfile
 
     try:
-        info = soundfile.info(path)
+        if is_container(path):
+            rate, channels, seconds = container_header(path)
+        else:
+            info = soundfile.info(path)
+            rate, channels = info.samplerate, info.channels
+            seconds = (
+                info.frames / rate if info.frames < 1 << 62 else 0.0
+            )  # a stream of unknown length promises 2**63-1
     except (soundfile.LibsndfileError, RuntimeError, TypeError, ValueError):
         return  # the reader says what is wrong with it
     low, high = RATES
-    if not low <= info.samplerate <= high:
-        raise MediaError(f"{path}: {info.samplerate} samples a second, {low} to {high} wanted; convert it")
-    if info.channels > CHANNELS:
-        raise MediaError(f"{path}: {info.channels} channels, at most {CHANNELS} wanted; mix it down")
-    seconds = info.frames / info.samplerate
-    if limits.sound_seconds < seconds and info.frames < 1 << 62:  # a stream of unknown length promises 2**63 - 1
+    if not low <= rate <= high:
+        raise MediaError(f"{path}: {rate} samples a second, {low} to {high} wanted; convert it")
+    if channels > CHANNELS:
+        raise MediaError(f"{path}: {channels} channels, at most {CHANNELS} wanted; mix it down")
+    if limits.sound_seconds < seconds:
         raise MediaError(f"{path}: {seconds:.0f} s long, at most {limits.sound_seconds:g} s wanted; cut it")
 
 
@@ -142,12 +150,19 @@ def _peaks(path: Path) -> NDArray[np.float64]:
     import soundfile
 
     try:
+        if is_container(path):
+            return _parts(read_container(path, 60)[0][:, None])
         with soundfile.SoundFile(path) as file:
             if not RATES[0] <= file.samplerate <= RATES[1] or file.channels > CHANNELS:
                 raise MediaError(f"{path}: an odd sample rate or number of channels")
             samples = file.read(min(file.frames, 60 * file.samplerate), dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, RuntimeError, TypeError, ValueError):
         raise MediaError(f"{path}: not a sound that can be drawn") from None
+    return _parts(samples)
+
+
+def _parts(samples: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The largest sample of each part of float [n, channels], as a share of the largest of all."""
     level = np.nan_to_num(np.abs(samples).max(axis=1, initial=0.0).astype(np.float64), posinf=1.0)
     edges = np.linspace(0, len(level), BARS + 1).astype(int)
     peaks = np.array([level[a:b].max(initial=0.0) for a, b in pairwise(edges)])

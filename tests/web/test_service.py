@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
+import soxr
 from fastapi.testclient import TestClient
 
 from dtbh.index.archive.archive import open_archive
 from dtbh.models.encoder import Encoder
 from dtbh.web.archives import from_hex, to_hex
+from tests.recorded import TONE, record
 
 SOUND, IMAGE = "/v1/search/sound", "/v1/search/image"
 
@@ -48,6 +52,20 @@ def test_a_sound_finds_what_the_archive_finds(client: TestClient, archive, a_sou
     for hit, words in zip(answer["hits"], archive.words[wanted.rows[0]], strict=True):
         assert from_hex(hit["code"], 12, "e").words.tolist() == [words.tolist()]
         assert "path" not in hit
+
+
+def test_what_a_phone_recorded_is_a_query(client: TestClient, a_sound: Path, tmp_path: Path) -> None:
+    """The same words in a phone's format find what they find as WAV, and a voice memo that is too long is refused."""
+    pytest.importorskip("av", reason="PyAV is not installed: pip install 'dtbh[av]'")
+    wave, rate = soundfile.read(a_sound, dtype="float32")
+    for name, codec in (("memo.m4a", "aac"), ("memo.webm", "libopus")):
+        path = record(tmp_path / name, codec=codec, wave=soxr.resample(wave, rate, 48000))
+        hits = client.post(f"{SOUND}?k=5", files=files(path)).json()["queries"][0]["hits"]
+        assert {hit["label"] for hit in hits[:3]} == {"red"}
+    long = record(tmp_path / "long.m4a", codec="aac", wave=np.tile(TONE, 50))
+    reply = client.post(SOUND, files=files(long))
+    assert reply.status_code == 422
+    assert "at most 60 s wanted" in reply.text
 
 
 def test_nothing_of_a_query_stays_behind(

@@ -1,0 +1,115 @@
+"""What phones and browsers record: files that PyAV and a real Chromium write, and what is wrong with some."""
+
+from __future__ import annotations
+
+import base64
+import builtins
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from dtbh.data.checks import look_at_sound
+from dtbh.errors import MediaError
+from dtbh.media.containers import CONTAINER_TYPES, container_header, is_container, read_container
+from dtbh.media.files import SOUND_TYPES
+from dtbh.media.sound import load_sound
+from tests.browser import Visit
+from tests.recorded import HERTZ, RATE, SECONDS, record
+
+av = pytest.importorskip("av", reason="PyAV is not installed: pip install 'dtbh[av]'")
+
+
+def pitch(samples: np.ndarray, rate: int) -> float:
+    return float(np.abs(np.fft.rfft(samples)).argmax() * rate / len(samples))
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("a.m4a", {"codec": "aac"}),
+        ("a.3gp", {"codec": "aac", "channels": 1}),
+        ("a.aac", {"codec": "aac", "container": "adts"}),
+        ("a.webm", {"codec": "libopus"}),
+        ("a.mka", {"codec": "libopus", "channels": 1}),
+        ("video.mp4", {"codec": "aac", "video": True}),
+    ],
+)
+def test_the_tone_is_heard(tmp_path: Path, name: str, settings: dict[str, Any]) -> None:
+    path = record(tmp_path / name, **settings)
+    assert is_container(path)
+    assert path.suffix in CONTAINER_TYPES <= SOUND_TYPES
+    samples = load_sound(path)
+    assert pitch(samples, 16000) == pytest.approx(HERTZ, abs=2)
+    assert len(samples) / 16000 == pytest.approx(SECONDS, abs=0.1)
+    level = np.abs(samples[4000:12000]).max()
+    assert level == pytest.approx(0.4 / settings.get("channels", 2), rel=0.15)  # channels are averaged
+    assert len(load_sound(path, max_seconds=0.5)) == 8000
+    assert look_at_sound(path)[1] == ""
+    rate, channels, _ = container_header(path)
+    assert (rate, channels) == (RATE, settings.get("channels", 2))
+
+
+def test_the_name_does_not_matter(tmp_path: Path) -> None:
+    """An upload lies under a name of our own, and a phone's voice memo may be called .wav."""
+    path = record(tmp_path / "a.webm", codec="libopus").rename(tmp_path / "memo.wav")
+    assert pitch(load_sound(path), 16000) == pytest.approx(HERTZ, abs=2)
+    soundfile.write(tmp_path / "b.wav", np.ones(2000) * 0.1, 16000)
+    assert not is_container(tmp_path / "b.wav")
+    assert not is_container(tmp_path / "missing.m4a")
+
+
+def test_what_is_no_sound_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = record(tmp_path / "a.m4a", codec="aac").read_bytes()
+    (tmp_path / "cut.m4a").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(MediaError, match=r"cut.m4a: can't be read to its end"):
+        load_sound(tmp_path / "cut.m4a")
+    with av.open(str(tmp_path / "mute.mp4"), "w") as file:
+        picture = file.add_stream("mpeg4", rate=10, width=32, height=32, pix_fmt="yuv420p")
+        file.mux(picture.encode(av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), "rgb24")))
+        file.mux(picture.encode(None))
+    with pytest.raises(MediaError, match=r"mute.mp4: has no sound track"):
+        load_sound(tmp_path / "mute.mp4")
+    real = builtins.__import__
+
+    def without_av(name: str, *rest: Any, **more: Any) -> Any:
+        if name == "av":
+            raise ModuleNotFoundError(name="av")
+        return real(name, *rest, **more)
+
+    monkeypatch.setattr(builtins, "__import__", without_av)
+    with pytest.raises(MediaError, match=r"a.m4a: in a format of phones and browsers.*pip install 'dtbh\[av\]'"):
+        read_container(tmp_path / "a.m4a")
+
+
+RECORDING = """
+async () => {
+  const sound = new AudioContext(), tone = sound.createOscillator(), out = sound.createMediaStreamDestination();
+  tone.frequency.value = 440;
+  tone.connect(out);
+  tone.start();
+  const recorder = new MediaRecorder(out.stream), parts = [];
+  recorder.ondataavailable = (event) => parts.push(event.data);
+  const done = new Promise((resolve) => (recorder.onstop = resolve));
+  recorder.start();
+  await new Promise((resolve) => setTimeout(resolve, 1500));
+  recorder.stop();
+  await done;
+  const bytes = new Uint8Array(await new Blob(parts).arrayBuffer());
+  return [recorder.mimeType, btoa(bytes.reduce((text, byte) => text + String.fromCharCode(byte), ""))];
+}
+"""
+
+
+def test_what_chromium_records_is_heard(tmp_path: Path, visit: Callable[..., Visit]) -> None:
+    (tmp_path / "page.html").write_text("<!doctype html><title>recorder</title>")
+    kind, data = visit((tmp_path / "page.html").as_uri()).page.evaluate(RECORDING)
+    assert kind.startswith("audio/webm")
+    path = tmp_path / "recorded"
+    path.write_bytes(base64.b64decode(data))
+    samples = load_sound(path)
+    assert len(samples) > 8000
+    assert pitch(samples[len(samples) // 4 :], 16000) == pytest.approx(HERTZ, abs=3)
