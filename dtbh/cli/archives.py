@@ -109,9 +109,9 @@ def info(args: Arguments) -> int:
 def _add_remove(parser: argparse.ArgumentParser) -> None:
     """What ``dtbh remove`` takes."""
     parser.add_argument("archive", nargs="?")
-    add_engine(parser)
     parser.add_argument("ids", nargs="*", metavar="ID")
     add_where(parser)
+    add_engine(parser)
 
 
 @command(_add_remove)

@@ -38,9 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         complete(make_parser())
     words = sys.argv[1:] if arguments is None else list(arguments)
-    args = make_parser(words).parse_args(words)
-    progress.quiet(args.quiet)
+    debug = "--debug" in words
     try:
+        args = make_parser(words).parse_args(words)
+        debug = args.debug
+        progress.quiet(args.quiet)
         code = COMMANDS[args.command].run(args)
         sys.stdout.flush()
         return code
@@ -51,12 +53,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still unsaid goes nowhere
         return READER_GONE
     except (DtbhError, OSError, MemoryError) as error:
-        if args.debug:
+        if debug:
             raise
         print(f"dtbh: {_line(error)}", file=sys.stderr)
         return MISTAKE
     except ModuleNotFoundError as error:
-        if args.debug or (error.name or "dtbh").partition(".")[0] == "dtbh":
+        if debug or (error.name or "dtbh").partition(".")[0] == "dtbh":
             raise
         print(f"dtbh: this needs {error.name}, which is not installed (dtbh doctor says more)", file=sys.stderr)
         return MISTAKE

@@ -71,10 +71,10 @@ def engine_of(args: Arguments) -> Engine:
         ConfigError: They name no place, two, or an option of another engine.
     """
     engines, name, path = known_engines(), args.engine, args.archive
-    kind = engines[name]
-    own = {**inspect.signature(kind).parameters}
-    for other, engine in engines.items():
-        for option in inspect.signature(engine).parameters:
+    options = {of: {} if of == FOLDER else inspect.signature(kind).parameters for of, kind in engines.items()}
+    kind, own = engines[name], options[name]
+    for other, theirs in options.items():
+        for option in theirs:
             if option not in own and getattr(args, option, None) is not None:
                 raise ConfigError(f"--{_flag(option)} {getattr(args, option)}: goes with --engine {other}")
     given = {option: value for option in own if (value := getattr(args, option, None)) is not None}
@@ -116,21 +116,35 @@ def add_engine(parser: argparse.ArgumentParser, *, making: bool = False) -> None
     """The option ``--engine``, and the options of every engine but the archive, which is named by its folder.
 
     Args:
-        parser: Of the command.
+        parser: Of the command, with all of its own options.
         making: Whether an index may be made: then with what matters only then.
+
+    Raises:
+        ConfigError: An engine has a field that is an option of the command, or another kind of one of another engine.
     """
     engines = known_engines()
     parser.add_argument("--engine", default=FOLDER, choices=tuple(engines), help="default: a folder")
-    there: set[str] = set()
+    taken = {"archive", "command", *(action.dest for action in parser._actions)}
+    taken |= {flag.lstrip("-").replace("-", "_") for action in parser._actions for flag in action.option_strings}
+    fields: dict[str, dict[str, inspect.Parameter]] = {}
     for name, kind in engines.items():
-        helps = described(kind)
         for option, parameter in inspect.signature(kind, eval_str=True).parameters.items():
-            if name == FOLDER or option in there or (option in kind.making and not making):
-                continue
-            there.add(option)
-            kind_of_value, choices = kind_of(option, parameter), choices_of(parameter) or None
-            said = f"of {name}: {helps.get(option, '')}"
-            parser.add_argument(f"--{_flag(option)}", choices=choices, type=kind_of_value, help=said)
+            if name != FOLDER and (making or option not in kind.making):
+                fields.setdefault(option, {})[name] = parameter
+    for option, of in fields.items():
+        owners = " and ".join(of)
+        if option in taken:
+            raise ConfigError(f"engine {owners}: the command has --{_flag(option)} already; rename the field {option}")
+        kinds = {(kind_of(option, parameter), choices_of(parameter)) for parameter in of.values()}
+        if len(kinds) > 1:
+            raise ConfigError(f"--{_flag(option)}: differs between the engines {owners}; rename the field in one")
+        value, choices = kinds.pop()
+        said = "; ".join(f"of {name}: {described(engines[name]).get(option, '')}" for name in of).replace("%", "%%")
+        if value is bool:
+            action = argparse.BooleanOptionalAction
+            parser.add_argument(f"--{_flag(option)}", action=action, default=None, help=said)
+        else:
+            parser.add_argument(f"--{_flag(option)}", choices=choices or None, type=value, help=said)
 
 
 def add_where(parser: argparse.ArgumentParser) -> None:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dtbh.cli.commands import Arguments, command, show
 from dtbh.cli.options import add_engine, add_where, engine_of, opened, pairs
 from dtbh.errors import ConfigError
-from dtbh.index.engines.base import Engine
 from dtbh.utils import progress
+
+if TYPE_CHECKING:
+    from dtbh.index.engines.base import Engine
 
 
 def _add_search(parser: argparse.ArgumentParser) -> None:
     """What ``dtbh search`` takes."""
     parser.add_argument("archive", type=Path, nargs="?")
-    add_engine(parser)
     query = parser.add_mutually_exclusive_group(required=True)
     query.add_argument("--sound", type=Path)
     query.add_argument("--image", type=Path)
@@ -27,6 +29,7 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--geojson", type=Path, metavar="OUT", help="write the hits' footprints")
     parser.add_argument("--model", type=Path, help="the run that made the archive, if it moved")
     parser.add_argument("--open", action="store_true", help="show the hits as a page with pictures and players")
+    add_engine(parser)
 
 
 @command(_add_search)
@@ -69,7 +72,6 @@ def search(args: Arguments) -> int:
 def _add_serve(parser: argparse.ArgumentParser) -> None:
     """What ``dtbh serve`` takes."""
     parser.add_argument("archives", type=Path, nargs="*", metavar="ARCHIVE")
-    add_engine(parser)
     parser.add_argument("--model", type=Path, help="the model that made the archives, if it moved")
     parser.add_argument("--host", default="127.0.0.1", help="default 127.0.0.1: this machine alone")
     parser.add_argument("--port", type=int, default=8000, help="default 8000; 0 takes a free one")
@@ -77,6 +79,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
                      "others can reach the host (default: $DTBH_TOKEN)")  # fmt: skip
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as in upload_mb=50")
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
+    add_engine(parser)
 
 
 @command(_add_serve)

@@ -19,18 +19,18 @@ EXAMPLES = {
 
 def render(schema: Mapping[str, Any]) -> str:
     """The page for an OpenAPI schema."""
-    shapes = schema.get("components", {}).get("schemas", {})
+    schemas = schema.get("components", {}).get("schemas", {})
     parts = [
         f"<section><h2><b>{method.upper()}</b> {escape(path)}</h2><p>{escape(operation.get('description', ''))}</p>"
-        f"{_parameters(operation)}{_body(operation, shapes)}{_replies(operation)}{_example(path)}</section>"
+        f"{_parameters(operation)}{_body(operation, schemas)}{_replies(operation)}{_example(path)}</section>"
         for path, operations in schema["paths"].items()
         for method, operation in operations.items()
     ]
     used = [
-        f'<section id="{escape(name)}"><h2>{escape(name)}</h2><p>{escape(shape.get("description", ""))}</p>'
-        f"{_fields(shape)}</section>"
-        for name, shape in shapes.items()
-        if "properties" in shape and not name.startswith("Body_") and "ValidationError" not in name
+        f'<section id="{escape(name)}"><h2>{escape(name)}</h2><p>{escape(model.get("description", ""))}</p>'
+        f"{_fields(model)}</section>"
+        for name, model in schemas.items()
+        if "properties" in model and not name.startswith("Body_") and "ValidationError" not in name
     ]
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, '
@@ -40,7 +40,7 @@ def render(schema: Mapping[str, Any]) -> str:
         f"<p>{escape(schema['info'].get('description', ''))} Version {escape(schema['info']['version'])}; the "
         'schema: <a href="/openapi.json">openapi.json</a>. Every refusal is a '
         '<a href="#Problem">Problem</a>: a status and one sentence.</p>'
-        f"{''.join(parts)}<h1>Shapes</h1>{''.join(used)}</main></html>"
+        f"{''.join(parts)}<h1>Schemas</h1>{''.join(used)}</main></html>"
     )
 
 
@@ -52,12 +52,12 @@ def _parameters(operation: Mapping[str, Any]) -> str:
     return _table(rows)
 
 
-def _body(operation: Mapping[str, Any], shapes: Mapping[str, Any]) -> str:
+def _body(operation: Mapping[str, Any], schemas: Mapping[str, Any]) -> str:
     content = operation.get("requestBody", {}).get("content", {})
     parts = []
     for kind, body in content.items():
         name = body["schema"].get("$ref", "").rsplit("/", 1)[-1]
-        parts.append(f"<p>Body: <code>{escape(kind)}</code></p>{_fields(shapes.get(name, {}))}")
+        parts.append(f"<p>Body: <code>{escape(kind)}</code></p>{_fields(schemas.get(name, {}))}")
     return "".join(parts)
 
 
@@ -67,11 +67,11 @@ def _replies(operation: Mapping[str, Any]) -> str:
     return f"<p>Reply: {', '.join(kinds)}</p>" if kinds else ""
 
 
-def _fields(shape: Mapping[str, Any]) -> str:
-    needed = shape.get("required", [])
+def _fields(model: Mapping[str, Any]) -> str:
+    needed = model.get("required", [])
     return _table([
         (name, _type(field), field.get("description", ""), name in needed)
-        for name, field in shape.get("properties", {}).items()
+        for name, field in model.get("properties", {}).items()
     ])  # fmt: skip
 
 

@@ -28,7 +28,7 @@ from dtbh.utils.version import __version__
 from dtbh.web import schemas
 from dtbh.web.api_docs import render
 from dtbh.web.archives import ArchiveRegistry, Question, from_hex, to_hex
-from dtbh.web.exception_handlers import PROBLEMS, add_refusals
+from dtbh.web.exception_handlers import PROBLEMS, add_exception_handlers
 from dtbh.web.metrics import Metrics
 from dtbh.web.middleware import ServiceMiddleware
 from dtbh.web.models import Models
@@ -89,7 +89,7 @@ def create_app(
         ServiceMiddleware, limits=limits, token=token, hosts=hosts, metrics=metrics,
         pictures=f"{tiles.scheme}://{tiles.netloc}" if tiles.netloc else "",
     )  # fmt: skip
-    add_refusals(app)
+    add_exception_handlers(app)
     _add_search(app, registry, service, limits)
     _add_items(app, registry, limits)
     _add_service(app, registry, models, metrics, limits)

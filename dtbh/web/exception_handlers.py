@@ -24,7 +24,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def add_refusals(app: FastAPI) -> None:
+def add_exception_handlers(app: FastAPI) -> None:
     """Each kind of mistake as a status and one sentence."""
 
     def said(status: int, text: str, **headers: str) -> JSONResponse:

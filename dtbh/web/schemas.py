@@ -24,19 +24,19 @@ Text = Annotated[str, Field(max_length=1000), AfterValidator(storable)]
 Code = Annotated[str, Field(pattern=r"^([0-9a-f]{2})+$", max_length=256, examples=["9f3a00c2d41b7e55"])]
 
 
-class Shape(BaseModel):
+class Schema(BaseModel):
     """Base of all: no unknown key."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class Problem(Shape):
+class Problem(Schema):
     """Why a request was not answered."""
 
     detail: str = Field(description="one sentence: what was found, what was wanted")
 
 
-class Entry(Shape):
+class Entry(Schema):
     """An item of an archive. What is not known of it is null."""
 
     archive: str
@@ -59,7 +59,7 @@ class Hit(Entry):
     distance: int = Field(description="bits that differ from the query's")
 
 
-class Answer(Shape):
+class Answer(Schema):
     """One query and its hits, nearest first."""
 
     name: str = Field(description="the query's file name, or its code")
@@ -69,7 +69,7 @@ class Answer(Shape):
     hits: list[Hit]
 
 
-class SearchReply(Shape):
+class SearchReply(Schema):
     """The answers, in the order of the queries."""
 
     bits: int = Field(description="length of a code")
@@ -77,7 +77,7 @@ class SearchReply(Shape):
     queries: list[Answer]
 
 
-class Asked(Shape):
+class Asked(Schema):
     """How to search with files."""
 
     archive: list[Text] = Field(default_factory=list, description="those to search; all, if none is named")
@@ -88,7 +88,7 @@ class Asked(Shape):
     preview: bool = Field(False, description="whether to send pictures of the queries back")
 
 
-class CodeQuery(Shape):
+class CodeQuery(Schema):
     """A search with codes that are known already."""
 
     codes: Annotated[list[Code], Field(min_length=1)]
@@ -99,7 +99,7 @@ class CodeQuery(Shape):
     distance: Annotated[int, Field(ge=0)] | None = Field(None, description="only hits at most so far away")
 
 
-class ArchiveEntry(Shape):
+class ArchiveEntry(Schema):
     """An archive that is served."""
 
     name: str
@@ -112,7 +112,7 @@ class ArchiveEntry(Shape):
     problem: str | None = Field(None, description="why the model failed")
 
 
-class Limits(Shape):
+class Limits(Schema):
     """What the service allows."""
 
     upload_mb: float
@@ -122,7 +122,7 @@ class Limits(Shape):
     queries: int
 
 
-class ArchivesReply(Shape):
+class ArchivesReply(Schema):
     """Everything that is served."""
 
     version: str
@@ -131,13 +131,13 @@ class ArchivesReply(Shape):
     tiles: str = Field(description="map tiles, as a template of an address; empty for none")
 
 
-class ItemsReply(Shape):
+class ItemsReply(Schema):
     """Some items of an archive."""
 
     items: list[Entry]
 
 
-class Health(Shape):
+class Health(Schema):
     """Whether the service is up."""
 
     status: Literal["ok"]

@@ -79,7 +79,7 @@ def serve(
 
 
 def server(app: FastAPI) -> uvicorn.Server:
-    """What reads requests from sockets for the application; how many are let in is the guard's business."""
+    """What reads requests from sockets for the application; how many are let in is the middleware's business."""
     import uvicorn
 
     return uvicorn.Server(uvicorn.Config(

@@ -247,7 +247,7 @@ def test_items_that_were_lost(archive):
 
 def test_reading_writes_nothing(archive, codes):
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
-        archive._view()._sqlite.execute("DELETE FROM items")
+        archive._view()._database._sqlite.execute("DELETE FROM items")
     before = [(archive.path / name).stat().st_mtime_ns for name in sorted(FILES)]
     again = open_archive(archive.path)
     again.search(codes.select([0]), 3)

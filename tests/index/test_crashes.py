@@ -149,8 +149,8 @@ def test_who_may_not_write_is_told_who_can_undo_it(path, monkeypatch):
             error.sqlite_errorcode = sqlite3.SQLITE_READONLY_ROLLBACK
             raise error
 
-    monkeypatch.setattr(archive._view(), "_sqlite", CutOff())
-    monkeypatch.setattr("dtbh.index.archive.snapshot.sqlite3.connect", refused)
+    monkeypatch.setattr(archive._view()._database, "_sqlite", CutOff())
+    monkeypatch.setattr("dtbh.index.archive.database.sqlite3.connect", refused)
     with pytest.raises(
         CodesError, match=r"items\.sqlite: a process was killed .* open the archive once as someone who"
     ):

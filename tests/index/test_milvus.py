@@ -77,6 +77,19 @@ def test_what_a_killed_creation_left_is_made_anew(name) -> None:
     assert len(create_milvus(URI, make_codes(), collection=name)) == 60
 
 
+def test_one_that_was_made_anew_by_another_encoder_is_not_searched(name) -> None:
+    codes = make_codes()
+    index = create_milvus(URI, codes, collection=name)
+    Collection(URI, name).drop()
+    create_milvus(URI, HashCodes(codes.words, codes.bits, "f" * 16, codes.items), collection=name)
+    for ask in (lambda: index.search(codes.select([0])), lambda: index.codes(["i3"]), lambda: index.add(codes)):
+        with pytest.raises(
+            CodesError, match=f"was opened with codes of encoder {codes.encoder}, and made anew by f{{16}}"
+        ):
+            ask()
+    assert len(open_milvus(URI, collection=name)) == 60
+
+
 def test_asking_a_file_that_is_not_there_makes_none(tmp_path, tiny_run, capsys) -> None:
     uri = str(tmp_path / "new.db")
     with pytest.raises(CodesError, match=r"new\.db: no such file; make it: dtbh index"):

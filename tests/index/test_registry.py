@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, make_dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,10 +15,12 @@ import pytest
 from dtbh.cli.main import main
 from dtbh.codes import HashCodes
 from dtbh.data.manifest import read_manifest
-from dtbh.errors import ConfigError
+from dtbh.errors import CodesError, ConfigError
 from dtbh.index.base import Index
 from dtbh.index.engines import base
 from dtbh.index.memory import MemoryIndex
+from tests.index import test_engines
+from tests.utils.test_registry import package
 
 HELD: dict[str, MemoryIndex] = {}
 
@@ -112,6 +114,109 @@ def test_the_engines_of_the_project_are_known_without_what_they_need() -> None:
     assert {"archive", "milvus"} <= {*known}
     with pytest.raises(ConfigError, match="--uri is empty"):
         known["milvus"](uri="")  # type: ignore[call-arg]
-    code = "import sys; from dtbh.index.engines.base import known_engines; known_engines(); print(*sys.modules)"
-    there = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert not {"pymilvus", "numba", "torch", "fastapi"} & {*there}
+    assert {*known} <= {*test_engines.ENGINES}, "every engine goes through the tests of all engines"
+
+
+@pytest.mark.parametrize("words", [["--help"], *([name, "--help"] for name in ("index", "search", "remove", "serve"))])
+def test_help_names_the_options_of_engines_without_what_the_engines_need(words: list[str]) -> None:
+    code = (
+        "import sys; from dtbh.cli.main import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit: print('MODULES', *sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
+    said, _, modules = done.stdout.partition("MODULES")
+    assert ("--uri" in said) == (len(words) == 2)
+    assert "dtbh.cli.search" in modules.split()
+    assert not {"numpy", "pydantic", "pymilvus", "numba", "torch", "fastapi"} & {*modules.split()}
+
+
+Fields = dict[str, tuple[type, object]]
+
+
+@pytest.fixture
+def put(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Fields], None]:
+    """Puts an engine with these fields (kind and default) among the others, for one test; it says how it is opened."""
+    base.known_engines()
+    monkeypatch.setattr(base, "ENGINES", {**base.ENGINES})
+
+    def make(name: str, fields: Fields) -> None:
+        def open_it(self: object) -> Index:
+            raise CodesError(f"opened {self}")
+
+        made = make_dataclass(
+            "Theirs", [(field, kind, default) for field, (kind, default) in fields.items()], frozen=True,
+            namespace={"making": (), "open": open_it, "__doc__": "Theirs.\n\nArgs:\n    uri: 100% theirs.\n"},
+        )  # fmt: skip
+        base.engine(name)(made)
+
+    return make
+
+
+SEARCH = ["search", "--sound", "x.wav"]
+
+
+@pytest.mark.parametrize(("words", "value"), [([], None), (["--deep"], True), (["--no-deep"], False)])
+def test_a_field_that_is_true_or_false_is_a_flag(
+    put: Callable[[str, Fields], None], words: list[str], value: bool | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put("theirs", {"deep": (bool, None)})
+    assert main([*SEARCH, "--engine", "theirs", *words]) == 2
+    assert f"opened Theirs(deep={value})" in capsys.readouterr().err
+
+
+def test_engines_share_a_field_of_one_kind(
+    put: Callable[[str, Fields], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    put("theirs", {"uri": (str, "here"), "path": (str, "there")})
+    assert main([*SEARCH, "--engine", "theirs", "--uri", "x"]) == 2
+    assert "opened Theirs(uri='x', path='there')" in capsys.readouterr().err
+    assert main([*SEARCH, "somewhere", "--path", "x"]) == 2
+    assert "--path x: goes with --engine theirs" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["search", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "of milvus: http://host:19530, or a file that ends in .db; of theirs: 100% theirs" in said
+
+
+@pytest.mark.parametrize(
+    ("field", "kind", "message"),
+    [
+        ("model", str, "engine theirs: the command has --model already; rename the field model"),
+        ("archive", str, "engine theirs: the command has --archive already; rename the field archive"),
+        ("uri", int, "--uri: differs between the engines milvus and theirs; rename the field in one"),
+    ],
+)
+def test_a_field_that_can_be_no_option_is_one_line(
+    put: Callable[[str, Fields], None], capsys: pytest.CaptureFixture[str], field: str, kind: type, message: str
+) -> None:
+    put("theirs", {field: (kind, None)})
+    assert main(["search", "somewhere", "--sound", "x.wav"]) == 2
+    assert capsys.readouterr().err == f"dtbh: {message}\n"
+
+
+@pytest.mark.parametrize("broken", [True, False])
+def test_an_engine_of_another_package_is_offered_and_a_broken_one_is_one_line(tmp_path: Path, broken: bool) -> None:
+    code = """
+        from dataclasses import dataclass
+        from dtbh.index.engines.base import engine
+
+        @engine("theirs")
+        @dataclass(frozen=True)
+        class Theirs:
+            making = ()
+            cupboard: str
+        """
+    points = "[dtbh.engines]\ntheirs = dtbh_engine_of_theirs\n"
+    package(tmp_path, "dtbh_engine_of_theirs", "import nothing_of_this_name\n" if broken else code, points)
+    done = subprocess.run(
+        [sys.executable, "-m", "dtbh.cli", "search", "--help"], capture_output=True, text=True, check=False,
+        env={"PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[2]}", "PATH": ""},
+    )  # fmt: skip
+    if broken:
+        assert done.returncode == 2
+        (line,) = done.stderr.splitlines()
+        assert line.startswith("dtbh: package dtbh_engine_of_theirs: its entry point dtbh.engines theirs can't be")
+    else:
+        assert "{archive,milvus,theirs}" in done.stdout
+        assert "--cupboard CUPBOARD" in done.stdout

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import httpx
@@ -33,7 +34,8 @@ def test_milvus_is_served_and_answers_as_an_archive_does(
     sound, image = manifest.file(manifest.sounds[0]), manifest.images[0].id
     with TestClient(make()) as archive:
         right = asked(archive, sound)
-    with subprocess.Popen([*dtbh, "serve", *place, "--port", "0"], stderr=subprocess.PIPE, text=True) as process:
+    serve = [*dtbh, "serve", *place, "--model", str(tiny_run), "--port", "0"]
+    with subprocess.Popen(serve, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         try:
             said = next(line for line in process.stderr if line.startswith("serving"))
@@ -42,11 +44,23 @@ def test_milvus_is_served_and_answers_as_an_archive_does(
             with httpx.Client(base_url=address[0], timeout=60) as client:
                 (entry,) = client.get("/v1/archives").json()["archives"]
                 assert (entry["name"], entry["images"]) == ("tiles", len(manifest.images))
-                for _ in range(200):
-                    if client.get("/healthz").json()["models"] != "loading":
-                        break
+                until = time.monotonic() + 60
+                while client.get("/healthz").json()["models"] == "loading" and time.monotonic() < until:
+                    time.sleep(0.05)
+                assert client.get("/healthz").json() == {"status": "ok", "models": "ready"}
                 assert asked(client, sound) == right
-                picture = client.get(f"/v1/items/{image}/media")
-                assert picture.headers["content-type"].startswith("image/")
+                with sound.open("rb") as file:
+                    reply = client.post("/v1/search/sound?k=2&preview=true", files={"file": file}).json()
+                assert reply["queries"][0]["preview"].startswith("data:image/svg+xml;base64,")
+                code = reply["queries"][0]["code"]
+                hits = client.post("/v1/search/code", json={"codes": [code], "find": "image", "k": 7}).json()
+                assert [(h["distance"], h["id"], h["code"]) for h in hits["queries"][0]["hits"]] == right
+                for size in ("", "?size=16"):
+                    picture = client.get(f"/v1/items/{image}/media{size}")
+                    assert picture.headers["content-type"].startswith("image/")
+                some = client.get("/v1/items?count=5").json()["items"]
+                assert len({item["id"] for item in some}) == 5
+                assert f'dtbh_archive_items{{archive="tiles"}} {len(list(manifest))}.0' in client.get("/metrics").text
+                assert client.get("/v1/items/nothing").status_code == 404
         finally:
             process.terminate()

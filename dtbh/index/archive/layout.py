@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from dtbh.index.archive.postings import Row
 
 META = "archive.json"
+AGAIN = "make the archive again with dtbh index"  # how a message on what can't be mended ends
 
 
 class Segment(NamedTuple):

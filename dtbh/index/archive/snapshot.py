@@ -9,11 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import sqlite3
-import threading
-import weakref
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +19,9 @@ from numpy.typing import NDArray
 from dtbh.codes import word_count
 from dtbh.data.manifest import Item
 from dtbh.errors import CodesError, DataError
+from dtbh.index.archive.database import Database
 from dtbh.index.archive.layout import (
+    AGAIN,
     META,
     Segment,
     codes_file,
@@ -38,10 +36,7 @@ from dtbh.utils.files import read_meta
 from dtbh.utils.progress import track
 
 VERSION, READS = 2, (1, 2)
-AGAIN = "make the archive again with dtbh index"
 SEEN = "first IN (SELECT first FROM segments WHERE first < ?)"
-BUSY = 60.0  # seconds that a question waits while a commit is written
-CUT_OFF = sqlite3.SQLITE_READONLY_ROLLBACK
 
 
 def open_snapshot(path: Path) -> Snapshot:
@@ -78,9 +73,8 @@ class Snapshot(View):
         self.bits, self.encoder = int(meta["bits"]), str(meta["encoder"])
         self._root = str(path.resolve())
         self.model = None if meta["model"] is None else Path(os.path.normpath(path.resolve() / meta["model"]))
-        self._file, self._lock = items_file(path, self.generation), threading.Lock()
-        self._sqlite = _connect(self._file)
-        weakref.finalize(self, self._sqlite.close)
+        self._file = items_file(path, self.generation)
+        self._database = Database(self._file)
         self.segments, removals = self._committed()
         self.count = sum(segment.size for segment in self.segments)
         self.removed = _unpacked(removals, self._file)
@@ -94,9 +88,13 @@ class Snapshot(View):
     def values(self, field: str) -> tuple[str, ...]:
         """The values of a posted field or of one in ``fields``, sorted; some may be of removed items only."""
         if self.version == 1:
-            found = self.query(f"SELECT DISTINCT {field} FROM items WHERE {field} IS NOT NULL AND row < ?", self.count)
+            found = self._database.query(
+                f"SELECT DISTINCT {field} FROM items WHERE {field} IS NOT NULL AND row < ?", self.count
+            )
         else:
-            found = self.query(f"SELECT DISTINCT value FROM postings WHERE {SEEN} AND field = ?", self.count, field)
+            found = self._database.query(
+                f"SELECT DISTINCT value FROM postings WHERE {SEEN} AND field = ?", self.count, field
+            )
         return tuple(sorted(value for (value,) in found))
 
     def matching(self, field: str, value: str) -> Rows:
@@ -104,9 +102,11 @@ class Snapshot(View):
         if field == "path" and os.path.isabs(value):  # noqa: PTH117
             value = Path(os.path.relpath(value, self._root)).as_posix()
         if field in COLUMNS and (self.version == 1 or field not in POSTED):
-            found = self.query(f"SELECT row FROM items WHERE {field} = ? AND row < ? ORDER BY row", value, self.count)
+            found = self._database.query(
+                f"SELECT row FROM items WHERE {field} = ? AND row < ? ORDER BY row", value, self.count
+            )
             return np.array([row for (row,) in found], np.int64)
-        found = self.query(
+        found = self._database.query(
             "SELECT s.first, s.count, p.count, p.rows FROM segments s JOIN postings p ON p.first = s.first "
             "AND p.field = ? AND p.value = ? WHERE s.first < ? ORDER BY s.first", field, value, self.count,
         )  # fmt: skip
@@ -117,18 +117,18 @@ class Snapshot(View):
         """The rows that have a footprint, ascending, removed ones too."""
         if self.version > 1:
             sql = "SELECT row, footprint FROM items WHERE footprint IS NOT NULL AND row < ? ORDER BY row"
-            yield from ((row, json.loads(text)) for row, text in self.query(sql, self.count))
+            yield from ((row, json.loads(text)) for row, text in self._database.query(sql, self.count))
 
     def number(self, field: str, value: str) -> int:
         """How many items have this value."""
         if self.removed.size or self.version == 1:
             return super().number(field, value)
         sql = f"SELECT SUM(count) FROM postings WHERE {SEEN} AND field = ? AND value = ?"
-        return self.query(sql, self.count, field, value)[0][0] or 0
+        return self._database.query(sql, self.count, field, value)[0][0] or 0
 
     def row(self, id: str) -> int | None:
         """The row of an item that is not removed."""
-        for (row,) in self.query("SELECT row FROM items WHERE id = ? AND row < ?", id, self.count):
+        for (row,) in self._database.query("SELECT row FROM items WHERE id = ? AND row < ?", id, self.count):
             place = np.searchsorted(self.removed, row)
             if place == len(self.removed) or self.removed[place] != row:
                 return int(row)
@@ -140,7 +140,9 @@ class Snapshot(View):
         for start in range(0, len(wanted), 500):
             part = wanted[start : start + 500]
             marks = ", ".join("?" * len(part))
-            for row, *values in self.query(f"SELECT row, {self.columns} FROM items WHERE row IN ({marks})", *part):
+            for row, *values in self._database.query(
+                f"SELECT row, {self.columns} FROM items WHERE row IN ({marks})", *part
+            ):
                 found[row] = self._item(values)
         if len(found) != len(wanted):
             raise CodesError(f"{self._file}: lacks {len(wanted) - len(found)} items; {AGAIN}")
@@ -148,7 +150,7 @@ class Snapshot(View):
 
     def item_bytes(self) -> int:
         """Size of the database."""
-        ((pages,),), ((size,),) = self.query("PRAGMA page_count"), self.query("PRAGMA page_size")
+        ((pages,),), ((size,),) = self._database.query("PRAGMA page_count"), self._database.query("PRAGMA page_size")
         return int(pages * size)
 
     def chunks(self) -> Iterator[tuple[NDArray[np.uint64], list[Row]]]:
@@ -177,23 +179,9 @@ class Snapshot(View):
             rows = self._checked(segment)
             if self.version > 1:
                 self._check_postings(segment, rows)
-        ((state,),) = self.query("PRAGMA integrity_check(1)") if items else (("ok",),)
+        ((state,),) = self._database.query("PRAGMA integrity_check(1)") if items else (("ok",),)
         if state != "ok":
             raise CodesError(f"{self._file}: damaged: {' '.join(state.split())}; {AGAIN}")
-
-    def query(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-        """All rows of a question to the database."""
-        try:
-            with self._lock:
-                try:
-                    return self._sqlite.execute(sql, values).fetchall()
-                except sqlite3.OperationalError as error:
-                    if getattr(error, "sqlite_errorcode", None) != CUT_OFF:
-                        raise
-                    _undo(self._file)
-                    return self._sqlite.execute(sql, values).fetchall()
-        except sqlite3.Error as error:
-            raise CodesError(f"{self._file}: can't be read ({' '.join(str(error).split())}); {AGAIN}") from None
 
     @property
     def columns(self) -> str:
@@ -209,7 +197,7 @@ class Snapshot(View):
             sql = f"{segments} UNION ALL SELECT 1, number, count, sha256, rows, NULL FROM removals ORDER BY kind, place"
         total, parts, removals = 0, list[Segment](), list[tuple[int, bytes, str]]()
         try:
-            for kind, first, count, sha256, other, names in self.query(sql):
+            for kind, first, count, sha256, other, names in self._database.query(sql):
                 if kind == 1:
                     removals.append((count, other, sha256))
                 elif first != total:
@@ -234,7 +222,7 @@ class Snapshot(View):
         """The stored rows of a segment, if they are what was committed."""
         last = segment.first + segment.size - 1
         sql = f"SELECT {self.columns} FROM items WHERE row BETWEEN ? AND ? ORDER BY row"
-        rows: list[Row] = list(self.query(sql, segment.first, last))
+        rows: list[Row] = list(self._database.query(sql, segment.first, last))
         if len(rows) != segment.size:
             raise CodesError(f"{self._file}: damaged: {len(rows)} of {segment.size} items; {AGAIN}")
         if segment.items is not None and (found := digest_of_items(rows)) != segment.items:
@@ -246,7 +234,7 @@ class Snapshot(View):
 
     def _check_postings(self, segment: Segment, rows: list[Row]) -> None:
         sql = "SELECT field, value, count, rows FROM postings WHERE first = ?"
-        if set(self.query(sql, segment.first)) != set(postings(rows)):
+        if set(self._database.query(sql, segment.first)) != set(postings(rows)):
             last = segment.first + segment.size - 1
             raise CodesError(f"{self._file}: the filters of items {segment.first} to {last} were altered; {AGAIN}")
 
@@ -269,29 +257,6 @@ def read_settings(path: Path) -> dict[str, Any]:
     if meta["version"] > 1 and (found := digest_of_meta(meta)) != (wanted := str(meta.get("sha256"))):
         raise CodesError(f"{path / META}: was altered: SHA-256 {found[:16]}, wanted {wanted[:16]}; {AGAIN}")
     return meta
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    """A read-only connection that threads may share, each in its turn."""
-    if not path.is_file():
-        raise CodesError(f"{path}: is missing, so the archive has no items; {AGAIN}")
-    try:
-        uri = f"{path.resolve().as_uri()}?mode=ro"
-        return sqlite3.connect(uri, uri=True, check_same_thread=False, timeout=BUSY)
-    except sqlite3.Error as error:
-        raise CodesError(f"{path}: can't be opened ({error}); {AGAIN}") from None
-
-
-def _undo(path: Path) -> None:
-    """Have SQLite undo a commit that a killed process left half-written, which a reader may not."""
-    try:
-        with closing(sqlite3.connect(path, timeout=BUSY)) as sqlite:
-            sqlite.execute("SELECT COUNT(*) FROM segments").fetchone()
-    except sqlite3.Error as error:
-        raise CodesError(
-            f"{path}: a process was killed while it wrote, and what it left can't be undone here ({error}); open the "
-            "archive once as someone who may write to it"
-        ) from None
 
 
 def _unpacked(removals: Sequence[tuple[int, bytes, str]], path: Path) -> Rows:

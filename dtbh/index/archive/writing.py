@@ -25,9 +25,10 @@ from dtbh.codes import HashCodes, check_same, check_storable
 from dtbh.data.item_paths import relative_to
 from dtbh.data.manifest import Item
 from dtbh.errors import CodesError, DtbhError
+from dtbh.index.archive.database import BUSY
 from dtbh.index.archive.layout import META, codes_file, digest_of_codes, digest_of_items, digest_of_meta, items_file
 from dtbh.index.archive.postings import COLUMNS, SEGMENT, Row, further_names, postings
-from dtbh.index.archive.snapshot import BUSY, VERSION, Snapshot, open_snapshot, read_settings
+from dtbh.index.archive.snapshot import VERSION, Snapshot, open_snapshot, read_settings
 from dtbh.index.base import refuse_known, refuse_unknown
 from dtbh.utils.files import atomic_folder, check_place, explained, file_lock, write_file
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from dtbh.codes import HashCodes
-from dtbh.index.base import Index
 from dtbh.index.engines.base import engine
+
+if TYPE_CHECKING:
+    from dtbh.codes import HashCodes
+    from dtbh.index.base import Index
 
 
 @engine("archive")

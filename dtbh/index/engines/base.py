@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
-from dtbh.codes import HashCodes
-from dtbh.index.base import Index
 from dtbh.utils.registry import load_modules, load_plugins, register
+
+if TYPE_CHECKING:
+    from dtbh.codes import HashCodes
+    from dtbh.index.base import Index
 
 
 class Engine(Protocol):
@@ -60,7 +62,7 @@ def engine(name: str) -> Callable[[Kind], Kind]:
     """A decorator that makes a frozen dataclass the engine ``name``.
 
     Its fields are ``str``, ``int``, ``float``, ``bool`` or ``Path``, or these ``| None``; what ``Args`` says of them is
-    their help.
+    their help. Two engines may have a field of one name and kind; none has one that a command itself has, as ``model``.
     """
 
     def put(kind: Kind) -> Kind:

@@ -6,12 +6,14 @@ import os
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from dtbh.codes import HashCodes
 from dtbh.errors import ConfigError
-from dtbh.index.base import Index
 from dtbh.index.engines.base import engine
+
+if TYPE_CHECKING:
+    from dtbh.codes import HashCodes
+    from dtbh.index.base import Index
 
 
 @engine("milvus")
@@ -21,7 +23,7 @@ class MilvusEngine:
 
     Args:
         uri: ``http://host:19530``, or a file that ends in .db.
-        collection: Default dtbh.
+        collection: The collection's name (default dtbh).
         index_type: ``BIN_FLAT`` (default) is exact, ``BIN_IVF_FLAT`` quicker and may miss items.
     """
 

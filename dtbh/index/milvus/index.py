@@ -105,7 +105,7 @@ class MilvusIndex:
 
     def __init__(self, collection: Collection) -> None:
         self._collection = collection
-        meta = self._meta() if collection.exists() else self._none()
+        meta = self._committed() if collection.exists() else self._none()
         self.bits: int = meta["bits"]
         self.encoder: str = meta["encoder"]
         self.model: Path | None = None if meta["model"] is None else Path(meta["model"])
@@ -251,6 +251,16 @@ class MilvusIndex:
         return [found[row] for row in chosen]
 
     def _meta(self) -> dict[str, Any]:
+        """What is committed now, if it is still this encoder's."""
+        meta = self._committed()
+        if meta["encoder"] != self.encoder:
+            raise CodesError(
+                f"{self.name}: was opened with codes of encoder {self.encoder}, and made anew by {meta['encoder']}; "
+                "open it again, or start the service again"
+            )
+        return meta
+
+    def _committed(self) -> dict[str, Any]:
         meta = self._collection.meta()
         if meta is None:
             self._none()
