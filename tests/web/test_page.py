@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -21,6 +22,9 @@ from dtbh.models.encoder import Encoder
 from tests.browser import Visit, Visiting, launched
 from tests.tones import tones
 from tests.web.conftest import Making, Serving
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Route
 
 CARDS = "#hits:not([aria-busy]) .card"
 
@@ -109,6 +113,23 @@ def test_speaking_into_the_microphone(address: str, go: Visiting) -> None:
     seen.page.wait_for_function("document.querySelector('#spoken').textContent.startsWith('Listening')")
     seen.page.keyboard.press("Escape")  # drops it
     seen.page.wait_for_selector("#mic:not(.on)")
+    assert seen.errors == []
+
+
+@pytest.mark.parametrize("slow", ["**/v1/archives", "**/v1/items?*"], ids=["what is served", "the samples"])
+def test_a_file_chosen_while_the_page_still_loads(address: str, go: Visiting, spoken: Path, slow: str) -> None:
+    held: list[Route] = []
+    seen = go("about:blank")
+    seen.page.route(slow, lambda route: held.append(route))
+    seen.page.goto(address)
+    seen.page.wait_for_function("performance.getEntriesByType('resource').some(one => one.name.endsWith('.js'))")
+    seen.page.set_input_files("#file", spoken)
+    seen.page.wait_for_timeout(300)
+    while held:
+        held.pop().continue_()
+    seen.page.wait_for_selector(CARDS)
+    assert seen.page.locator("#begin").is_hidden()
+    assert labels(seen)[0] == "red"
     assert seen.errors == []
 
 

@@ -63,14 +63,16 @@ async function search(query, run, { push = true } = {}) {
   }
 }
 
-function byFile(file) {
+async function byFile(file) {
+  await ready; // somebody may be quicker than the service says what it has
+  if (!state.served) return;
   const modality = file.type.startsWith("image/") || IMAGE.test(file.name) ? "image" : "sound";
   const most = state.served.limits.upload_mb;
   if (file.size > most * 1e6) return say(`${file.name}: too large, at most ${most} MB can be sent.`, true);
   const query = { name: file.name, modality, source: URL.createObjectURL(file) };
   find(other(modality));
   const waits = entries().some((archive) => archive.model === "loading");
-  const done = search(query, async (signal) => {
+  await search(query, async (signal) => {
     say(waits ? "The model is still loading; the answer comes as soon as it is there." : "Searching…");
     const form = new FormData();
     form.append("file", file);
@@ -78,7 +80,7 @@ function byFile(file) {
     say("");
     return reply;
   });
-  return done.then(() => $("result").hidden || $("result-name").focus());
+  if (!$("result").hidden) $("result-name").focus();
 }
 
 function byCode(query, options) {
@@ -382,16 +384,20 @@ async function look() {
   }
 }
 
-try {
-  await look();
-  const encoders = [...new Set(state.served.archives.map((archive) => archive.encoder))];
-  const groups = encoders.map((encoder) => state.served.archives.filter((archive) => archive.encoder === encoder)).filter((group) => group.length > 1);
-  const names = [...groups.map((group) => group.map((archive) => archive.name)), ...state.served.archives.map((archive) => [archive.name])];
-  $("archive").replaceChildren(...names.map((group) => new Option(group.length > 1 ? `all of ${group.join(", ")}` : group[0], group.join("\n"))));
-  map.template = state.served.tiles;
-  $("choice").hidden = names.length < 2;
-  fill();
-  await restore();
-} catch (error) {
-  say(error.message, true);
+/** Ask what is served, and show what the address says. */
+async function start() {
+  try {
+    await look();
+    const encoders = [...new Set(state.served.archives.map((archive) => archive.encoder))];
+    const groups = encoders.map((encoder) => state.served.archives.filter((archive) => archive.encoder === encoder)).filter((group) => group.length > 1);
+    const names = [...groups.map((group) => group.map((archive) => archive.name)), ...state.served.archives.map((archive) => [archive.name])];
+    $("archive").replaceChildren(...names.map((group) => new Option(group.length > 1 ? `all of ${group.join(", ")}` : group[0], group.join("\n"))));
+    map.template = state.served.tiles;
+    $("choice").hidden = names.length < 2;
+    fill();
+    await restore();
+  } catch (error) {
+    say(error.message, true);
+  }
 }
+const ready = start();
