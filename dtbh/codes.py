@@ -142,7 +142,7 @@ class HashCodes:
         return len(self.items)
 
     @property
-    def modality(self) -> Literal["image", "sound", "mixed"]:
+    def modality(self) -> Literal["image", "sound", "text", "mixed"]:
         """The one modality of all items, or ``"mixed"``; ``"mixed"`` too where there is no item."""
         found = {item.modality for item in self.items}
         return found.pop() if len(found) == 1 else "mixed"

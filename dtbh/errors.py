@@ -48,7 +48,9 @@ class MissingExtraError(DtbhError):
         package: What could not be imported.
         extra: The extra of dtbh that brings it.
         purpose: What it is wanted for.
+        command: What installs it, where the extra does not.
     """
 
-    def __init__(self, package: str, extra: str, purpose: str) -> None:
-        super().__init__(f"{purpose} needs {package}, which is not installed: pip install 'dtbh[{extra}]'")
+    def __init__(self, package: str, extra: str, purpose: str, *, command: str | None = None) -> None:
+        how = command or f"pip install 'dtbh[{extra}]'"
+        super().__init__(f"{purpose} needs {package}, which is not installed: {how}")

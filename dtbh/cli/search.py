@@ -22,6 +22,7 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
     query = parser.add_mutually_exclusive_group(required=True)
     query.add_argument("--sound", type=Path)
     query.add_argument("--image", type=Path)
+    query.add_argument("--text", metavar="WORDS", help='as in --text "dinghies at a quay"')
     parser.add_argument("-k", type=int, default=10, help="how many hits (default 10)")
     parser.add_argument("--find", choices=("image", "sound", "any"), help="default: the other modality")
     add_where(parser)
@@ -34,8 +35,8 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
 
 @command(_add_search)
 def search(args: Arguments) -> int:
-    """Search an archive with a sound or an image."""
-    from dtbh.search.query import encode_query, query_file, why_nothing
+    """Search an archive with a sound, an image or a text."""
+    from dtbh.search.query import check_encoder, encode_query, why_nothing
     from dtbh.search.table import render_table
 
     index, where = opened(args), pairs(args.where)
@@ -45,9 +46,14 @@ def search(args: Arguments) -> int:
         raise ConfigError(f"{args.archive or index.name}: does not say which run made it; give --model RUN")
     from dtbh.models.load import load
 
-    model, files = load(run), {"sound": args.sound, "image": args.image}
-    result = query_file(index, model, **files, k=args.k, find=args.find, where=where)
-    show(args, render_table(result), result.to_dict())
+    model = load(run)
+    check_encoder(index, model)
+    query = encode_query(model, sound=args.sound, image=args.image, text=args.text)
+    result = index.search(query, args.k, find=args.find, where=where)
+    heard = query.items[0].transcript if args.sound else None
+    if args.sound and model.config.encoders.text is not None:
+        progress.echo(f"heard: {heard}" if heard else "no words heard; searched by its sound")
+    show(args, render_table(result), result.to_dict() | ({"heard": heard} if args.sound else {}))
     if where and not result.rows.size:
         progress.echo(why_nothing(index, where))
     if args.geojson:
@@ -63,7 +69,7 @@ def search(args: Arguments) -> int:
 
         page = Path(tempfile.mkdtemp(prefix="dtbh-")) / "results.html"
         hit_words = index.at(result.rows.ravel()).words.reshape(*result.rows.shape, -1)
-        write_sheet(result, encode_query(model, **files), page, hit_words=hit_words)
+        write_sheet(result, query, page, hit_words=hit_words)
         progress.echo(f"page: {page}")
         webbrowser.open(page.as_uri())
     return 0

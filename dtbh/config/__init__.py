@@ -13,6 +13,7 @@ from dtbh.config.reading import (
 from dtbh.config.service import Service
 from dtbh.config.settings import Config, Learning, LossSpec, SplitSettings, Training
 from dtbh.config.towers import (
+    Concepts,
     Encoders,
     ImageAugmentation,
     ImageTower,
@@ -22,9 +23,11 @@ from dtbh.config.towers import (
     SoundFeatures,
     SoundTower,
     TemporalHead,
+    TextTower,
 )
 
 __all__ = [
+    "Concepts",
     "Config",
     "Encoders",
     "ImageAugmentation",
@@ -39,6 +42,7 @@ __all__ = [
     "SoundTower",
     "SplitSettings",
     "TemporalHead",
+    "TextTower",
     "Training",
     "check_parameters",
     "differences",

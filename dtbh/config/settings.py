@@ -68,7 +68,8 @@ class Learning(Settings):
     fit: str | None = Field(
         None,
         description="a name of dtbh.training.shallow.SHALLOW_METHODS: the heads of frozen backbones are then fitted at "
-        "once, and of learning and training nothing else counts but the device",
+        "once, and of learning and training nothing else counts but the device. Or sentence_space: the heads of images "
+        "and texts are fitted at once (encoders.concepts), and a sound tower is trained to meet them",
     )
     labels: bool = Field(True, description="false: pairs alone, each a class of its own; classes are never looked at")
     selection: str = Field(

@@ -151,12 +151,30 @@ class SoundTower(Settings):
     )
     frozen: bool = Field(False, description="features are then computed once and cached")
     views: int = Field(1, ge=1, le=32, description="frozen: cached views of a training sound; all but one augmented")
+    words: bool = Field(
+        False, description="a sound in which words are heard has the code of the text that they are (extra words)"
+    )
     tta_views: int = Field(1, ge=1, le=5, description="speeds whose hash-like codes are averaged in encoding")
     augmentation: SoundAugmentation = SoundAugmentation()
 
 
+class TextTower(Settings):
+    """The text branch: a frozen sentence encoder."""
+
+    backbone: Literal["minilm_l6"] = Field("minilm_l6", description="all-MiniLM-L6-v2 (extra words)")
+
+
+class Concepts(Settings):
+    """What image and text heads lean on where they go by way of the sentence space."""
+
+    count: int = Field(64, ge=1, description="centres of what the training captions mean")
+    share: float = Field(0.5, ge=0, lt=1, description="of the way to the nearest concepts that a vector goes")
+    image_temperature: float = Field(0.1, gt=0, description="of the softmax over an image's cosines to the concepts")
+    text_temperature: float = Field(0.03, gt=0, description="the same of a text's")
+
+
 class Encoders(Settings):
-    """Both towers and what they share."""
+    """The towers and what they share."""
 
     bits: int = Field(64, ge=4, le=1024, description="length of a code")
     hidden: tuple[Annotated[int, Field(ge=1)], ...] = Field((), description="widths of layers before the deep features")
@@ -170,15 +188,25 @@ class Encoders(Settings):
     dropout: float = Field(0.2, ge=0, lt=1)
     image: ImageTower | None = Field(ImageTower(), description="null: there is no image tower, only sounds")
     sound: SoundTower | None = Field(SoundTower(), description="null: there is no sound tower, only images")
+    text: TextTower | None = Field(None, description="null: there is no text tower; else concepts are wanted too")
+    concepts: Concepts | None = Field(
+        None, description="image and text heads by way of the sentence space; learning.fit=sentence_space sets them"
+    )
 
     @model_validator(mode="after")
     def _some_tower(self) -> Encoders:
         if self.image is None and self.sound is None:
             raise ValueError("image and sound are both null: wanted one tower at least")
+        if (self.text is None) != (self.concepts is None):
+            raise ValueError("text and concepts belong together: give both, or none")
+        if self.text is not None and self.image is None:
+            raise ValueError("a text tower needs an image tower")
+        if self.sound is not None and self.sound.words and self.text is None:
+            raise ValueError("sound.words needs a text tower: give text and concepts too")
         return self
 
     @property
-    def modalities(self) -> tuple[Literal["image", "sound"], ...]:
+    def modalities(self) -> tuple[Literal["image", "sound", "text"], ...]:
         """Those that have a tower."""
-        kinds: tuple[Literal["image", "sound"], ...] = ("image", "sound")
+        kinds: tuple[Literal["image", "sound", "text"], ...] = ("image", "sound", "text")
         return tuple(kind for kind in kinds if getattr(self, kind) is not None)

@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args
 from dtbh.errors import DataError
 from dtbh.utils.files import write_text
 
-Modality = Literal["image", "sound"]
+Modality = Literal["image", "sound", "text"]
 Split = Literal["train", "val", "test"]
 MODALITIES: tuple[str, ...] = get_args(Modality)
 SPLITS: tuple[str, ...] = get_args(Split)
@@ -27,19 +27,19 @@ NAME = "manifest.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One image or one sound.
+    """One image, one sound or one text.
 
     Attributes:
         id: Unique in its manifest.
-        modality: ``"image"`` or ``"sound"``.
-        path: The media file, relative to the manifest's folder or absolute; None for a caption that has
-            not been spoken yet.
+        modality: ``"image"``, ``"sound"`` or ``"text"``.
+        path: The media file, relative to the manifest's folder or absolute; None for a text, and for a caption
+            that has not been spoken yet.
         label: The class name, or None where it is not known.
         pair: The pair's name, shared by an image and the sounds that describe it; None where only the
             class relates them.
         split: ``"train"``, ``"val"`` or ``"test"`` as the source has it; None where it has none.
         speaker: Who speaks, for sounds.
-        transcript: What is said, for sounds.
+        transcript: What is said, for sounds; the text itself.
         window: For a tile of a scene, its place in ``path`` in pixels: column, row, width, height; the first two
             from 0, the others from 1.
         footprint: The corners of what is seen, as (longitude, latitude) in degrees, WGS 84; at least three.
@@ -62,7 +62,7 @@ class Item:
         if not isinstance(self.id, str) or not self.id:
             raise DataError(f"an item needs an id that is a non-empty string, found {self.id!r}")
         if self.modality not in MODALITIES:
-            raise DataError(f"item {self.id}: modality must be image or sound, found {self.modality!r}")
+            raise DataError(f"item {self.id}: modality must be image, sound or text, found {self.modality!r}")
         if self.split is not None and self.split not in SPLITS:
             raise DataError(f"item {self.id}: split must be train, val or test, found {self.split!r}")
         for name in ("path", "label", "pair", "speaker", "transcript"):

@@ -27,7 +27,12 @@ BATCH = 32
 
 
 def reader_for(
-    twin: DualEncoder, modality: Modality, paths: Sequence[Path], *, device: torch.device, training: bool = False
+    twin: DualEncoder,
+    modality: Modality,
+    paths: Sequence[Path],
+    *,
+    device: torch.device,
+    training: bool = False,
 ) -> Reader:
     """What reads these files for this twin: stored outputs where the backbone is frozen, else the files.
 
@@ -113,7 +118,7 @@ class _Computing:
 
 
 def media_reader(twin: DualEncoder, modality: Modality, paths: Sequence[Path | Tile]) -> ImageReader | SoundReader:
-    """What reads the files, or tiles of scenes, themselves."""
+    """What reads the files of images or sounds, or tiles of scenes, themselves."""
     twin.tower(modality)  # there is one
     image, sound = twin.settings.image, twin.settings.sound
     if modality == "image" and image is not None:

@@ -1,4 +1,4 @@
-"""The towers side by side: images and sounds, or one of them alone, to codes of one space."""
+"""The towers side by side: images, sounds and texts, or some of them, to codes of one space."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from torch import Tensor, nn
 
 from dtbh.config import Encoders
 from dtbh.data.manifest import Modality
+from dtbh.encoders.concept_head import ConceptHead
 from dtbh.encoders.hash_head import DepthReader, Encoded, HashHead
 from dtbh.encoders.image_backbones import ImageBackbone, build_image_backbone
+from dtbh.encoders.sentence_encoder import SentenceEncoder
 from dtbh.encoders.sound_backbones import SequenceBackbone, build_sound_backbone
 from dtbh.encoders.sound_cnn import SoundBackbone
 from dtbh.encoders.temporal_pooling import TemporalPooling
 from dtbh.encoders.tta import viewed
-from dtbh.errors import DtbhError
+from dtbh.errors import ConfigError
 
 
 class Tower(nn.Module):
@@ -29,8 +31,8 @@ class Tower(nn.Module):
 
     def __init__(
         self,
-        backbone: ImageBackbone | SoundBackbone | SequenceBackbone,
-        head: HashHead,
+        backbone: ImageBackbone | SoundBackbone | SequenceBackbone | SentenceEncoder,
+        head: HashHead | ConceptHead,
         *,
         frozen: bool,
         temporal: TemporalPooling | None = None,
@@ -85,7 +87,7 @@ class Tower(nn.Module):
 
 
 class DualEncoder(nn.Module):
-    """An image tower and a sound tower that meet in codes of the same length; or one of them alone.
+    """An image tower and a sound tower that meet in codes of the same length, or one of them alone; and a text tower.
 
     Args:
         settings: Widths, backbones and weights; a modality without settings has no tower.
@@ -99,7 +101,12 @@ class DualEncoder(nn.Module):
         if image is not None:
             images = build_image_backbone(image if pretrained else image.model_copy(update={"weights": "none"}))
             reader = DepthReader(images.widths, image.recurrent) if image.recurrent else None
-            head = HashHead(images.out_dim, settings, reader)
+            concepts = settings.concepts
+            head: HashHead | ConceptHead
+            if concepts is None:
+                head = HashHead(images.out_dim, settings, reader)
+            else:
+                head = ConceptHead(images.out_dim, concepts, bits=settings.bits, temperature=concepts.image_temperature)
             self.image = Tower(images, head, frozen=image.frozen, tta_views=image.tta_views)
         if sound is not None:
             sounds = build_sound_backbone(sound if pretrained else sound.model_copy(update={"weights": "none"}))
@@ -109,6 +116,12 @@ class DualEncoder(nn.Module):
             width = sounds.out_dim if temporal is None else temporal.out_dim
             head = HashHead(width, settings)
             self.sound = Tower(sounds, head, frozen=sound.frozen, temporal=temporal, tta_views=sound.tta_views)
+        if settings.text is not None and settings.concepts is not None:
+            texts = SentenceEncoder(pretrained=pretrained)
+            head = ConceptHead(
+                texts.out_dim, settings.concepts, bits=settings.bits, temperature=settings.concepts.text_temperature
+            )
+            self.text = Tower(texts, head, frozen=True)
 
     @property
     def modalities(self) -> tuple[Modality, ...]:
@@ -119,11 +132,12 @@ class DualEncoder(nn.Module):
         """The tower of a modality.
 
         Raises:
-            DtbhError: There is none.
+            ConfigError: There is none.
         """
         if modality not in self.modalities:
-            raise DtbhError(
+            raise ConfigError(
                 f"there is no {modality} tower here (encoders.{modality} is null), so {modality}s can't be encoded; "
                 "take a run that was trained on both"
             )
-        return self.image if modality == "image" else self.sound
+        found: Tower = getattr(self, modality)
+        return found

@@ -23,6 +23,7 @@ from dtbh.features.image import load_image
 from dtbh.features.sound import pad_batch
 from dtbh.media.raster import Tile
 from dtbh.media.sound import load_sound
+from dtbh.media.text import token_numbers
 
 Row = Tensor | list[Tensor]
 """What stands for one item: a tensor, or a sequence for each of its views."""
@@ -86,6 +87,24 @@ class SoundReader:
         step = self.settings.features.sample_rate // 2
         waveforms, lengths = pad_batch(rows)
         return F.pad(waveforms, (0, -waveforms.shape[1] % step)), lengths
+
+
+class TextReader:
+    """Texts: token numbers int64 [t] a row."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self.texts = texts
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def __call__(self, row: int, generator: torch.Generator | None = None) -> Tensor:
+        """One text; raises MediaError where it says nothing."""
+        return torch.from_numpy(token_numbers(self.texts[row]))
+
+    def collate(self, rows: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Token numbers int64 [n, t], zero beyond each text's own, and how many are its own, int64 [n]."""
+        return pad_sequence(list(rows), batch_first=True), torch.tensor([len(row) for row in rows])
 
 
 class StoredReader:

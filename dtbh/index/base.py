@@ -172,7 +172,7 @@ def conditions(
     elif any(field == "modality" for field, _ in found) or not len(codes):
         find = "any"
     elif codes.modality == "mixed":
-        raise ConfigError("the queries are images and sounds; say what to find: image, sound or any")
+        raise ConfigError("the queries are of several modalities; say what to find: image, sound or any")
     else:
         find = "sound" if codes.modality == "image" else "image"
         find = find if find in held() else "any"

@@ -1,4 +1,4 @@
-"""What turns files into codes, whether it runs on torch or not.
+"""What turns files and texts into codes, whether it runs on torch or not.
 
 Search, index and the service ask for no more than that, so an exported model brings in neither torch nor Lightning.
 """
@@ -6,8 +6,8 @@ Search, index and the service ask for no more than that, so an exported model br
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -40,10 +40,12 @@ class Encoding:
     codes: HashCodes
     failures: tuple[str, ...]
     values: NDArray[np.float32] | None = None
+    heard: Mapping[str, str] = field(default_factory=dict)
+    """By the ids of sounds whose code is that of words: the words."""
 
 
 class Encoder(Protocol):
-    """A trained pair of towers; `load` opens one."""
+    """Trained towers; `load` opens them."""
 
     @property
     def path(self) -> Path:
@@ -69,19 +71,27 @@ class Encoder(Protocol):
         """
 
     def encode_sounds(self, paths: Sequence[str | Path]) -> HashCodes:
-        """Codes of sound files, in order; ids are the paths as given.
+        """Codes of sound files, in order; ids are the paths as given, transcripts the words that were heard.
 
         Raises:
             MediaError: A file can't be read.
         """
 
+    def encode_texts(self, texts: Sequence[str]) -> HashCodes:
+        """Codes of texts, in order; ids and transcripts are the texts as given.
+
+        Raises:
+            MediaError: A text without a word, or far too long a one.
+            DtbhError: There is no text tower.
+        """
+
     def encode(
         self, items: Sequence[Item], *, skip: bool = False, stored: bool = False, values: bool = False
     ) -> Encoding:
-        """Codes of images and sounds.
+        """Codes of images, sounds and texts.
 
         Args:
-            items: With absolute paths.
+            items: With absolute paths; of a text, the transcript is read.
             skip: Leave out what can't be read and say so, where otherwise the first such file is an error.
             stored: Look outputs of frozen backbones up in the store on disk, and keep new ones there, where
                 the encoder has such a store: for items that will be encoded again, as in evaluation.
@@ -99,10 +109,12 @@ class CodeBatch:
     Attributes:
         reasons: Of each item of the batch, in order: None, or why it can't be read.
         values: Hash-like codes, float32 [those that can be read, bits].
+        heard: The words of each of those that can be read, None where a code is not that of words; empty for none.
     """
 
     reasons: Sequence[DtbhError | None]
     values: NDArray[np.float32]
+    heard: Sequence[str | None] = ()
 
 
 class FileEncoder(ABC):
@@ -130,7 +142,15 @@ class FileEncoder(ABC):
 
     def encode_sounds(self, paths: Sequence[str | Path]) -> HashCodes:
         """Codes of sound files, as `Encoder` says."""
-        return self.encode(_items(paths, "sound")).codes
+        encoding = self.encode(_items(paths, "sound"))
+        items = (replace(item, transcript=encoding.heard.get(item.id)) for item in encoding.codes.items)
+        return replace(encoding.codes, items=tuple(items))
+
+    def encode_texts(self, texts: Sequence[str]) -> HashCodes:
+        """Codes of texts, as `Encoder` says."""
+        if isinstance(texts, str):
+            raise DtbhError("wanted a list of texts, found one text: give [text]")
+        return self.encode([text_item(text) for text in texts]).codes
 
     def encode(
         self, items: Sequence[Item], *, skip: bool = False, stored: bool = False, values: bool = False
@@ -141,19 +161,20 @@ class FileEncoder(ABC):
         words = np.zeros((len(items), word_count(self.bits)), dtype=np.uint64)
         real = np.zeros((len(items), self.bits), dtype=np.float32) if values else None
         failures: dict[int, str] = {}
+        heard: dict[str, str] = {}
         for modality in MODALITIES:
             rows = [row for row, item in enumerate(items) if item.modality == modality]
             if rows:
                 batches = self._batches(modality, [items[row] for row in rows], stored)  # type: ignore[arg-type]
-                self._fill(words, real, failures, rows, batches, skip=skip)
+                self._fill(words, real, failures, heard, items, rows, batches, skip=skip)
         kept = [row for row in range(len(items)) if row not in failures]
         codes = HashCodes(words[kept], self.bits, self.fingerprint, tuple(items[row] for row in kept))
         reasons = tuple(failures[row] for row in sorted(failures))
-        return Encoding(codes, reasons, None if real is None else real[kept])
+        return Encoding(codes, reasons, None if real is None else real[kept], heard)
 
     def _fill(
-        self, words: NDArray[np.uint64], real: NDArray[np.float32] | None, failures: dict[int, str], rows: list[int],
-        batches: Iterator[CodeBatch], *, skip: bool,
+        self, words: NDArray[np.uint64], real: NDArray[np.float32] | None, failures: dict[int, str],
+        heard: dict[str, str], items: Sequence[Item], rows: list[int], batches: Iterator[CodeBatch], *, skip: bool,
     ) -> None:  # fmt: skip
         """Put the codes of one modality into their rows of ``words``."""
         done = 0
@@ -171,6 +192,7 @@ class FileEncoder(ABC):
                 words[good] = pack(signs(batch.values))
                 if real is not None:
                     real[good] = batch.values
+            heard |= {items[row].id: said for row, said in zip(good, batch.heard, strict=False) if said is not None}
 
     @abstractmethod
     def _batches(self, modality: Modality, items: Sequence[Item], stored: bool) -> Iterator[CodeBatch]:
@@ -179,3 +201,8 @@ class FileEncoder(ABC):
 
 def _items(paths: Sequence[str | Path], modality: Modality) -> list[Item]:
     return [Item(str(path), modality, str(Path(path).resolve())) for path in paths]
+
+
+def text_item(text: str) -> Item:
+    """A text as an item; its id is the text."""
+    return Item(text or "(empty)", "text", transcript=text)

@@ -22,6 +22,7 @@ from dtbh.config import write_config
 from dtbh.data.manifest import Item, Modality, relative
 from dtbh.encoders.cached_readers import media_reader
 from dtbh.encoders.dual_encoder import DualEncoder
+from dtbh.encoders.readers import Reader, TextReader
 from dtbh.errors import MissingExtraError, RunError
 from dtbh.models.encoder import EXPORTED
 from dtbh.models.onnx_encoder import BATCH, ROUNDING, VERSION, Agreement, OnnxEncoder, open_exported
@@ -33,7 +34,9 @@ from dtbh.utils.packages import declared
 from dtbh.utils.progress import track
 
 OPSET = 18
-INPUTS: dict[Modality, list[str]] = {"image": ["pixels"], "sound": ["waveforms", "lengths"]}
+INPUTS: dict[Modality, list[str]] = {
+    "image": ["pixels"], "sound": ["waveforms", "lengths"], "text": ["tokens", "lengths"],
+}  # fmt: skip
 REQUIREMENTS = "requirements.txt"
 NODE = (
     "numpy", "soundfile", "soxr", "pyyaml", "pydantic", "rich", "pillow", "onnxruntime", "numba",
@@ -112,19 +115,19 @@ def compare(model: TorchEncoder, exported: OnnxEncoder, items: Sequence[Item]) -
     """
     found: dict[str, Agreement] = {}
     for modality in model.twin.modalities:
-        paths = [Path(str(item.path)) for item in items if item.modality == modality]
-        if paths:
-            found[modality] = _agreement(model, exported, modality, paths)
+        own = [item for item in items if item.modality == modality]
+        if own:
+            found[modality] = _agreement(model, exported, modality, own)
     return found
 
 
 @torch.inference_mode()
-def _agreement(model: TorchEncoder, exported: OnnxEncoder, modality: Modality, paths: Sequence[Path]) -> Agreement:
+def _agreement(model: TorchEncoder, exported: OnnxEncoder, modality: Modality, items: Sequence[Item]) -> Agreement:
     tower = model.twin.tower(modality)
     device = next(tower.parameters()).device
     count = bits = differ = beyond = 0
     largest = 0.0
-    for media in track(_media(model, modality, paths), f"testing {modality}s", total=-(-len(paths) // BATCH)):
+    for media in track(_media(model, modality, items), f"testing {modality}s", total=-(-len(items) // BATCH)):
         wanted = tower(*(x.to(device) for x in media)).codes.float().cpu().numpy()
         values = exported.values(modality, tuple(x.numpy() for x in media))
         other = signs(wanted) != signs(values)
@@ -134,17 +137,20 @@ def _agreement(model: TorchEncoder, exported: OnnxEncoder, modality: Modality, p
     return Agreement(count, bits, differ, beyond, largest)
 
 
-def _media(model: TorchEncoder, modality: Modality, paths: Sequence[Path]) -> Iterator[tuple[Tensor, ...]]:
-    """Files as a tower's arguments, a batch at a time."""
-    reader = media_reader(model.twin, modality, paths)
-    for start in range(0, len(paths), BATCH):
-        yield reader.collate([reader(row) for row in range(start, min(start + BATCH, len(paths)))])
+def _media(model: TorchEncoder, modality: Modality, items: Sequence[Item]) -> Iterator[tuple[Tensor, ...]]:
+    """Items as a tower's arguments, a batch at a time."""
+    reader: Reader
+    if modality == "text":
+        reader = TextReader([item.transcript or "" for item in items])
+    else:
+        reader = media_reader(model.twin, modality, [Path(str(item.path)) for item in items])
+    for start in range(0, len(items), BATCH):
+        yield reader.collate([reader(row) for row in range(start, min(start + BATCH, len(items)))])
 
 
 def _batches(model: TorchEncoder, modality: Modality, items: Sequence[Item]) -> Iterator[dict[str, NDArray[Any]]]:
     """The items of a modality as a network's inputs by name."""
-    paths = [Path(str(item.path)) for item in items if item.modality == modality]
-    for media in _media(model, modality, paths):
+    for media in _media(model, modality, [item for item in items if item.modality == modality]):
         yield {name: x.numpy() for name, x in zip(INPUTS[modality], media, strict=True)}
 
 
@@ -154,8 +160,11 @@ def _reads(twin: DualEncoder, modality: Modality) -> dict[str, Any]:
     if modality == "image":
         assert image is not None
         return {"size": image.size}
+    if modality == "text":
+        return {}
     assert sound is not None
-    return {"sample_rate": sound.features.sample_rate, "max_seconds": sound.max_seconds}
+    words = {"words": True} if sound.words else {}
+    return {"sample_rate": sound.features.sample_rate, "max_seconds": sound.max_seconds, **words}
 
 
 def _example(twin: DualEncoder, modality: Modality) -> tuple[Tensor, ...]:
@@ -163,6 +172,8 @@ def _example(twin: DualEncoder, modality: Modality) -> tuple[Tensor, ...]:
     reads = _reads(twin, modality)
     if modality == "image":
         return (torch.zeros(2, 3, reads["size"], reads["size"], dtype=torch.uint8),)
+    if modality == "text":
+        return torch.ones(2, 9, dtype=torch.int64), torch.tensor([9, 4])
     samples = 2 * reads["sample_rate"]
     return torch.zeros(2, samples), torch.tensor([samples, samples // 2])
 

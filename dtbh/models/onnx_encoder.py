@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,11 @@ from numpy.typing import NDArray
 
 from dtbh.data.manifest import Item, Modality
 from dtbh.data.tiling import media_of
-from dtbh.errors import CodesError, DtbhError, MissingExtraError, RunError
+from dtbh.errors import CodesError, ConfigError, DtbhError, MissingExtraError, RunError
 from dtbh.media.image import load_pixels
 from dtbh.media.sound import load_sound
+from dtbh.media.text import token_numbers
+from dtbh.media.transcriber import Transcriber
 from dtbh.models.encoder import EXPORTED, CodeBatch, FileEncoder
 from dtbh.utils.files import read_meta
 from dtbh.utils.progress import track
@@ -90,6 +93,7 @@ class OnnxEncoder(FileEncoder):
 
     def _batches(self, modality: Modality, items: Sequence[Item], stored: bool) -> Iterator[CodeBatch]:
         """The codes of one modality's items; the next batch is read while this one is encoded."""
+        self._tower(modality)
         read = self._reader(modality)
         parts = [items[start : start + BATCH] for start in range(0, len(items), BATCH)]
         if len(parts) == 1:
@@ -113,13 +117,27 @@ class OnnxEncoder(FileEncoder):
         values = np.zeros((0, self.bits), dtype=np.float32)
         if good:
             values = self.values(modality, collate(modality, good))
-        return CodeBatch([row if isinstance(row, DtbhError) else None for row in rows], values)
+        reasons = [row if isinstance(row, DtbhError) else None for row in rows]
+        heard: list[str | None] = []
+        if good and self._tower(modality).get("words"):
+            heard = self._transcriber(good)
+            places = [place for place, said in enumerate(heard) if said is not None]
+            if places:
+                texts = [token_numbers(str(heard[place])) for place in places]
+                values[places] = self.values("text", collate("text", texts))
+        return CodeBatch(reasons, values, heard)
+
+    @cached_property
+    def _transcriber(self) -> Transcriber:
+        return Transcriber()
 
     def _reader(self, modality: Modality) -> Callable[[Item], NDArray[Any]]:
         """What reads an item for the tower."""
         tower = self._tower(modality)
         if modality == "image":
             return lambda item: load_pixels(media_of(item), tower["size"])
+        if modality == "text":
+            return lambda item: token_numbers(item.transcript or "")
         rate, longest = tower["sample_rate"], tower["max_seconds"]
         return lambda item: load_sound(str(item.path), sample_rate=rate, max_seconds=longest)
 
@@ -127,7 +145,7 @@ class OnnxEncoder(FileEncoder):
         """What the model's file says of a tower."""
         towers: dict[str, dict[str, Any]] = self.meta["towers"]
         if modality not in towers:
-            raise RunError(
+            raise ConfigError(
                 f"{self.path}: has no {modality} tower, so {modality}s can't be encoded; export a run of both"
             )
         return towers[modality]
@@ -156,14 +174,14 @@ def open_exported(path: str | Path) -> OnnxEncoder:
 
 
 def collate(modality: Modality, rows: Sequence[NDArray[Any]]) -> Arrays:
-    """Rows as a tower's arguments: pixels stacked, or waveforms padded with zeros beside their lengths."""
+    """Rows as a tower's arguments: pixels stacked; waveforms or token numbers, zero beyond each, and their lengths."""
     if modality == "image":
         return (np.stack(rows),)
     lengths = np.array([len(row) for row in rows], dtype=np.int64)
-    waveforms = np.zeros((len(rows), lengths.max()), dtype=np.float32)
-    for padded, row in zip(waveforms, rows, strict=True):
+    together = np.zeros((len(rows), lengths.max()), dtype=rows[0].dtype)
+    for padded, row in zip(together, rows, strict=True):
         padded[: len(row)] = row
-    return waveforms, lengths
+    return together, lengths
 
 
 def _tried(read: Callable[[Item], NDArray[Any]], item: Item) -> NDArray[Any] | DtbhError:

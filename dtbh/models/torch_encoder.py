@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,11 @@ from dtbh.data.tiling import media_of
 from dtbh.encoders.cached_readers import media_reader, reader_for
 from dtbh.encoders.dual_encoder import DualEncoder
 from dtbh.encoders.hash_head import Encoded
-from dtbh.encoders.readers import Reader, Rows
+from dtbh.encoders.readers import Reader, Rows, TextReader
+from dtbh.encoders.transcripts import transcripts
 from dtbh.encoders.weights import state_fingerprint
 from dtbh.errors import DtbhError, RunError
+from dtbh.media.transcriber import Transcriber
 from dtbh.models.encoder import CodeBatch, FileEncoder
 from dtbh.models.run_files import CONFIG, MODEL, read_run
 from dtbh.utils.device import resolve_device
@@ -34,7 +37,7 @@ BATCH = 64
 
 
 class TorchEncoder(FileEncoder):
-    """A trained pair of encoders.
+    """Trained towers.
 
     Args:
         twin: The towers, with their weights.
@@ -65,7 +68,7 @@ class TorchEncoder(FileEncoder):
         for modality in self.twin.modalities:
             rows = [row for row, item in enumerate(items) if item.modality == modality]
             done = 0
-            for reasons, encoded in self._encoded(modality, [items[row] for row in rows], stored):
+            for reasons, encoded, _ in self._encoded(modality, [items[row] for row in rows], stored):
                 wrong = next((reason for reason in reasons if reason is not None), None)
                 if wrong is not None:
                     raise wrong
@@ -77,16 +80,19 @@ class TorchEncoder(FileEncoder):
 
     def _batches(self, modality: Modality, items: Sequence[Item], stored: bool) -> Iterator[CodeBatch]:
         """The codes of one modality's items, a batch at a time."""
-        for reasons, encoded in self._encoded(modality, items, stored):
+        for reasons, encoded, heard in self._encoded(modality, items, stored):
             none = np.zeros((0, self.bits), dtype=np.float32)
-            yield CodeBatch(reasons, none if encoded is None else encoded.codes.float().cpu().numpy())
+            yield CodeBatch(reasons, none if encoded is None else encoded.codes.float().cpu().numpy(), heard)
 
     @torch.inference_mode()
     def _encoded(
         self, modality: Modality, items: Sequence[Item], stored: bool
-    ) -> Iterator[tuple[list[DtbhError | None], Encoded | None]]:
-        """Why items can't be read, and what the tower says of those that can; None where that is none of them."""
+    ) -> Iterator[tuple[list[DtbhError | None], Encoded | None, Sequence[str | None]]]:
+        """Why items can't be read, what the tower says of those that can (None where none can), and words heard."""
         if not items:
+            return
+        if modality == "text":
+            yield from self._texts([item.transcript or "" for item in items])
             return
         media_files = [media_of(item) for item in items]
         paths = [path for path in media_files if isinstance(path, Path)]
@@ -94,9 +100,41 @@ class TorchEncoder(FileEncoder):
         use_store = stored and tower.frozen and len(paths) == len(items)
         reader = reader_for(self.twin, modality, paths, device=self._device) if use_store else None
         network = tower.finish if use_store else tower
+        words = iter(self._words(modality, paths, stored))
         for rows, media in self._read(reader or media_reader(self.twin, modality, media_files), modality):
             reasons = [row if isinstance(row, DtbhError) else None for row in rows]
-            yield reasons, network(*(x.to(self._device) for x in media)) if media else None
+            encoded = network(*(x.to(self._device) for x in media)) if media else None
+            heard = [said for said, reason in zip(words, reasons, strict=False) if reason is None]
+            if encoded is not None and any(heard):
+                encoded = self._led_by_words(encoded, heard)
+            yield reasons, encoded, heard
+
+    def _texts(self, texts: Sequence[str]) -> Iterator[tuple[list[DtbhError | None], Encoded | None, list[str | None]]]:
+        """As `_encoded`, of texts."""
+        tower = self.twin.tower("text")
+        for rows, media in self._read(TextReader(texts), "text"):
+            reasons = [row if isinstance(row, DtbhError) else None for row in rows]
+            yield reasons, tower(*(x.to(self._device) for x in media)) if media else None, []
+
+    def _words(self, modality: Modality, paths: Sequence[Path], stored: bool) -> Sequence[str | None]:
+        """What each sound says; nothing where the model does not listen for words."""
+        sound = self.twin.settings.sound
+        if modality != "sound" or sound is None or not sound.words:
+            return ()
+        return transcripts(self._transcriber, paths, max_seconds=sound.max_seconds, stored=stored)
+
+    @cached_property
+    def _transcriber(self) -> Transcriber:
+        return Transcriber()
+
+    def _led_by_words(self, encoded: Encoded, heard: Sequence[str | None]) -> Encoded:
+        """What the tower says of sounds, but where words were heard what the text tower says of them."""
+        rows = [row for row, said in enumerate(heard) if said is not None]
+        ((_, texts, _),) = self._texts([str(heard[row]) for row in rows])
+        assert texts is not None
+        places = torch.tensor(rows, device=encoded.codes.device)
+        pairs = zip(encoded, texts, strict=True)
+        return Encoded(*(own.index_copy(0, places, of_words.to(own.dtype)) for own, of_words in pairs))
 
     def _read(self, reader: Reader, modality: str) -> Iterator[tuple[list[Any], tuple[Tensor, ...]]]:
         """Rows as read (or why not), and those that could be read as a tower's arguments."""
@@ -149,4 +187,8 @@ def _fingerprint(twin: DualEncoder) -> str:
         before.append(s.image.depths)
     if s.activation != "relu":
         before.append(s.activation)
+    if s.concepts is not None:
+        before.append(s.concepts.model_dump_json())
+    if s.sound is not None and s.sound.words:
+        before.append("words")
     return hashlib.sha256(f"{before} {state_fingerprint(twin)}".encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""A query file to results, and results to a table.
+"""A query, a file or a text, to results.
 
 JSON is `SearchResult.to_dict`.
 """
@@ -16,20 +16,35 @@ from dtbh.index.result import SearchResult
 from dtbh.models.encoder import Encoder
 
 
-def encode_query(model: Encoder, *, sound: str | Path | None = None, image: str | Path | None = None) -> HashCodes:
-    """The code of one query file, a sound or an image.
+def encode_query(
+    model: Encoder, *, sound: str | Path | None = None, image: str | Path | None = None, text: str | None = None
+) -> HashCodes:
+    """The code of one query: a sound file, an image file or a text.
 
     Raises:
-        ConfigError: Both files, or none.
+        ConfigError: None of them, or several.
         DataError: No such file.
-        MediaError: The file can't be read.
+        MediaError: The file can't be read, or the text has no word.
+        DtbhError: There is no tower for it.
     """
+    if sum(query is not None for query in (sound, image, text)) != 1:
+        raise ConfigError("a search needs one query: give a sound, an image or a text, and only one of them")
+    if text is not None:
+        return model.encode_texts([text])
     path = sound if image is None else image
-    if path is None or (sound is not None and image is not None):
-        raise ConfigError("a search needs one query: give a sound or an image, not both")
+    assert path is not None
     if not Path(path).is_file():
         raise DataError(f"{path}: no such file; give a query that exists")
     return model.encode_images([path]) if image is not None else model.encode_sounds([path])
+
+
+def check_encoder(index: Index, model: Encoder) -> None:
+    """Raise `CodesError` unless the model is the one that the index was made with."""
+    if model.fingerprint != index.encoder:
+        raise CodesError(
+            f"{index.name}: made by encoder {index.encoder}, the model is {model.fingerprint}; search "
+            f"with {index.model or 'the run that made it'}, or index again"
+        )
 
 
 def query_file(
@@ -38,32 +53,30 @@ def query_file(
     *,
     sound: str | Path | None = None,
     image: str | Path | None = None,
+    text: str | None = None,
     k: int = 10,
     find: Find | None = None,
     where: Mapping[str, str] | None = None,
 ) -> SearchResult:
-    """Search an index with one sound file or one image file.
+    """Search an index with one sound file, one image file or one text.
 
     Args:
         index: Where to search.
         model: What encodes the query; the one that the index was made with.
         sound: The query, if it is a sound.
         image: The query, if it is an image.
+        text: The query, if it is typed.
         k: Number of hits, from 1.
         find: What to find, as in `Index.search`.
         where: Filters, as in `Index.search`.
 
     Raises:
-        ConfigError: Both files or none, or what `Index.search` refuses.
+        ConfigError: Several queries or none, or what `Index.search` refuses.
         DataError: No such file.
         CodesError: The model is not the one the index was made with.
     """
-    if model.fingerprint != index.encoder:
-        raise CodesError(
-            f"{index.name}: made by encoder {index.encoder}, the model is {model.fingerprint}; search "
-            f"with {index.model or 'the run that made it'}, or index again"
-        )
-    return index.search(encode_query(model, sound=sound, image=image), k, find=find, where=where)
+    check_encoder(index, model)
+    return index.search(encode_query(model, sound=sound, image=image, text=text), k, find=find, where=where)
 
 
 def why_nothing(index: Index, where: Mapping[str, str]) -> str:

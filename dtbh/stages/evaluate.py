@@ -113,7 +113,7 @@ def evaluate(
         splits=coded.splits,
         leakage=coded.leaks,
         checkpoint_rule=coded.rule,
-        directions=[*CROSS, *WITHIN] if within and len(coded.modalities) == 2 else None,
+        directions=[*CROSS, *WITHIN] if within and images is not None and sounds is not None else None,
         gallery=gallery or split,
         searched=coded.searched,
         embeddings=coded.real,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dtbh.data.manifest import MODALITIES, Item
+from dtbh.data.transcripts import as_texts
 from dtbh.errors import RunError
 from dtbh.models.encoder import EXPORTED
 from dtbh.models.onnx_encoder import OnnxEncoder, open_exported
@@ -43,6 +44,7 @@ def export(run: str | Path, *, out: str | Path, data: str | Path | None = None, 
             return old
     manifest, _ = manifest_for(model, data)
     test, train = ([absolute(manifest, item) for item in of_split(manifest, split)] for split in ("test", "train"))
+    test, train = test + as_texts(test), train + as_texts(train)
     return write_model(model, test, out, calibration=_some(train, CALIBRATION) if int8 else None)
 
 

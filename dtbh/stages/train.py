@@ -21,8 +21,10 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from dtbh.config import Config
 from dtbh.data.manifest import Manifest, Modality, read_manifest
 from dtbh.data.splits import split_for
+from dtbh.data.transcripts import as_texts
 from dtbh.encoders.cached_readers import reader_for
 from dtbh.encoders.dual_encoder import DualEncoder
+from dtbh.encoders.readers import TextReader
 from dtbh.errors import DataError
 from dtbh.models.run_files import RESUME
 from dtbh.stages.model_card import write_card
@@ -92,7 +94,7 @@ def _train(config: Config, manifest: Manifest, split: Manifest, out: Path) -> No
         begin_run(out, config, manifest)
         resume = out / RESUME
         try:
-            if config.learning.fit is not None:
+            if config.learning.fit is not None and not module.trains:
                 values = pl.Trainer(accelerator=device.type, devices=1, **PLAIN).validate(module, verbose=False)[0]
                 folder.fitted(twin, {**values, "seconds": round(time.monotonic() - started, 1)})
             else:
@@ -121,7 +123,23 @@ def _sides(manifest: Manifest, split: str, twin: DualEncoder, device: torch.devi
         paths = [manifest.file(item) for item in chosen]
         return Side(chosen, reader_for(twin, modality, paths, device=device, training=split == "train"))
 
-    return {modality: side(modality) for modality in twin.modalities}
+    sides: dict[Modality, Side] = {}
+    sides |= {modality: side(modality) for modality in twin.modalities if modality != "text"}
+    if "text" in twin.modalities:
+        sides["text"] = _texts(manifest, split)
+    return sides
+
+
+def _texts(manifest: Manifest, split: str) -> Side:
+    """The different captions of each pair in one split, as texts."""
+    chosen = [item for item in manifest.sounds if item.split == split and item.label is not None]
+    texts = as_texts(chosen)
+    if not texts:
+        raise DataError(
+            f"{manifest.root}: no sound has a transcript, and a text tower learns from them; give the table a "
+            "column transcript, or take a preset without encoders.text"
+        )
+    return Side(texts, TextReader([str(item.transcript) for item in texts]))
 
 
 def _trainer(config: Config, out: Path, folder: RunFolder, device: torch.device) -> pl.Trainer:

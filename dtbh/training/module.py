@@ -17,9 +17,10 @@ from torch.utils.data import DataLoader
 from dtbh.codes import pack, signs
 from dtbh.config import Config
 from dtbh.data.manifest import Item, Modality
+from dtbh.encoders.concept_head import ConceptHead
 from dtbh.encoders.dual_encoder import DualEncoder
-from dtbh.encoders.hash_head import Encoded
-from dtbh.encoders.readers import Reader, Rows, StoredReader
+from dtbh.encoders.hash_head import Encoded, HashHead
+from dtbh.encoders.readers import Reader, Rows, StoredReader, TextReader
 from dtbh.errors import ConfigError, DtbhError
 from dtbh.evaluation.metrics import embeddings
 from dtbh.evaluation.metrics.counts import distance_counts
@@ -28,6 +29,7 @@ from dtbh.training.losses.base import Outputs
 from dtbh.training.losses.objective import Loss, Objective
 from dtbh.training.losses.words import targets
 from dtbh.training.sampling import Batch, PairDataset, PairSampler, pair_numbers
+from dtbh.training.sentence_space import SENTENCE_SPACE, fit_sentence_space
 from dtbh.training.shallow import Sample, fitted, set_layers
 
 VALIDATION_BATCH = 64
@@ -82,7 +84,8 @@ class DualTraining(pl.LightningModule):
     def train_dataloader(self) -> DataLoader[Any]:
         """Class-balanced batches, this process's share of each. Called anew for each epoch."""
         settings = self.config.training
-        items = {name: side.items for name, side in self._train.items()}
+        items: dict[Modality, Sequence[Item]] = {}
+        items |= {name: side.items for name, side in self._train.items() if name != "text"}
         sampler = PairSampler(
             items,
             classes=settings.classes,
@@ -91,13 +94,13 @@ class DualTraining(pl.LightningModule):
             rank=self.global_rank,
             world=self.trainer.world_size,
         )
-        readers = {name: side.reader for name, side in self._train.items()}
+        readers: dict[Modality, Reader] = {name: self._train[name].reader for name in items}
         data = PairDataset(readers, items, self._number, self._words)
         return DataLoader(
             data,
             batch_sampler=sampler,
             collate_fn=data.collate,
-            num_workers=0 if all(self._stored.values()) else self._workers,
+            num_workers=0 if all(self._stored[name] for name in items) else self._workers,
             pin_memory=self.device.type == "cuda",
         )
 
@@ -106,7 +109,7 @@ class DualTraining(pl.LightningModule):
         return [
             DataLoader(
                 Rows(side.reader), batch_size=VALIDATION_BATCH, collate_fn=Rows(side.reader).collate,
-                num_workers=0 if isinstance(side.reader, StoredReader) else self._workers,
+                num_workers=0 if isinstance(side.reader, StoredReader | TextReader) else self._workers,
             )
             for side in self._val.values()
         ]  # fmt: skip
@@ -172,11 +175,15 @@ class DualTraining(pl.LightningModule):
 
     @torch.inference_mode()
     def fit_heads(self, name: str) -> None:
-        """Set the heads by a method of ``SHALLOW_METHODS``, from the training items as they are.
+        """Set the heads from the training items as they are: by the sentence space, or a method of ``SHALLOW_METHODS``.
 
         Raises:
             ConfigError: No such method, or not for these towers.
         """
+        if name == SENTENCE_SPACE:
+            self.eval()
+            self._fit_sentence_space()
+            return
         trained = [modality for modality, stored in self._stored.items() if not stored]
         if trained:
             raise ConfigError(f"learning.fit: needs frozen backbones; set encoders.{trained[0]}.frozen=true")
@@ -191,7 +198,37 @@ class DualTraining(pl.LightningModule):
             samples[modality] = Sample(vectors, labels, np.array(pairs[modality]))
         layers = fitted(name, samples, bits=self.config.encoders.bits, seed=self.config.seed)
         for modality, found in layers.items():
-            set_layers(self.twin.tower(modality).head, found, name)
+            head = self.twin.tower(modality).head
+            assert isinstance(head, HashHead)
+            set_layers(head, found, name)
+
+    def _fit_sentence_space(self) -> None:
+        """Set the heads of images and texts."""
+        image = self._train["image"].reader
+        if "text" not in self._train or not isinstance(image, StoredReader) or not isinstance(image.outputs, Tensor):
+            raise ConfigError(
+                f"learning.fit: {SENTENCE_SPACE} needs encoders.text, encoders.concepts, sounds with transcripts, and "
+                "encoders.image.frozen=true"
+            )
+        pairs = pair_numbers({name: self._train[name].items for name in ("image", "text")})
+        rows = Rows(self._train["text"].reader)
+        loader = DataLoader(rows, batch_size=VALIDATION_BATCH, collate_fn=rows.collate)
+        backbone = self.twin.text.backbone
+        device = next(backbone.parameters()).device
+        texts = torch.cat([backbone(*(x.to(device) for x in media)).cpu() for media in loader])
+        images, own = self.twin.image.head, self.twin.text.head
+        assert isinstance(images, ConceptHead)
+        assert isinstance(own, ConceptHead)
+        views = image.outputs.shape[1]
+        fit_sentence_space(
+            images, own, image.outputs.flatten(0, 1), np.repeat(pairs["image"], views), texts, np.array(pairs["text"]),
+            seed=self.config.seed,
+        )  # fmt: skip
+
+    @property
+    def trains(self) -> bool:
+        """Whether anything is left for gradients once the heads are fitted: a sound tower beside a text tower."""
+        return self.config.learning.fit == SENTENCE_SPACE and "sound" in self.twin.modalities
 
     def configure_optimizers(self) -> Any:
         """Adam; its rate rises in a line, and then falls as a cosine or stays."""

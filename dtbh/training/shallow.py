@@ -54,13 +54,13 @@ def lsh(samples: Samples, *, bits: int, rng: np.random.Generator) -> dict[Modali
 def pca_rotated(samples: Samples, *, bits: int, rng: np.random.Generator) -> dict[Modality, Layers]:
     """PCA with a random rotation (PCA-RR; Jégou et al., CVPR 2010), which spreads the variance over the bits."""
     (modality, sample), *_ = _alone(samples, "pca_rotated")
-    return {modality: [_centred(_rotation(bits, rng) @ _principal(sample.vectors, bits), sample.vectors)]}
+    return {modality: [_centred(_rotation(bits, rng) @ principal_axes(sample.vectors, bits), sample.vectors)]}
 
 
 def itq(samples: Samples, *, bits: int, rng: np.random.Generator) -> dict[Modality, Layers]:
     """PCA with the rotation that brings the projections nearest to their signs (ITQ; Gong and Lazebnik, CVPR 2011)."""
     (modality, sample), *_ = _alone(samples, "itq")
-    axes = _principal(sample.vectors, bits)
+    axes = principal_axes(sample.vectors, bits)
     turned = quantizing_rotation((sample.vectors - sample.vectors.mean(axis=0)) @ axes.T, rng)
     return {modality: [_centred(turned @ axes, sample.vectors)]}
 
@@ -100,7 +100,7 @@ def class_codes(samples: Samples, *, bits: int, rng: np.random.Generator) -> dic
     found: dict[Modality, Layers] = {}
     for modality, (x, labels, _) in samples.items():
         centred, wanted = x - x.mean(axis=0), np.eye(classes)[labels]
-        weight = np.linalg.solve(_ridged(centred), centred.T @ (wanted - wanted.mean(axis=0)) / len(x)).T
+        weight = np.linalg.solve(ridged(centred), centred.T @ (wanted - wanted.mean(axis=0)) / len(x)).T
         bias = wanted.mean(axis=0) - weight @ x.mean(axis=0)
         codes = class_centres(classes, bits).numpy().astype(np.float64)
         found[modality] = [(CERTAIN * weight, CERTAIN * bias), (codes.T, np.zeros(bits))]
@@ -179,7 +179,7 @@ def _centred(weight: Floats, vectors: Floats) -> tuple[Floats, Floats]:
     return weight, -weight @ vectors.mean(axis=0)
 
 
-def _principal(vectors: Floats, bits: int) -> Floats:
+def principal_axes(vectors: Floats, bits: int) -> Floats:
     """The axes of greatest variance, [bits, d]."""
     if bits > min(vectors.shape):
         raise ConfigError(f"learning.fit: at most {min(vectors.shape)} bits can be had here, found {bits}")
@@ -191,14 +191,14 @@ def _rotation(bits: int, rng: np.random.Generator) -> Floats:
     return np.asarray(q * np.sign(np.diag(r)))
 
 
-def _ridged(centred: Floats) -> Floats:
+def ridged(centred: Floats) -> Floats:
     """The covariance of centred vectors with a share of its mean variance on the diagonal."""
     covariance = centred.T @ centred / len(centred)
     return np.asarray(covariance + RIDGE * np.trace(covariance) / len(covariance) * np.eye(len(covariance)))
 
 
 def _inverse_root(centred: Floats) -> Floats:
-    values, axes = np.linalg.eigh(_ridged(centred))
+    values, axes = np.linalg.eigh(ridged(centred))
     return np.asarray(axes / np.sqrt(values) @ axes.T)
 
 

@@ -97,9 +97,9 @@ def create_app(
 
 
 def _add_search(app: FastAPI, registry: ArchiveRegistry, service: QueryService, limits: Service) -> None:
-    """The three ways to search."""
+    """The ways to search."""
 
-    def question(asked: schemas.Asked | schemas.CodeQuery) -> Question:
+    def question(asked: schemas.Asked | schemas.CodeQuery | schemas.TextQuery) -> Question:
         for name in asked.archive:
             _existing(registry, name)
         if asked.k > limits.hits:
@@ -138,6 +138,13 @@ def _add_search(app: FastAPI, registry: ArchiveRegistry, service: QueryService, 
     ) -> schemas.SearchReply:
         """Search with image files; each is a query."""
         return await answer(request, file, "image", asked)
+
+    @app.post("/v1/search/text", tags=["search"])
+    async def search_text(request: Request, asked: schemas.TextQuery) -> schemas.SearchReply:
+        """Search with texts; each is a query."""
+        asks = question(asked)
+        _few(len(asked.texts), limits)
+        return _reply(registry, asks, await service.texts(request, asked.texts, asks))
 
     @app.post("/v1/search/code", tags=["search"])
     async def search_code(request: Request, asked: schemas.CodeQuery) -> schemas.SearchReply:
@@ -217,6 +224,7 @@ def _add_service(app: FastAPI, registry: ArchiveRegistry, models: Models, metric
             entries.append(schemas.ArchiveEntry(
                 name=name, bits=archive.bits, encoder=archive.encoder, images=counts.get("image", 0),
                 sounds=counts.get("sound", 0), labels=list(archive.labels()), model=state, problem=problem,
+                texts=models.takes_texts(archive),
             ))  # fmt: skip
         shown = schemas.Limits(**limits.model_dump(include=set(schemas.Limits.model_fields)))
         return schemas.ArchivesReply(version=__version__, archives=entries, limits=shown, tiles=limits.tiles)

@@ -57,6 +57,12 @@ class Models:
         error = future.exception()
         return ("ready", None) if error is None else ("failed", str(error))
 
+    def takes_texts(self, archive: Index) -> bool:
+        """Whether the archive's model is ready and has a text tower."""
+        future = self.start(archive)
+        ready = future.done() and future.exception() is None
+        return ready and future.result().config.encoders.text is not None
+
     def _open(self, path: Path | None, encoder: str, future: Future[Encoder], archive: Index) -> None:
         try:
             if path is None:

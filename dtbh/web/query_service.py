@@ -21,7 +21,7 @@ from dtbh.codes import HashCodes
 from dtbh.config import Service
 from dtbh.data.manifest import Item
 from dtbh.errors import DtbhError, MediaError
-from dtbh.models.encoder import Encoder
+from dtbh.models.encoder import Encoder, text_item
 from dtbh.web.archives import ArchiveRegistry, Found, Question, to_hex
 from dtbh.web.batching import MicroBatcher, OverloadedError
 from dtbh.web.metrics import Metrics
@@ -89,10 +89,15 @@ class QueryService:
         hits = await self._wait(request, asyncio.gather(*self._searching.submit([(code, question) for code in codes])))
         pictures = [await run_in_threadpool(self._picture, upload.item) if draw else None for upload in uploads]
         return [
-            Answer(name=upload.name, modality=upload.item.modality, code=to_hex(code.words[0], code.bits),
-                   preview=picture, hits=_hits(found))
+            Answer(name=upload.name, modality=upload.item.modality, heard=_heard(code, upload.item),
+                   code=to_hex(code.words[0], code.bits), preview=picture, hits=_hits(found))
             for upload, code, picture, found in zip(uploads, codes, pictures, hits, strict=True)
         ]  # fmt: skip
+
+    async def texts(self, request: Request, texts: Sequence[str], question: Question) -> list[Answer]:
+        """Answer texts; raises as `files` does."""
+        uploads = [Upload(text, text_item(text)) for text in texts]
+        return await self.files(request, uploads, question, draw=False)
 
     async def codes(self, request: Request, codes: Sequence[HashCodes], question: Question) -> list[Answer]:
         """Answer codes of one item each, whose id is the query's name; raises as `files` does."""
@@ -123,7 +128,8 @@ class QueryService:
         good: dict[int, list[int]] = defaultdict(list)
         for place, (model, item) in enumerate(batch):
             try:
-                (check_sound if item.modality == "sound" else check_image)(Path(str(item.path)), self._limits)
+                if item.modality != "text":
+                    (check_sound if item.modality == "sound" else check_image)(Path(str(item.path)), self._limits)
                 good[id(model)].append(place)
             except DtbhError as error:
                 results[place] = error
@@ -160,14 +166,19 @@ def _encoded(model: Encoder, items: Sequence[Item]) -> list[HashCodes | Exceptio
         return [error] if len(items) == 1 else [result for item in items for result in _encoded(model, [item])]
     rows = {item.id: row for row, item in enumerate(encoding.codes.items)}
     failures = iter(encoding.failures)
-    return [
-        encoding.codes.select([rows[item.id]]) if item.id in rows else MediaError(next(failures)) for item in numbered
-    ]
+    heard = (replace(item, transcript=encoding.heard.get(item.id, item.transcript)) for item in encoding.codes.items)
+    codes = replace(encoding.codes, items=tuple(heard))
+    return [codes.select([rows[item.id]]) if item.id in rows else MediaError(next(failures)) for item in numbered]
 
 
 def entry(archive: str, item: Item, code: str) -> Entry:
     """An item as the service tells of it: all but where its file lies."""
     return Entry(archive=archive, code=code, **_known(item))
+
+
+def _heard(code: HashCodes, item: Item) -> str | None:
+    """The words that were heard in a sound that came without any."""
+    return code.items[0].transcript if item.modality == "sound" else None
 
 
 def _hits(found: Sequence[Found]) -> list[Hit]:

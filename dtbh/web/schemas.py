@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-Modality = Literal["image", "sound"]
+Modality = Literal["image", "sound", "text"]
 Find = Literal["image", "sound", "any"]
 
 
@@ -62,8 +62,9 @@ class Hit(Entry):
 class Answer(Schema):
     """One query and its hits, nearest first."""
 
-    name: str = Field(description="the query's file name, or its code")
+    name: str = Field(description="the query's file name, its text, or its code")
     modality: Modality | None = Field(None, description="null for a code")
+    heard: str | None = Field(None, description="the words of a sound whose code is that of its words")
     code: str = Field(description="the query's hash code, in hex")
     preview: str | None = Field(None, description="a thumbnail, or a waveform, as a data URL, where it was asked for")
     hits: list[Hit]
@@ -88,6 +89,17 @@ class Asked(Schema):
     preview: bool = Field(False, description="whether to send pictures of the queries back")
 
 
+class TextQuery(Schema):
+    """A search with texts: what to look for, in anybody's words."""
+
+    texts: Annotated[list[Text], Field(min_length=1, examples=[["dinghies at a quay"]])]
+    archive: list[Text] = Field(default_factory=list, description="those to search; all, if none is named")
+    k: Annotated[int, Field(ge=1)] = 10
+    find: Find | None = Field(None, description="default: images, where there are any")
+    where: list[Text] = Field(default_factory=list, description="filters as field=value")
+    distance: Annotated[int, Field(ge=0)] | None = Field(None, description="only hits at most so far away")
+
+
 class CodeQuery(Schema):
     """A search with codes that are known already."""
 
@@ -110,6 +122,7 @@ class ArchiveEntry(Schema):
     labels: list[str]
     model: Literal["loading", "ready", "failed"] = Field(description="whether sounds and images can be encoded yet")
     problem: str | None = Field(None, description="why the model failed")
+    texts: bool = Field(description="whether the model, once ready, takes texts")
 
 
 class Limits(Schema):

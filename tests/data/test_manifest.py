@@ -100,7 +100,7 @@ def test_missing_empty_and_foreign_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "found"),
     [
-        ('{"id": "a", "modality": "film"}', "must be image or sound, found 'film'"),
+        ('{"id": "a", "modality": "film"}', "must be image, sound or text, found 'film'"),
         ('{"id": "a", "modality": "image", "split": "dev"}', "train, val or test, found 'dev'"),
         ('{"id": "", "modality": "image"}', "non-empty string"),
         ('{"id": "a", "modality": "image", "label": 3}', "label must be a string, found 3"),

@@ -23,7 +23,7 @@ from dtbh.cli.main import main
 from dtbh.config import make_config, read_config, write_config
 from dtbh.data.manifest import read_manifest
 from dtbh.encoders.dual_encoder import DualEncoder
-from dtbh.errors import CodesError, MediaError, MissingExtraError, RunError
+from dtbh.errors import CodesError, ConfigError, MediaError, MissingExtraError, RunError
 from dtbh.index.archive.archive import open_archive
 from dtbh.models import export
 from dtbh.models.onnx_encoder import OnnxEncoder, collate, open_exported
@@ -266,7 +266,7 @@ def test_a_run_of_images_alone(
     assert list(model.self_test()) == ["image"]
     assert sorted(path.name for path in model.path.glob("*.onnx")) == ["image.onnx"]
     assert len(model.encode_images(media(tiny_data, "image")[:2])) == 2
-    with pytest.raises(RunError, match="has no sound tower"):
+    with pytest.raises(ConfigError, match="has no sound tower"):
         model.encode_sounds(media(tiny_data, "sound")[:1])
 
 

@@ -68,7 +68,7 @@ def test_a_sound_finds_images_and_an_image_sounds(archive, folder):
 
 def test_one_query_only(archive, folder):
     for files in ({}, {"sound": folder / "1.wav", "image": folder / "1.tif"}):
-        with pytest.raises(ConfigError, match="needs one query: give a sound or an image, not both"):
+        with pytest.raises(ConfigError, match="needs one query: give a sound, an image or a text, and only one"):
             query_file(archive, FakeModel(), **files)
 
 

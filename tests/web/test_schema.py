@@ -21,7 +21,8 @@ FUZZ = int(os.environ.get("DTBH_FUZZ", "0"))  # so many requests drawn anew; els
 STRICT = SchemathesisConfig.from_dict({"checks": {"negative_data_rejection": {"expected-statuses": ["4xx"]}}})
 WAIT = 60  # seconds for an answer, on a machine that has other work
 OPERATIONS = [
-    "POST /v1/search/sound", "POST /v1/search/image", "POST /v1/search/code", "GET /v1/items/{id}/media",
+    "POST /v1/search/sound", "POST /v1/search/image", "POST /v1/search/text", "POST /v1/search/code",
+    "GET /v1/items/{id}/media",
     "GET /v1/items/{id}", "GET /v1/items", "GET /v1/archives", "GET /healthz", "GET /metrics",
 ]  # fmt: skip
 

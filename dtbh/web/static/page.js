@@ -51,7 +51,8 @@ async function search(query, run, { push = true } = {}) {
     const reply = await run(under.signal);
     if (under.signal.aborted) return;
     const [answer] = reply.queries;
-    Object.assign(state, { reply, find: find(), query: { ...query, code: answer.code, preview: query.preview ?? answer.preview } });
+    if (answer.modality === "sound") $("text").value = answer.heard ?? "";
+    Object.assign(state, { reply, find: find(), query: { ...query, heard: answer.heard ?? query.heard, code: answer.code, preview: query.preview ?? answer.preview } });
     if (push) history.pushState({ query: { ...state.query, source: null } }, "", "?" + address());
     show();
   } catch (error) {
@@ -80,6 +81,16 @@ async function byFile(file) {
     say("");
     return reply;
   });
+  if (!$("result").hidden) $("result-name").focus();
+}
+
+async function byText(text) {
+  find(other("sound"));
+  const asked = filters();
+  const body = { texts: [text], archive: chosen(), k: state.k, find: find(), where: asked.getAll("where") };
+  if (asked.has("distance")) body.distance = +asked.get("distance");
+  const headers = { "content-type": "application/json" };
+  await search({ name: text, modality: "text" }, (signal) => ask("/v1/search/text", { method: "POST", headers, body: JSON.stringify(body), signal }));
   if (!$("result").hidden) $("result-name").focus();
 }
 
@@ -170,7 +181,7 @@ function show() {
   const { item } = query;
   $("result-name").textContent = item ? `More like ${item.label || item.id}` : query.name;
   $("asked-more").textContent = [
-    item ? `${item.id}${item.transcript ? `: “${item.transcript}”` : ""}` : { sound: "a sound", image: "an image" }[query.modality] ?? "a code",
+    item ? `${item.id}${item.transcript ? `: “${item.transcript}”` : ""}` : query.heard ? `heard: “${query.heard}”` : { sound: words() ? "no words heard, so searched by its sound" : "a sound", image: "an image", text: "typed" }[query.modality] ?? "a code",
     `${hits.length} nearest`, hits.length && `${[...new Set([hits[0].distance, hits.at(-1).distance])].join(" to ")} of ${reply.bits} bits apart`,
   ].filter(Boolean).join(" · ");
   const preview = query.preview || (item && media(item, 240));
@@ -325,15 +336,16 @@ function fill() {
   $("about").textContent = `${count("images").toLocaleString()} images, ${count("sounds").toLocaleString()} sounds`;
 }
 
+const words = () => state.served.archives.some((archive) => archive.texts);
 const moved = () => ($("distance-value").textContent = $("distance").value);
 const again = () => state.query && ((state.k = MANY), byCode(state.query));
 
-const words = $("spoken").textContent;
+const hint = $("spoken").textContent;
 recorder.on = (on) => {
   $("mic").classList.toggle("on", on);
   $("mic").style.setProperty("--level", 0);
   $("mic-name").textContent = on ? "Stop and search" : "Record a spoken query";
-  $("spoken").textContent = on ? "Listening" : words;
+  $("spoken").textContent = on ? "Listening" : hint;
 };
 recorder.heard = (level, seconds) => {
   $("mic").style.setProperty("--level", level.toFixed(3));
@@ -350,6 +362,7 @@ $("mic").onclick = async () => {
   }
 };
 $("file").onchange = () => $("file").files.length && (byFile($("file").files[0]), ($("file").value = ""));
+$("words").onsubmit = (event) => (event.preventDefault(), $("text").value.trim() && byText($("text").value));
 $("tools").onchange = again;
 $("tools").onsubmit = (event) => event.preventDefault();
 $("distance").oninput = moved;
@@ -376,6 +389,7 @@ document.ondrop = (event) => {
 async function look() {
   state.served = await ask("/v1/archives");
   const { archives } = state.served;
+  $("words").hidden = !words();
   const failed = archives.find((archive) => archive.problem);
   if (failed) say(`No new query can be encoded: ${failed.problem}`, true);
   else if (archives.some((archive) => archive.model === "loading")) {

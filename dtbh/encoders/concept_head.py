@@ -1,0 +1,46 @@
+"""A head that goes by way of the sentence space: what is said, or shown, to hash-like codes that keep its meaning."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dtbh.config import Concepts
+from dtbh.encoders.hash_head import Encoded
+from dtbh.encoders.sentence_encoder import WIDTH
+
+
+class ConceptHead(nn.Module):
+    """A linear map to the sentence space, a step towards the concepts that lie nearest there, and a hash layer.
+
+    The concepts are centres of what the training captions mean. The step takes words that no caption has said to where
+    captions of the same meaning lie, and takes out of an image what no caption tells; what few bits then keep is the
+    meaning. As a network it is attention over a fixed memory. `dtbh.training.sentence_space` sets the weights.
+
+    Args:
+        inputs: Width of the backbone's output.
+        settings: ``count`` and ``share``.
+        bits: Length of a code.
+        temperature: Of the softmax over the cosines to the concepts.
+    """
+
+    def __init__(self, inputs: int, settings: Concepts, *, bits: int, temperature: float) -> None:
+        super().__init__()
+        self.sentence = nn.Linear(inputs, WIDTH)
+        self.concepts = nn.Parameter(torch.zeros(settings.count, WIDTH))
+        self.hash = nn.Sequential(nn.Linear(WIDTH, bits), nn.Tanh())
+        self.share, self.temperature = settings.share, temperature
+        self.tanh_scale = 1.0
+        self.requires_grad_(False)
+
+    def forward(self, x: Tensor) -> Encoded:
+        """Map float [n, inputs] to places in the sentence space, float [n, 384], and hash-like codes."""
+        features = self.moved(F.normalize(self.sentence(x)))
+        linear, tanh = self.hash
+        return Encoded(features, tanh(self.tanh_scale * linear(features)))
+
+    def moved(self, vectors: Tensor) -> Tensor:
+        """Vectors of length one, float [n, 384], after the step."""
+        nearest = torch.softmax(vectors @ self.concepts.T / self.temperature, dim=1)
+        return torch.lerp(vectors, nearest @ self.concepts, self.share)

@@ -1,0 +1,55 @@
+"""What sound files say; of those that will be asked for again, written down once and kept on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dtbh.encoders.feature_cache import Wanted, stored_outputs
+from dtbh.errors import MediaError
+from dtbh.media.sound import load_sound
+from dtbh.media.transcriber import RATE, VERSION, Transcriber
+
+BATCH = 8
+
+
+def transcripts(
+    transcriber: Transcriber, paths: Sequence[Path], *, max_seconds: float, stored: bool
+) -> list[str | None]:
+    """The words of each sound file; None where there are none, or where it can't be read.
+
+    Args:
+        transcriber: What hears them.
+        paths: The files.
+        max_seconds: What is beyond is not heard.
+        stored: Look them up in the store on disk, and keep new ones there.
+    """
+
+    def hear(files: Sequence[Path]) -> list[str | None]:
+        return transcriber([_wave(path, max_seconds) for path in files])
+
+    def compute(wanted: list[Wanted]) -> list[NDArray[Any]]:
+        return [np.frombuffer((text or "").encode(), np.uint8) for text in hear([path for path, _ in wanted])]
+
+    if not stored:
+        parts = [paths[start : start + BATCH] for start in range(0, len(paths), BATCH)]
+        return [text for part in parts for text in hear(part)]
+    there = [path for path in paths if path.is_file()]
+    if not there:
+        return [None] * len(paths)
+    name = f"words-{VERSION}-{max_seconds:g}"
+    rows = stored_outputs(there, compute, backbone=name, views=[0], batch=BATCH, dtype="|u1")
+    texts = {path: row[0].tobytes().decode() or None for path, row in zip(there, rows, strict=True)}
+    return [texts.get(path) for path in paths]
+
+
+def _wave(path: Path, max_seconds: float) -> NDArray[np.float32]:
+    """A file's samples; none where it can't be read, of which whoever reads it for its sound tells."""
+    try:
+        return load_sound(path, sample_rate=RATE, max_seconds=max_seconds)
+    except MediaError:
+        return np.zeros(0, np.float32)

@@ -1,0 +1,104 @@
+"""Queries in people's own words, typed and spoken, on a run's images: class mAP with its chance level.
+
+    python examples/own_words.py runs/any-words --split val            typed, and spoken by four voices of flite
+    python examples/own_words.py runs/any-words --split test --json figures.json
+
+``own_words.tsv`` has 168 wishes of three kinds, none of whose content words any caption of UCM says, and 84 plain ones
+in the captions' words; half of either belongs to validation. The voices of flite speak in no training of ours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dtbh.codes import HashCodes
+from dtbh.evaluation.metrics.counts import distance_counts
+from dtbh.evaluation.metrics.intervals import interval
+from dtbh.evaluation.metrics.ranking import average_precision
+from dtbh.models.encoder import Encoder
+from dtbh.models.load import load
+from dtbh.stages.inputs import absolute, manifest_for, of_split
+
+VOICES = ("slt", "rms", "awb", "kal")
+LIST = Path(__file__).with_name("own_words.tsv")
+
+
+class Query(NamedTuple):
+    """A line of the list."""
+
+    label: str
+    kind: str
+    split: str
+    text: str
+
+
+def queries(path: Path = LIST) -> list[Query]:
+    """The list."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return [Query(**row) for row in csv.DictReader(file, delimiter="\t")]
+
+
+def spoken(model: Encoder, asked: list[Query]) -> HashCodes:
+    """Codes of the queries as flite says them."""
+    if shutil.which("flite") is None:
+        sys.exit("flite is not installed: apt-get install flite")
+    with TemporaryDirectory() as folder:
+        files = [Path(folder) / f"{number}.wav" for number in range(len(asked))]
+        for number, (file, query) in enumerate(zip(files, asked, strict=True)):
+            voice = VOICES[number % len(VOICES)]
+            subprocess.run(["flite", "-voice", voice, "-t", query.text, "-o", str(file)], check=True)
+        return model.encode_sounds(files)
+
+
+def precision(asked: HashCodes, labels: list[str], images: HashCodes) -> NDArray[np.float64]:
+    """The average precision of each query among the images."""
+    names = sorted({str(item.label) for item in images.items} | set(labels))
+    of_queries = np.array([names.index(label) for label in labels])
+    of_images = np.array([names.index(str(item.label)) for item in images.items])
+    return average_precision(*distance_counts(asked.words, images.words, of_queries, of_images, images.bits))
+
+
+def main() -> None:
+    """Print a line for each kind and way."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--split", choices=("val", "test"), default="val")
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    model = load(args.run)
+    manifest, protocol = manifest_for(model, None)
+    images = [absolute(manifest, item) for item in of_split(manifest, args.split) if item.modality == "image"]
+    gallery = model.encode(images, stored=True).codes
+    asked = [query for query in queries() if query.split == args.split]
+    ways = {"typed": model.encode_texts([query.text for query in asked])}
+    if "sound" in model.config.encoders.modalities:
+        ways["spoken"] = spoken(model, asked)
+        silent = sum(item.transcript is None for item in ways["spoken"].items)
+        print(f"no words heard in {silent} of {len(asked)} spoken queries")
+    found: dict[str, dict[str, object]] = {}
+    kinds = ("thing", "phrase", "wish")
+    for way, codes in ways.items():
+        values = precision(codes, [query.label for query in asked], gallery)
+        for name, wanted in (*((kind, (kind,)) for kind in kinds), ("own words", kinds), ("plain", ("plain",))):
+            own = values[[query.kind in wanted for query in asked]]
+            low, high = interval(own, np.arange(len(own)), 0) or (float("nan"), float("nan"))
+            found[f"{way}, {name}"] = {"map": float(own.mean()), "interval": [low, high], "queries": len(own)}
+            print(f"{way:7} {name:10} mAP {own.mean():.3f} ({low:.3f} to {high:.3f}), {len(own)} queries")
+    print(f"{protocol}, {args.split}: {len(images)} images; chance {1 / len({i.label for i in images}):.3f}")
+    if args.json:
+        args.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

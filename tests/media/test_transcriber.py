@@ -1,0 +1,103 @@
+"""Speech to text: what is heard in speech, and that nothing is heard in what is none."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import librosa
+import numpy as np
+import pytest
+
+from dtbh.errors import MissingExtraError
+from dtbh.media import transcriber
+from dtbh.media.sound import load_sound
+from dtbh.media.transcriber import RATE, Transcriber, believed, log_mel, loops, window_of
+
+
+@pytest.fixture(scope="module")
+def hear() -> Transcriber:
+    return Transcriber()
+
+
+def spoken(text: str, folder: Path, voice: str = "slt") -> np.ndarray:
+    if shutil.which("flite") is None:
+        pytest.skip("flite is not installed: apt-get install flite")
+    path = folder / "said.wav"
+    subprocess.run(["flite", "-voice", voice, "-t", text, "-o", path], check=True)
+    return load_sound(path, sample_rate=RATE, max_seconds=30)
+
+
+def test_words_are_heard(hear, tmp_path):
+    wave = spoken("Many boats are docked in the harbor.", tmp_path)
+    (heard,) = hear([wave])
+    assert heard is not None
+    assert {"boats", "harbor"} <= set(heard.lower().strip(".").split())
+    assert hear([wave, np.zeros(RATE, np.float32), wave]) == [heard, None, heard]
+
+
+def test_nothing_is_heard_where_nobody_speaks(hear):
+    rng, time = np.random.default_rng(0), np.arange(3 * RATE) / RATE
+    for wave in (
+        np.zeros(3 * RATE),
+        0.1 * rng.normal(size=3 * RATE),
+        0.3 * np.sin(2 * np.pi * 440 * time),
+        sum(0.1 * np.sin(2 * np.pi * f * time) * (np.sin(5 * time) > 0) for f in (262, 330, 392)),
+        np.r_[np.zeros(2000), 0.5 * rng.normal(size=800), np.zeros(5000)],
+        np.zeros(0),
+    ):
+        assert hear([wave.astype(np.float32)]) == [None]
+
+
+def test_the_mel_frames_are_whispers():
+    wave = np.random.default_rng(1).normal(size=2 * RATE).astype(np.float32) * 0.1
+    bands = librosa.filters.mel(sr=RATE, n_fft=400, n_mels=80)
+    padded = np.pad(wave, (0, 6 * RATE))
+    power = np.abs(librosa.stft(padded, n_fft=400, hop_length=160, window="hann", pad_mode="reflect")[:, :-1]) ** 2
+    decades = np.log10(np.maximum(bands @ power, 1e-10))
+    wanted = (np.maximum(decades, decades.max() - 8) + 4) / 4
+    found = log_mel(wave, 8)
+    assert found.shape == (80, 800)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, wanted, atol=2e-4)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("boats in a harbor", False),
+        ("no, no, no, I said no", False),
+        ("you you you you", True),
+        ("He is a free, " * 8, True),
+        ("", False),
+        ("a dense forest with a dark green canopy and a river", False),
+    ],
+)
+def test_the_same_again_and_again(text, wanted):
+    assert loops(text) is wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "likelihood", "silence", "wanted"),
+    [
+        (" a  quay ", -0.3, 0.1, "a quay"),
+        ("a quay", -1.2, 0.9, None),
+        ("a quay", -0.9, 0.9, "a quay"),
+        ("a quay", -1.7, 0.1, None),
+        ("...", -0.1, 0.0, None),
+        ("you " * 9, -0.1, 0.0, None),
+    ],
+)
+def test_what_is_believed(text, likelihood, silence, wanted):
+    assert believed(text, likelihood, silence) == wanted
+
+
+def test_the_window_leaves_room():
+    assert [window_of(round(seconds * RATE)) for seconds in (0.1, 7.5, 7.6, 14.5, 15, 60)] == [8, 8, 15, 15, 30, 30]
+
+
+def test_without_the_extra_it_is_named(monkeypatch):
+    monkeypatch.setattr(transcriber, "module_folder", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r"dtbh\[words\]"):
+        Transcriber()

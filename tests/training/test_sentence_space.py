@@ -1,0 +1,171 @@
+"""Any words: heads in the space of a frozen sentence encoder, from training to the answer."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from starlette.testclient import TestClient
+
+import dtbh
+from dtbh.cli.main import main
+from dtbh.config import Concepts, Config, make_config
+from dtbh.data.manifest import read_manifest
+from dtbh.data.transcripts import as_texts
+from dtbh.encoders.concept_head import ConceptHead
+from dtbh.errors import ConfigError, DataError, DtbhError, MediaError
+from dtbh.stages.evaluate import evaluate
+from dtbh.stages.export import export
+from dtbh.stages.index import index
+from dtbh.stages.train import train
+from dtbh.training.sentence_space import fit_sentence_space
+from dtbh.web.app import create_app
+
+
+def any_words(**encoders: object) -> Config:
+    return make_config(
+        {
+            "data": {"test": 0.34, "val": 0.3},
+            "encoders": {
+                "bits": 12, "feature_dim": 384, "text": {}, "concepts": {"count": 3},
+                "image": {"backbone": "small_cnn", "weights": "none", "size": 16, "views": 2},
+                "sound": {"width": 8, "features": {"n_mels": 16, "n_mfcc": 12}, "words": True},
+                **encoders,
+            },
+            "learning": {"fit": "sentence_space"},
+            "training": {"epochs": 1, "classes": 3, "per_class": 2, "workers": 0, "device": "cpu"},
+        }
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train(any_words(), tiny_data, tmp_path_factory.mktemp("runs") / "words")
+
+
+@pytest.fixture(scope="module")
+def archive(run: Path, tiny_data: Path) -> Path:
+    return index(run, tiny_data, out=run.parent / "archive").path
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_the_step_as_loops(share):
+    torch.manual_seed(0)
+    head = ConceptHead(5, Concepts(count=4, share=share), bits=6, temperature=0.2).double()
+    head.concepts.data = torch.nn.functional.normalize(torch.randn(4, 384), dim=1).double()
+    x = torch.randn(3, 5).double()
+    encoded = head(x)
+    for row in range(3):
+        place = [sum(w * v for w, v in zip(ws, x[row].tolist(), strict=True)) + b for ws, b in zip(
+            head.sentence.weight.tolist(), head.sentence.bias.tolist(), strict=True)]  # fmt: skip
+        length = math.sqrt(sum(v * v for v in place))
+        place = [v / length for v in place]
+        likes = [math.exp(sum(a * b for a, b in zip(place, c, strict=True)) / 0.2) for c in head.concepts.tolist()]
+        for j in range(384):
+            near = sum(like * c[j] for like, c in zip(likes, head.concepts.tolist(), strict=True)) / sum(likes)
+            assert encoded.features[row, j].item() == pytest.approx((1 - share) * place[j] + share * near)
+    assert encoded.codes.shape == (3, 6)
+    assert encoded.codes.abs().max() < 1
+
+
+def test_words_that_no_caption_said(run):
+    model = dtbh.load(run)
+    captions = model.encode_texts(["a red tile number 3", "a green tile number 4", "a blue tile number 5"])
+    own = model.encode_texts(["something crimson", "azure, like the sky"])
+    distances = [[(int(a) ^ int(b)).bit_count() for b in captions.words[:, 0]] for a in own.words[:, 0]]
+    assert distances[0][0] < min(distances[0][1:])
+    assert distances[1][2] < distances[1][0]
+    assert own.items[0].modality == "text"
+    assert own.items[0].transcript == own.items[0].id == "something crimson"
+
+
+def test_the_same_data_gives_the_same_run(run, tiny_data, tmp_path):
+    again = train(any_words(), tiny_data, tmp_path / "again")
+    assert dtbh.load(run).fingerprint == dtbh.load(again).fingerprint
+
+
+def test_images_and_texts_learn_without_sounds(tiny_data, tmp_path):
+    out = train(any_words(sound=None), tiny_data, tmp_path / "run")
+    model = dtbh.load(out)
+    assert len(model.encode_texts(["red"])) == 1
+    with pytest.raises(DtbhError, match="no sound tower"):
+        model.encode_sounds([next((tiny_data / "images").glob("*.png"))])
+
+
+def test_a_sound_without_words_has_the_code_of_its_sound(run, tiny_data):
+    manifest = read_manifest(tiny_data)
+    paths = [manifest.file(item) for item in list(manifest.sounds)[:3]]
+    listening = dtbh.load(run).encode_sounds(paths)
+    deaf = dtbh.load(run)
+    deaf._words = lambda *_: ()  # type: ignore[attr-defined]
+    assert [item.transcript for item in listening.items] == [None] * 3
+    assert (listening.words == deaf.encode_sounds(paths).words).all()
+
+
+def test_a_sound_with_words_has_the_code_of_its_words(run, tiny_data, monkeypatch):
+    model = dtbh.load(run)
+    manifest = read_manifest(tiny_data)
+    paths = [str(manifest.file(item)) for item in list(manifest.sounds)[:3]]
+    model._words = lambda *_: ["something crimson", None, "grass"]  # type: ignore[attr-defined]
+    found = model.encode_sounds(paths)
+    assert [item.transcript for item in found.items] == ["something crimson", None, "grass"]
+    assert (found.words[[0, 2]] == model.encode_texts(["something crimson", "grass"]).words).all()
+
+
+def test_it_is_evaluated_and_indexed(run, archive):
+    report, _ = evaluate(run)
+    assert report.directions["sound->image"].n_queries > 0
+    assert len(dtbh.open_archive(archive)) == 108
+
+
+def test_the_exported_model_says_the_same(run, tmp_path):
+    exported = export(run, out=tmp_path / "onnx")
+    texts = ["something crimson", "the hue of grass", "sea", "a blue tile number 5"]
+    assert (exported.encode_texts(texts).words == dtbh.load(run).encode_texts(texts).words).all()
+    assert exported.self_test()["text"].beyond_rounding == 0
+    with pytest.raises(MediaError, match="without a word"):
+        exported.encode_texts([""])
+
+
+def test_typed_on_the_command_line(run, archive, capsys):
+    assert main(["search", str(archive), "--text", "something crimson", "-k", "3", "--json"]) == 0
+    hits = json.loads(capsys.readouterr().out)["queries"][0]["hits"]
+    assert [hit["modality"] for hit in hits] == ["image"] * 3
+    assert main(["search", str(archive), "--text", ""]) == 2
+    assert "a text without a word" in capsys.readouterr().err
+
+
+def test_typed_to_the_service(run, archive):
+    with TestClient(create_app([archive])) as client:
+        reply = client.post("/v1/search/text", json={"texts": ["something crimson", "grass"], "k": 2})
+        assert reply.status_code == 200, reply.text
+        first, second = reply.json()["queries"]
+        assert (first["name"], first["modality"], len(first["hits"])) == ("something crimson", "text", 2)
+        assert second["code"] != first["code"]
+        assert client.get("/v1/archives").json()["archives"][0]["texts"] is True
+        wrong = client.post("/v1/search/text", json={"texts": ["\U0001f6a2"]})
+        assert wrong.status_code == 422
+        assert "without a word" in wrong.json()["detail"]
+        assert client.post("/v1/search/text", json={"texts": ["a" * 100_000]}).status_code == 422
+
+
+def test_what_it_needs_is_said(tiny_data, tmp_path):
+    with pytest.raises(ConfigError, match="text and concepts belong together"):
+        make_config({"encoders": {"text": {}}})
+    with pytest.raises(ConfigError, match=r"sound\.words needs a text tower"):
+        make_config({"encoders": {"sound": {"words": True}}})
+    with pytest.raises(ConfigError, match=r"concepts of .* images with different captions"):
+        train(any_words(concepts={"count": 500}), tiny_data, tmp_path / "many")
+    mute = [replace(item, transcript=None) for item in read_manifest(tiny_data)]
+    assert as_texts(mute) == []
+
+
+def test_images_without_captions_are_refused():
+    heads = [ConceptHead(n, Concepts(count=2), bits=4, temperature=0.1) for n in (5, 384)]
+    with pytest.raises(DataError, match="needs captions of the images"):
+        fit_sentence_space(*heads, torch.randn(6, 5), np.arange(6), torch.randn(3, 384), np.arange(10, 13), seed=0)
