@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -173,3 +175,19 @@ def test_what_bounds_the_true_pair_is_told_from_words_alone(
     assert 0 < found["words, from image features"] <= 1
     tied, true = np.array([[2.0, 2.0, 1.0], [0.0, 1.0, 3.0]]), np.array([[True, False, False], [False, False, True]])
     assert example.recall_at_1(tied, true) == 0.75
+
+
+def test_no_caption_says_the_own_words(shared_data: Path) -> None:
+    plain = set(re.findall("[a-z]+", """
+        a an the of in on at with and to where me show i for from is are by or some near it its which could would while
+        as far all one any that there full see here no not only into up out over people very
+    """))  # fmt: skip
+    found = json.loads((shared_data / "captions" / "dataset_ucm.json").read_text(encoding="utf-8"))
+    said = {w for i in found["images"] for s in i["sentences"] for w in re.findall("[a-z]+", s["raw"].lower())}
+    asked = load("own_words").queries()
+    own = [query for query in asked if query.kind != "plain"]
+    assert len(own) == 168
+    assert {query.kind for query in own} == {"thing", "phrase", "wish"}
+    assert [q.text for q in own if set(re.findall("[a-z]+", q.text.lower())) & said - plain] == []
+    assert len({query.label for query in asked}) == 21
+    assert sum(query.split == "val" for query in own) == 84
