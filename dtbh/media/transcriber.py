@@ -6,10 +6,10 @@ one thread of the processor, in eight bits. No torch.
 
 from __future__ import annotations
 
-import threading
 import zlib
 from collections import defaultdict
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -49,7 +49,7 @@ class Transcriber:
 
     def __init__(self) -> None:
         self._folder = _folder()
-        self._lock = threading.Lock()
+        self._thread = ThreadPoolExecutor(1, "transcriber")  # CTranslate2 sets OpenMP's threads of whoever calls it
 
     def __call__(self, waveforms: Sequence[NDArray[np.float32]]) -> list[str | None]:
         """The words of each clip.
@@ -76,19 +76,22 @@ class Transcriber:
 
     def _heard(self, waveforms: Sequence[NDArray[np.float32]], seconds: int) -> list[tuple[str, float, float]]:
         """The words of clips that fit in one window, how likely they are, and how likely silence."""
-        import ctranslate2  # type: ignore[import-untyped]
-
         mels = np.stack([log_mel(wave, seconds) for wave in waveforms])
-        prompt = [self._tokenizer.token_to_id(token) for token in (START, PLAIN)]
-        with self._lock:
-            results = self._network.generate(
-                ctranslate2.StorageView.from_array(mels), [prompt] * len(mels), beam_size=1, max_length=LONGEST,
-                return_scores=True, return_no_speech_prob=True,
-            )  # fmt: skip
+        results = self._thread.submit(self._decoded, mels).result()
         return [
             (self._tokenizer.decode(result.sequences_ids[0]), result.scores[0], result.no_speech_prob)
             for result in results
         ]
+
+    def _decoded(self, mels: NDArray[np.float32]) -> Sequence[Any]:
+        import ctranslate2  # type: ignore[import-untyped]
+
+        prompt = [self._tokenizer.token_to_id(token) for token in (START, PLAIN)]
+        found: Sequence[Any] = self._network.generate(
+            ctranslate2.StorageView.from_array(mels), [prompt] * len(mels), beam_size=1, max_length=LONGEST,
+            return_scores=True, return_no_speech_prob=True,
+        )  # fmt: skip
+        return found
 
     @cached_property
     def _network(self) -> Any:

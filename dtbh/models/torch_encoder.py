@@ -104,7 +104,7 @@ class TorchEncoder(FileEncoder):
         for rows, media in self._read(reader or media_reader(self.twin, modality, media_files), modality):
             reasons = [row if isinstance(row, DtbhError) else None for row in rows]
             encoded = network(*(x.to(self._device) for x in media)) if media else None
-            heard = [said for said, reason in zip(words, reasons, strict=False) if reason is None]
+            heard = [said for reason, said in zip(reasons, words, strict=False) if reason is None]
             if encoded is not None and any(heard):
                 encoded = self._led_by_words(encoded, heard)
             yield reasons, encoded, heard

@@ -9,6 +9,7 @@ from pathlib import Path
 import librosa
 import numpy as np
 import pytest
+import torch
 
 from dtbh.errors import MissingExtraError
 from dtbh.media import transcriber
@@ -48,6 +49,16 @@ def test_nothing_is_heard_where_nobody_speaks(hear):
         np.zeros(0),
     ):
         assert hear([wave.astype(np.float32)]) == [None]
+
+
+def test_who_listens_keeps_the_threads_of_all_else(hear):
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        hear([np.zeros(RATE, np.float32)])
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_the_mel_frames_are_whispers():

@@ -15,10 +15,11 @@ from starlette.testclient import TestClient
 import dtbh
 from dtbh.cli.main import main
 from dtbh.config import Concepts, Config, make_config
-from dtbh.data.manifest import read_manifest
+from dtbh.data.manifest import Item, read_manifest
 from dtbh.data.transcripts import as_texts
 from dtbh.encoders.concept_head import ConceptHead
 from dtbh.errors import ConfigError, DataError, DtbhError, MediaError
+from dtbh.models import torch_encoder
 from dtbh.stages.evaluate import evaluate
 from dtbh.stages.export import export
 from dtbh.stages.index import index
@@ -107,14 +108,23 @@ def test_a_sound_without_words_has_the_code_of_its_sound(run, tiny_data):
     assert (listening.words == deaf.encode_sounds(paths).words).all()
 
 
-def test_a_sound_with_words_has_the_code_of_its_words(run, tiny_data, monkeypatch):
+def test_a_sound_with_words_has_the_code_of_its_words(run, tiny_data, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch_encoder, "BATCH", 2)
     model = dtbh.load(run)
     manifest = read_manifest(tiny_data)
-    paths = [str(manifest.file(item)) for item in list(manifest.sounds)[:3]]
-    model._words = lambda *_: ["something crimson", None, "grass"]  # type: ignore[attr-defined]
-    found = model.encode_sounds(paths)
-    assert [item.transcript for item in found.items] == ["something crimson", None, "grass"]
-    assert (found.words[[0, 2]] == model.encode_texts(["something crimson", "grass"]).words).all()
+    files = [str(manifest.file(item)) for item in list(manifest.sounds)[:6]]
+    own = model.encode_sounds(files)
+    words = ["something crimson", None, "grass", "sea", None, "scarlet"]
+    broken = tmp_path / "broken.wav"
+    broken.write_bytes(b"no sound")
+    paths, said = [*files[:3], str(broken), *files[3:]], [*words[:3], "lost", *words[3:]]
+    model._words = lambda *_: said  # type: ignore[attr-defined]
+    encoding = model.encode([Item(path, "sound", path) for path in paths], skip=True)
+    assert len(encoding.failures) == 1
+    assert [encoding.heard.get(path) for path in files] == words
+    for row, word in enumerate(words):
+        wanted = own.words[row] if word is None else model.encode_texts([word]).words[0]
+        assert (encoding.codes.words[row] == wanted).all()
 
 
 def test_it_is_evaluated_and_indexed(run, archive):
