@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from dtbh.encoders.feature_cache import Wanted, stored_outputs
 from dtbh.errors import MediaError
 from dtbh.media.sound import load_sound
-from dtbh.media.transcriber import RATE, VERSION, Transcriber
+from dtbh.media.transcriber import RATE, VERSION, Heard, Transcriber
 
 BATCH = 8
 
 
 def transcripts(
     transcriber: Transcriber, paths: Sequence[Path], *, max_seconds: float, stored: bool
-) -> list[str | None]:
+) -> list[Heard | None]:
     """The words of each sound file; None where there are none, or where it can't be read.
 
     Args:
@@ -29,22 +29,32 @@ def transcripts(
         stored: Look them up in the store on disk, and keep new ones there.
     """
 
-    def hear(files: Sequence[Path]) -> list[str | None]:
+    def hear(files: Sequence[Path]) -> list[Heard | None]:
         return transcriber([_wave(path, max_seconds) for path in files])
 
     def compute(wanted: list[Wanted]) -> list[NDArray[Any]]:
-        return [np.frombuffer((text or "").encode(), np.uint8) for text in hear([path for path, _ in wanted])]
+        return [_bytes(heard) for heard in hear([path for path, _ in wanted])]
 
     if not stored:
         parts = [paths[start : start + BATCH] for start in range(0, len(paths), BATCH)]
-        return [text for part in parts for text in hear(part)]
+        return [heard for part in parts for heard in hear(part)]
     there = [path for path in paths if path.is_file()]
     if not there:
         return [None] * len(paths)
     name = f"words-{VERSION}-{max_seconds:g}"
     rows = stored_outputs(there, compute, backbone=name, views=[0], batch=BATCH, dtype="|u1")
-    texts = {path: row[0].tobytes().decode() or None for path, row in zip(there, rows, strict=True)}
-    return [texts.get(path) for path in paths]
+    found = {path: _of_bytes(row[0]) for path, row in zip(there, rows, strict=True)}
+    return [found.get(path) for path in paths]
+
+
+def _bytes(heard: Heard | None) -> NDArray[np.uint8]:
+    """As the store keeps it: whether it is sure, and the text; nothing for None."""
+    return np.frombuffer(f"{heard.sure:d}{heard.text}".encode() if heard else b"", np.uint8)
+
+
+def _of_bytes(row: NDArray[np.uint8]) -> Heard | None:
+    text = row.tobytes().decode()
+    return Heard(text[1:], text[0] == "1") if text else None
 
 
 def _wave(path: Path, max_seconds: float) -> NDArray[np.float32]:

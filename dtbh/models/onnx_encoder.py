@@ -118,14 +118,13 @@ class OnnxEncoder(FileEncoder):
         if good:
             values = self.values(modality, collate(modality, good))
         reasons = [row if isinstance(row, DtbhError) else None for row in rows]
-        heard: list[str | None] = []
-        if good and self._tower(modality).get("words"):
-            heard = self._transcriber(good)
-            places = [place for place, said in enumerate(heard) if said is not None]
-            if places:
-                texts = [token_numbers(str(heard[place])) for place in places]
-                values[places] = self.values("text", collate("text", texts))
-        return CodeBatch(reasons, values, heard)
+        heard = self._transcriber(good) if good and self._tower(modality).get("words") else []
+        words = {place: said for place, said in enumerate(heard) if said is not None}
+        if words:
+            places, share = list(words), np.array([[said.share] for said in words.values()], np.float32)
+            of_words = self.values("text", collate("text", [token_numbers(said.text) for said in words.values()]))
+            values[places] += share * (of_words - values[places])
+        return CodeBatch(reasons, values, [said and said.text for said in heard])
 
     @cached_property
     def _transcriber(self) -> Transcriber:

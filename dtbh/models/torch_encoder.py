@@ -27,7 +27,7 @@ from dtbh.encoders.readers import Reader, Rows, TextReader
 from dtbh.encoders.transcripts import transcripts
 from dtbh.encoders.weights import state_fingerprint
 from dtbh.errors import DtbhError, RunError
-from dtbh.media.transcriber import Transcriber
+from dtbh.media.transcriber import Heard, Transcriber
 from dtbh.models.encoder import CodeBatch, FileEncoder
 from dtbh.models.run_files import CONFIG, MODEL, read_run
 from dtbh.utils.device import resolve_device
@@ -107,7 +107,7 @@ class TorchEncoder(FileEncoder):
             heard = [said for reason, said in zip(reasons, words, strict=False) if reason is None]
             if encoded is not None and any(heard):
                 encoded = self._led_by_words(encoded, heard)
-            yield reasons, encoded, heard
+            yield reasons, encoded, [said and said.text for said in heard]
 
     def _texts(self, texts: Sequence[str]) -> Iterator[tuple[list[DtbhError | None], Encoded | None, list[str | None]]]:
         """As `_encoded`, of texts."""
@@ -116,7 +116,7 @@ class TorchEncoder(FileEncoder):
             reasons = [row if isinstance(row, DtbhError) else None for row in rows]
             yield reasons, tower(*(x.to(self._device) for x in media)) if media else None, []
 
-    def _words(self, modality: Modality, paths: Sequence[Path], stored: bool) -> Sequence[str | None]:
+    def _words(self, modality: Modality, paths: Sequence[Path], stored: bool) -> Sequence[Heard | None]:
         """What each sound says; nothing where the model does not listen for words."""
         sound = self.twin.settings.sound
         if modality != "sound" or sound is None or not sound.words:
@@ -127,14 +127,19 @@ class TorchEncoder(FileEncoder):
     def _transcriber(self) -> Transcriber:
         return Transcriber()
 
-    def _led_by_words(self, encoded: Encoded, heard: Sequence[str | None]) -> Encoded:
-        """What the tower says of sounds, but where words were heard what the text tower says of them."""
-        rows = [row for row, said in enumerate(heard) if said is not None]
-        ((_, texts, _),) = self._texts([str(heard[row]) for row in rows])
+    def _led_by_words(self, encoded: Encoded, heard: Sequence[Heard | None]) -> Encoded:
+        """What the tower says of sounds, but where words were heard what the text tower says of them.
+
+        Words that are unsure leave a share to the sound.
+        """
+        words = {row: said for row, said in enumerate(heard) if said is not None}
+        ((_, texts, _),) = self._texts([said.text for said in words.values()])
         assert texts is not None
-        places = torch.tensor(rows, device=encoded.codes.device)
+        device = encoded.codes.device
+        places = torch.tensor(list(words), device=device)
+        share = torch.tensor([[said.share] for said in words.values()], device=device)
         pairs = zip(encoded, texts, strict=True)
-        return Encoded(*(own.index_copy(0, places, of_words.to(own.dtype)) for own, of_words in pairs))
+        return Encoded(*(own.index_copy(0, places, own[places].lerp(said.to(own.dtype), share)) for own, said in pairs))
 
     def _read(self, reader: Reader, modality: str) -> Iterator[tuple[list[Any], tuple[Tensor, ...]]]:
         """Rows as read (or why not), and those that could be read as a tower's arguments."""

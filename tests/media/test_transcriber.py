@@ -14,7 +14,7 @@ import torch
 from dtbh.errors import MissingExtraError
 from dtbh.media import transcriber
 from dtbh.media.sound import load_sound
-from dtbh.media.transcriber import RATE, Transcriber, believed, log_mel, loops, window_of
+from dtbh.media.transcriber import RATE, SHARE, Heard, Transcriber, believed, log_mel, loops, window_of
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,8 @@ def test_words_are_heard(hear, tmp_path):
     wave = spoken("Many boats are docked in the harbor.", tmp_path)
     (heard,) = hear([wave])
     assert heard is not None
-    assert {"boats", "harbor"} <= set(heard.lower().strip(".").split())
+    assert heard.sure
+    assert {"boats", "harbor"} <= set(heard.text.lower().strip(".").split())
     assert hear([wave, np.zeros(RATE, np.float32), wave]) == [heard, None, heard]
 
 
@@ -92,9 +93,9 @@ def test_the_same_again_and_again(text, wanted):
 @pytest.mark.parametrize(
     ("text", "likelihood", "silence", "wanted"),
     [
-        (" a  quay ", -0.3, 0.1, "a quay"),
+        (" a  quay ", -0.3, 0.1, Heard("a quay", sure=True)),
         ("a quay", -1.2, 0.9, None),
-        ("a quay", -0.9, 0.9, "a quay"),
+        ("a quay", -0.9, 0.9, Heard("a quay", sure=False)),
         ("a quay", -1.7, 0.1, None),
         ("...", -0.1, 0.0, None),
         ("you " * 9, -0.1, 0.0, None),
@@ -102,6 +103,11 @@ def test_the_same_again_and_again(text, wanted):
 )
 def test_what_is_believed(text, likelihood, silence, wanted):
     assert believed(text, likelihood, silence) == wanted
+
+
+def test_unsure_words_share_the_code_with_their_sound():
+    assert [Heard("a quay", sure).share for sure in (True, False)] == [1, SHARE]
+    assert 0.5 < SHARE < 1  # words lead
 
 
 def test_the_window_leaves_room():

@@ -14,12 +14,15 @@ from starlette.testclient import TestClient
 
 import dtbh
 from dtbh.cli.main import main
+from dtbh.codes import pack, signs
 from dtbh.config import Concepts, Config, make_config
 from dtbh.data.manifest import Item, read_manifest
 from dtbh.data.transcripts import as_texts
 from dtbh.encoders.concept_head import ConceptHead
 from dtbh.errors import ConfigError, DataError, DtbhError, MediaError
+from dtbh.media.transcriber import SHARE, Heard
 from dtbh.models import torch_encoder
+from dtbh.models.encoder import text_item
 from dtbh.stages.evaluate import evaluate
 from dtbh.stages.export import export
 from dtbh.stages.index import index
@@ -113,18 +116,21 @@ def test_a_sound_with_words_has_the_code_of_its_words(run, tiny_data, tmp_path, 
     model = dtbh.load(run)
     manifest = read_manifest(tiny_data)
     files = [str(manifest.file(item)) for item in list(manifest.sounds)[:6]]
-    own = model.encode_sounds(files)
+    own = model.encode([Item(path, "sound", path) for path in files], values=True)
     words = ["something crimson", None, "grass", "sea", None, "scarlet"]
     broken = tmp_path / "broken.wav"
     broken.write_bytes(b"no sound")
     paths, said = [*files[:3], str(broken), *files[3:]], [*words[:3], "lost", *words[3:]]
-    model._words = lambda *_: said  # type: ignore[attr-defined]
-    encoding = model.encode([Item(path, "sound", path) for path in paths], skip=True)
+    model._words = lambda *_: [text and Heard(text, text != "sea") for text in said]  # type: ignore[attr-defined]
+    encoding = model.encode([Item(path, "sound", path) for path in paths], skip=True, values=True)
     assert len(encoding.failures) == 1
     assert [encoding.heard.get(path) for path in files] == words
     for row, word in enumerate(words):
-        wanted = own.words[row] if word is None else model.encode_texts([word]).words[0]
-        assert (encoding.codes.words[row] == wanted).all()
+        share = 0 if word is None else SHARE if word == "sea" else 1
+        of_word = model.encode([text_item(word or "none")], values=True)
+        wanted = (1 - share) * own.values[row] + share * of_word.values[0]
+        assert encoding.values[row] == pytest.approx(wanted, abs=1e-5)
+        assert (encoding.codes.words[row] == pack(signs(encoding.values[row : row + 1]))[0]).all()
 
 
 def test_it_is_evaluated_and_indexed(run, archive):
