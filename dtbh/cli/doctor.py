@@ -16,6 +16,8 @@ DEVELOPING = ("dev", "peers")
 
 def examine() -> str:
     """A report in lines: versions, device, extras, programs, the store of backbone outputs."""
+    from dtbh.media.text import INSTALL, PACKAGE
+
     lines = [f"dtbh {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"]
     lines += [_device()]
     packages = declared()
@@ -24,6 +26,8 @@ def examine() -> str:
     for extra in extras:
         missing = [p.name for p in packages if p.extra == extra and version(p.name) is None]
         state = f"missing {', '.join(missing)}: pip install 'dtbh[{extra}]'" if missing else "installed"
+        if extra == "words" and version(PACKAGE) is None:
+            state += f"; missing {PACKAGE}: {INSTALL}"
         lines.append(f"extra {extra}: {state}")
     for program, use in PROGRAMS.items():
         lines.append(f"program {program}: {shutil.which(program) or f'not found (only {use} needs it)'}")

