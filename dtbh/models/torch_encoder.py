@@ -27,7 +27,7 @@ from dtbh.encoders.readers import Reader, Rows, TextReader
 from dtbh.encoders.transcripts import transcripts
 from dtbh.encoders.weights import state_fingerprint
 from dtbh.errors import DtbhError, RunError
-from dtbh.media.transcriber import Heard, Transcriber
+from dtbh.media.transcriber import VERSION, Heard, Transcriber
 from dtbh.models.encoder import CodeBatch, FileEncoder
 from dtbh.models.run_files import CONFIG, MODEL, read_run
 from dtbh.utils.device import resolve_device
@@ -195,5 +195,5 @@ def _fingerprint(twin: DualEncoder) -> str:
     if s.concepts is not None:
         before.append(s.concepts.model_dump_json())
     if s.sound is not None and s.sound.words:
-        before.append("words")
+        before.append(f"words {VERSION}")
     return hashlib.sha256(f"{before} {state_fingerprint(twin)}".encode()).hexdigest()[:16]
