@@ -16,7 +16,8 @@ class ConceptHead(nn.Module):
 
     The concepts are centres of what the training captions mean. The step takes words that no caption has said to where
     captions of the same meaning lie, and takes out of an image what no caption tells; what few bits then keep is the
-    meaning. As a network it is attention over a fixed memory. `dtbh.training.sentence_space` sets the weights.
+    meaning. A linear classifier of the backbone's output has a say in which concepts are near. As a network it is
+    attention over a fixed memory. `dtbh.training.sentence_space` sets the weights.
 
     Args:
         inputs: Width of the backbone's output.
@@ -28,6 +29,7 @@ class ConceptHead(nn.Module):
     def __init__(self, inputs: int, settings: Concepts, *, bits: int, temperature: float) -> None:
         super().__init__()
         self.sentence = nn.Linear(inputs, WIDTH)
+        self.evidence = nn.Linear(inputs, settings.count)
         self.concepts = nn.Parameter(torch.zeros(settings.count, WIDTH))
         self.hash = nn.Sequential(nn.Linear(WIDTH, bits), nn.Tanh())
         self.share, self.temperature = settings.share, temperature
@@ -36,11 +38,12 @@ class ConceptHead(nn.Module):
 
     def forward(self, x: Tensor) -> Encoded:
         """Map float [n, inputs] to places in the sentence space, float [n, 384], and hash-like codes."""
-        features = self.moved(F.normalize(self.sentence(x)))
+        features = self.placed(x)
         linear, tanh = self.hash
         return Encoded(features, tanh(self.tanh_scale * linear(features)))
 
-    def moved(self, vectors: Tensor) -> Tensor:
-        """Vectors of length one, float [n, 384], after the step."""
-        nearest = torch.softmax(vectors @ self.concepts.T / self.temperature, dim=1)
-        return torch.lerp(vectors, nearest @ self.concepts, self.share)
+    def placed(self, x: Tensor) -> Tensor:
+        """Places in the sentence space, float [n, 384], after the step."""
+        vectors = F.normalize(self.sentence(x))
+        likeness = vectors @ self.concepts.T / self.temperature + self.evidence(x)
+        return torch.lerp(vectors, torch.softmax(likeness, dim=1) @ self.concepts, self.share)

@@ -220,10 +220,12 @@ class DualTraining(pl.LightningModule):
         assert isinstance(images, ConceptHead)
         assert isinstance(own, ConceptHead)
         views = image.outputs.shape[1]
-        fit_sentence_space(
-            images, own, image.outputs.flatten(0, 1), np.repeat(pairs["image"], views), texts, np.array(pairs["text"]),
-            seed=self.config.seed,
-        )  # fmt: skip
+        labelled = self.config.learning.labels
+        classes = [self._number[str(item.label)] if labelled else 0 for item in self._train["image"].items]
+        seen = Sample(
+            image.outputs.flatten(0, 1).double().numpy(), np.repeat(classes, views), np.repeat(pairs["image"], views)
+        )
+        fit_sentence_space(images, own, seen, texts.double().numpy(), np.array(pairs["text"]), seed=self.config.seed)
 
     @property
     def trains(self) -> bool:

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 import dtbh
@@ -27,7 +29,8 @@ from dtbh.stages.evaluate import evaluate
 from dtbh.stages.export import export
 from dtbh.stages.index import index
 from dtbh.stages.train import train
-from dtbh.training.sentence_space import fit_sentence_space
+from dtbh.training.sentence_space import _classifier, _concepts, _shares, fit_sentence_space
+from dtbh.training.shallow import Sample
 from dtbh.web.app import create_app
 
 
@@ -70,6 +73,8 @@ def test_the_step_as_loops(share):
         length = math.sqrt(sum(v * v for v in place))
         place = [v / length for v in place]
         likes = [math.exp(sum(a * b for a, b in zip(place, c, strict=True)) / 0.2) for c in head.concepts.tolist()]
+        for j, (ws, b) in enumerate(zip(head.evidence.weight.tolist(), head.evidence.bias.tolist(), strict=True)):
+            likes[j] *= math.exp(sum(w * v for w, v in zip(ws, x[row].tolist(), strict=True)) + b)
         for j in range(384):
             near = sum(like * c[j] for like, c in zip(likes, head.concepts.tolist(), strict=True)) / sum(likes)
             assert encoded.features[row, j].item() == pytest.approx((1 - share) * place[j] + share * near)
@@ -183,5 +188,37 @@ def test_what_it_needs_is_said(tiny_data, tmp_path):
 
 def test_images_without_captions_are_refused():
     heads = [ConceptHead(n, Concepts(count=2), bits=4, temperature=0.1) for n in (5, 384)]
+    seen = Sample(np.ones((6, 5)), np.zeros(6, dtype=np.int64), np.arange(6))
     with pytest.raises(DataError, match="needs captions of the images"):
-        fit_sentence_space(*heads, torch.randn(6, 5), np.arange(6), torch.randn(3, 384), np.arange(10, 13), seed=0)
+        fit_sentence_space(*heads, seen, np.ones((3, 384)), np.arange(10, 13), seed=0)
+
+
+@given(st.dictionaries(st.integers(0, 50), st.integers(1, 20), min_size=1), st.data())
+def test_shares_are_as_even_as_they_can_be(most, data):
+    count = data.draw(st.integers(len(most), sum(most.values())))
+    shares = _shares(most, count)
+    assert sum(shares.values()) == count
+    assert all(1 <= shares[c] <= most[c] for c in most)
+    assert all(shares[c] >= max(shares.values()) - 1 for c in most if shares[c] < most[c])
+
+
+def test_each_class_has_concepts_of_its_own():
+    rng = np.random.default_rng(0)
+    classes = np.repeat([0, 1, 2], 20)
+    wanted = rng.normal(size=(60, 4)) + 10 * np.eye(3, 4)[classes]
+    centres, nearest, class_of = _concepts(wanted, classes, 7, rng)
+    assert np.bincount(class_of).tolist() == [3, 2, 2]
+    assert (class_of[nearest] == classes).all()
+    for number, centre in enumerate(centres):
+        assert centre == pytest.approx(wanted[nearest == number].mean(axis=0))
+    with pytest.raises(ConfigError, match="in 3 classes; set it to 15"):
+        _concepts(wanted, classes, 2, rng)
+
+
+def test_the_classifier_tells_classes_apart_and_nothing_of_one_class():
+    rng = np.random.default_rng(0)
+    classes = np.repeat([0, 1, 2], 30)
+    x = 5 + 0.1 * rng.normal(size=(90, 4)) + np.eye(3, 4)[classes]
+    weight, bias = _classifier(x, classes, 1e-3)
+    assert ((x @ weight.T + bias).argmax(axis=1) == classes).all()
+    assert not _classifier(x, np.zeros(90, dtype=np.int64), 1e-3)[0].any()
