@@ -1,6 +1,6 @@
 """Queries in people's own words, typed and spoken, on a run's images: class mAP with its chance level.
 
-    python examples/own_words.py runs/any-words --split val            typed, and spoken by four voices of flite
+    python examples/own_words.py runs/any-words --split val            typed; spoken by four voices of flite; in noise
     python examples/own_words.py runs/any-words --split test --json figures.json
 
 ``own_words.tsv`` has 168 wishes of three kinds, none of whose content words any caption of UCM says, and 84 plain ones
@@ -20,6 +20,7 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import numpy as np
+import soundfile
 from numpy.typing import NDArray
 
 from dtbh.codes import HashCodes
@@ -30,6 +31,7 @@ from dtbh.models.encoder import Encoder
 from dtbh.models.load import load
 from dtbh.stages.inputs import absolute, manifest_for, of_split
 
+NOISE = 10.0  # decibels below the speech
 VOICES = ("slt", "rms", "awb", "kal")
 LIST = Path(__file__).with_name("own_words.tsv")
 
@@ -49,15 +51,31 @@ def queries(path: Path = LIST) -> list[Query]:
         return [Query(**row) for row in csv.DictReader(file, delimiter="\t")]
 
 
-def spoken(model: Encoder, asked: list[Query]) -> HashCodes:
-    """Codes of the queries as flite says them."""
+def speak(texts: list[str], folder: Path) -> list[Path]:
+    """Files of the texts as flite says them, its voices in turn."""
     if shutil.which("flite") is None:
         sys.exit("flite is not installed: apt-get install flite")
+    files = [folder / f"{number}.wav" for number in range(len(texts))]
+    for number, (file, text) in enumerate(zip(files, texts, strict=True)):
+        subprocess.run(["flite", "-voice", VOICES[number % len(VOICES)], "-t", text, "-o", str(file)], check=True)
+    return files
+
+
+def noisy(file: Path, decibels: float) -> None:
+    """Add white noise to a file, in place, so many decibels below the speech."""
+    wave, rate = soundfile.read(file)
+    noise = np.random.default_rng(len(wave)).normal(size=wave.shape)
+    noise *= np.sqrt(np.square(wave).mean() / np.square(noise).mean()) * 10 ** (-decibels / 20)
+    soundfile.write(file, np.clip(wave + noise, -1, 1), rate)
+
+
+def spoken(model: Encoder, texts: list[str], noise: float | None = None) -> HashCodes:
+    """Codes of the texts as flite says them, in noise where so many decibels are given."""
     with TemporaryDirectory() as folder:
-        files = [Path(folder) / f"{number}.wav" for number in range(len(asked))]
-        for number, (file, query) in enumerate(zip(files, asked, strict=True)):
-            voice = VOICES[number % len(VOICES)]
-            subprocess.run(["flite", "-voice", voice, "-t", query.text, "-o", str(file)], check=True)
+        files = speak(texts, Path(folder))
+        if noise is not None:
+            for file in files:
+                noisy(file, noise)
         return model.encode_sounds(files)
 
 
@@ -81,11 +99,13 @@ def main() -> None:
     images = [absolute(manifest, item) for item in of_split(manifest, args.split) if item.modality == "image"]
     gallery = model.encode(images, stored=True).codes
     asked = [query for query in queries() if query.split == args.split]
-    ways = {"typed": model.encode_texts([query.text for query in asked])}
+    texts = [query.text for query in asked]
+    ways = {"typed": model.encode_texts(texts)}
     if "sound" in model.config.encoders.modalities:
-        ways["spoken"] = spoken(model, asked)
-        silent = sum(item.transcript is None for item in ways["spoken"].items)
-        print(f"no words heard in {silent} of {len(asked)} spoken queries")
+        ways |= {"spoken": spoken(model, texts), "in noise": spoken(model, texts, noise=NOISE)}
+        for way in ("spoken", "in noise"):
+            silent = sum(item.transcript is None for item in ways[way].items)
+            print(f"{way}: no words heard in {silent} of {len(asked)} queries")
     found: dict[str, dict[str, object]] = {}
     kinds = ("thing", "phrase", "wish")
     for way, codes in ways.items():
@@ -94,7 +114,7 @@ def main() -> None:
             own = values[[query.kind in wanted for query in asked]]
             low, high = interval(own, np.arange(len(own)), 0) or (float("nan"), float("nan"))
             found[f"{way}, {name}"] = {"map": float(own.mean()), "interval": [low, high], "queries": len(own)}
-            print(f"{way:7} {name:10} mAP {own.mean():.3f} ({low:.3f} to {high:.3f}), {len(own)} queries")
+            print(f"{way:8} {name:10} mAP {own.mean():.3f} ({low:.3f} to {high:.3f}), {len(own)} queries")
     print(f"{protocol}, {args.split}: {len(images)} images; chance {1 / len({i.label for i in images}):.3f}")
     if args.json:
         args.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")

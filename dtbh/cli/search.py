@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from dtbh.index.engines.base import Engine
 
 
+SAID = {
+    "weak": "a weak answer: the nearest may be what is meant",
+    "nothing close": "nothing close: the nearest are shown, but none is likely what is meant",
+}
+
+
 def _add_search(parser: argparse.ArgumentParser) -> None:
     """What ``dtbh search`` takes."""
     parser.add_argument("archive", type=Path, nargs="?")
@@ -37,6 +43,7 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
 def search(args: Arguments) -> int:
     """Search an archive with a sound, an image or a text."""
     from dtbh.search.query import check_encoder, encode_query, why_nothing
+    from dtbh.search.query import search as search_index
     from dtbh.search.table import render_table
 
     index, where = opened(args), pairs(args.where)
@@ -49,10 +56,12 @@ def search(args: Arguments) -> int:
     model = load(run)
     check_encoder(index, model)
     query = encode_query(model, sound=args.sound, image=args.image, text=args.text)
-    result = index.search(query, args.k, find=args.find, where=where)
-    heard = query.items[0].transcript if args.sound else None
+    result = search_index(index, model, query, args.k, find=args.find, where=where)
+    heard = query.heard.get(query.codes.items[0].id)
     if args.sound and model.config.encoders.text is not None:
         progress.echo(f"heard: {heard}" if heard else "no words heard; searched by its sound")
+    if said := SAID.get(result.strength() or ""):
+        progress.echo(said)
     show(args, render_table(result), result.to_dict() | ({"heard": heard} if args.sound else {}))
     if where and not result.rows.size:
         progress.echo(why_nothing(index, where))
@@ -69,7 +78,7 @@ def search(args: Arguments) -> int:
 
         page = Path(tempfile.mkdtemp(prefix="dtbh-")) / "results.html"
         hit_words = index.at(result.rows.ravel()).words.reshape(*result.rows.shape, -1)
-        write_sheet(result, query, page, hit_words=hit_words)
+        write_sheet(result, query.codes, page, hit_words=hit_words)
         progress.echo(f"page: {page}")
         webbrowser.open(page.as_uri())
     return 0

@@ -47,3 +47,16 @@ class ConceptHead(nn.Module):
         vectors = F.normalize(self.sentence(x))
         likeness = vectors @ self.concepts.T / self.temperature + self.evidence(x)
         return torch.lerp(vectors, torch.softmax(likeness, dim=1) @ self.concepts, self.share)
+
+
+class TextHead(ConceptHead):
+    """The head of texts, which also knows how familiar a text is."""
+
+    def __init__(self, inputs: int, settings: Concepts, *, bits: int, temperature: float) -> None:
+        super().__init__(inputs, settings, bits=bits, temperature=temperature)
+        self.anchors = nn.Parameter(torch.zeros(settings.count, inputs), requires_grad=False)
+
+    def familiarity(self, x: Tensor) -> Tensor:
+        """The largest cosine of each vector, float [n, inputs], to the centres of what training captions mean."""
+        likeness: Tensor = F.normalize(x) @ self.anchors.T
+        return likeness.amax(dim=1)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from dtbh.config import Encoders
 from dtbh.data.manifest import Modality
-from dtbh.encoders.concept_head import ConceptHead
+from dtbh.encoders.concept_head import ConceptHead, TextHead
 from dtbh.encoders.hash_head import DepthReader, Encoded, HashHead
 from dtbh.encoders.image_backbones import ImageBackbone, build_image_backbone
 from dtbh.encoders.sentence_encoder import SentenceEncoder
@@ -118,7 +118,7 @@ class DualEncoder(nn.Module):
             self.sound = Tower(sounds, head, frozen=sound.frozen, temporal=temporal, tta_views=sound.tta_views)
         if settings.text is not None and settings.concepts is not None:
             texts = SentenceEncoder(pretrained=pretrained)
-            head = ConceptHead(
+            head = TextHead(
                 texts.out_dim, settings.concepts, bits=settings.bits, temperature=settings.concepts.text_temperature
             )
             self.text = Tower(texts, head, frozen=True)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dtbh.data.manifest import Item
 from dtbh.errors import CodesError
+from dtbh.models.confidence import Strength, strength
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,15 +22,18 @@ class Hit:
         rank: From 1.
         distance: Number of bits that differ from the query's, from 0.
         item: The item, with an absolute path.
+        probability: That it is right, 0 to 1; None where nobody knows.
     """
 
     rank: int
     distance: int
     item: Item
+    probability: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Rank and distance, then the item's known fields."""
-        return {"rank": self.rank, "distance": self.distance, **self.item.to_dict()}
+        """Rank, distance and probability, then the item's known fields."""
+        known = {} if self.probability is None else {"probability": self.probability}
+        return {"rank": self.rank, "distance": self.distance, **known, **self.item.to_dict()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,11 +44,14 @@ class SearchResult:
         distances: int32 [q, k]; k is what was asked for, or the number of items that passed, if fewer.
         rows: int64 [q, k], the items' rows in the archive.
         items: q tuples of k items.
+        probabilities: q tuples of k probabilities, 0 to 1, that an item is right, None where nobody knows; empty for
+            a search by codes alone, without the model that made them.
     """
 
     distances: NDArray[np.int32]
     rows: NDArray[np.int64]
     items: tuple[tuple[Item, ...], ...]
+    probabilities: tuple[tuple[float | None, ...], ...] = ()
 
     def __post_init__(self) -> None:
         if self.distances.dtype != np.int32 or self.rows.dtype != np.int64:
@@ -58,6 +65,8 @@ class SearchResult:
         queries, k = self.rows.shape
         if len(self.items) != queries or any(len(items) != k for items in self.items):
             raise CodesError(f"a result needs items for {queries} queries with {k} hits each")
+        if self.probabilities and [len(row) for row in self.probabilities] != [k] * queries:
+            raise CodesError(f"a result needs probabilities for {queries} queries with {k} hits each, or none")
 
     def __len__(self) -> int:
         """The number of queries."""
@@ -69,9 +78,19 @@ class SearchResult:
 
     def hits(self, query: int = 0) -> tuple[Hit, ...]:
         """The hits of one query, nearest first."""
-        pairs = zip(self.distances[query], self.items[query], strict=True)
-        return tuple(Hit(rank, int(distance), item) for rank, (distance, item) in enumerate(pairs, start=1))
+        items = self.items[query]
+        sure = self.probabilities[query] if self.probabilities else [None] * len(items)
+        found = zip(self.distances[query].tolist(), items, sure, strict=True)
+        return tuple(Hit(rank, *hit) for rank, hit in enumerate(found, start=1))
+
+    def strength(self, query: int = 0) -> Strength | None:
+        """One query's answer in a word, by its nearest hit; None where nobody knows."""
+        return strength(next((hit.probability for hit in self.hits(query)), None))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON: ``{"queries": [{"hits": [{"rank", "distance", "id", ...}]}]}``."""
-        return {"queries": [{"hits": [hit.to_dict() for hit in hits]} for hits in self]}
+        """Plain values for JSON: ``{"queries": [{"strength", "hits": [{"rank", "distance", "id", ...}]}]}``."""
+        answers = []
+        for query, hits in enumerate(self):
+            known = self.strength(query)
+            answers.append({**({"strength": known} if known else {}), "hits": [hit.to_dict() for hit in hits]})
+        return {"queries": answers}

@@ -18,11 +18,13 @@ from numpy.typing import NDArray
 from dtbh.codes import HashCodes, pack, signs, word_count
 from dtbh.data.manifest import MODALITIES, Item, Modality
 from dtbh.errors import DtbhError
+from dtbh.models.confidence import Confidence, read_confidence
 from dtbh.models.run_files import CONFIG
 
 if TYPE_CHECKING:
     from dtbh.config import Config
 
+_Words = tuple[dict[str, str], dict[str, float]]  # what was heard, and how familiar it is, by the items' ids
 EXPORTED = "model.json"
 """The file that tells an exported model from a run folder."""
 
@@ -42,6 +44,16 @@ class Encoding:
     values: NDArray[np.float32] | None = None
     heard: Mapping[str, str] = field(default_factory=dict)
     """By the ids of sounds whose code is that of words: the words."""
+    familiarity: Mapping[str, float] = field(default_factory=dict)
+    """By the ids of texts, and of sounds in ``heard``: how near the words are to any caption of training, -1 to 1."""
+
+    def row(self, row: int) -> Encoding:
+        """One item alone."""
+        id = self.codes.items[row].id
+        heard = {id: self.heard[id]} if id in self.heard else {}
+        familiarity = {id: self.familiarity[id]} if id in self.familiarity else {}
+        values = None if self.values is None else self.values[row : row + 1]
+        return Encoding(self.codes.select([row]), (), values, heard, familiarity)
 
 
 class Encoder(Protocol):
@@ -62,6 +74,14 @@ class Encoder(Protocol):
     @property
     def config(self) -> Config:
         """The settings of the run."""
+
+    @property
+    def confidence(self) -> Confidence | None:
+        """How far its hits can be believed; None where the run does not say.
+
+        Raises:
+            RunError: A damaged file.
+        """
 
     def encode_images(self, paths: Sequence[str | Path]) -> HashCodes:
         """Codes of image files, in order; ids are the paths as given.
@@ -110,11 +130,13 @@ class CodeBatch:
         reasons: Of each item of the batch, in order: None, or why it can't be read.
         values: Hash-like codes, float32 [those that can be read, bits].
         heard: The words of each of those that can be read, None where a code is not that of words; empty for none.
+        familiarity: How familiar the words are of each of those that can be read, None where there are none.
     """
 
     reasons: Sequence[DtbhError | None]
     values: NDArray[np.float32]
     heard: Sequence[str | None] = ()
+    familiarity: Sequence[float | None] = ()
 
 
 class FileEncoder(ABC):
@@ -135,6 +157,11 @@ class FileEncoder(ABC):
         from dtbh.config import read_config
 
         return read_config(self.path / CONFIG)
+
+    @cached_property
+    def confidence(self) -> Confidence | None:
+        """How far its hits can be believed, as `Encoder` says."""
+        return read_confidence(self.path)
 
     def encode_images(self, paths: Sequence[str | Path]) -> HashCodes:
         """Codes of image files, as `Encoder` says."""
@@ -161,20 +188,20 @@ class FileEncoder(ABC):
         words = np.zeros((len(items), word_count(self.bits)), dtype=np.uint64)
         real = np.zeros((len(items), self.bits), dtype=np.float32) if values else None
         failures: dict[int, str] = {}
-        heard: dict[str, str] = {}
+        words_of: _Words = {}, {}
         for modality in MODALITIES:
             rows = [row for row, item in enumerate(items) if item.modality == modality]
             if rows:
                 batches = self._batches(modality, [items[row] for row in rows], stored)  # type: ignore[arg-type]
-                self._fill(words, real, failures, heard, items, rows, batches, skip=skip)
+                self._fill(words, real, failures, words_of, items, rows, batches, skip=skip)
         kept = [row for row in range(len(items)) if row not in failures]
         codes = HashCodes(words[kept], self.bits, self.fingerprint, tuple(items[row] for row in kept))
         reasons = tuple(failures[row] for row in sorted(failures))
-        return Encoding(codes, reasons, None if real is None else real[kept], heard)
+        return Encoding(codes, reasons, None if real is None else real[kept], *words_of)
 
     def _fill(
         self, words: NDArray[np.uint64], real: NDArray[np.float32] | None, failures: dict[int, str],
-        heard: dict[str, str], items: Sequence[Item], rows: list[int], batches: Iterator[CodeBatch], *, skip: bool,
+        words_of: _Words, items: Sequence[Item], rows: list[int], batches: Iterator[CodeBatch], *, skip: bool,
     ) -> None:  # fmt: skip
         """Put the codes of one modality into their rows of ``words``."""
         done = 0
@@ -192,7 +219,10 @@ class FileEncoder(ABC):
                 words[good] = pack(signs(batch.values))
                 if real is not None:
                     real[good] = batch.values
-            heard |= {items[row].id: said for row, said in zip(good, batch.heard, strict=False) if said is not None}
+            ids = [items[row].id for row in good]
+            heard, familiarity = words_of
+            heard |= {id: said for id, said in zip(ids, batch.heard, strict=False) if said is not None}
+            familiarity |= {id: near for id, near in zip(ids, batch.familiarity, strict=False) if near is not None}
 
     @abstractmethod
     def _batches(self, modality: Modality, items: Sequence[Item], stored: bool) -> Iterator[CodeBatch]:

@@ -21,7 +21,8 @@ from dtbh.codes import signs
 from dtbh.config import write_config
 from dtbh.data.manifest import Item, Modality, relative
 from dtbh.encoders.cached_readers import media_reader
-from dtbh.encoders.dual_encoder import DualEncoder
+from dtbh.encoders.concept_head import TextHead
+from dtbh.encoders.dual_encoder import DualEncoder, Tower
 from dtbh.encoders.readers import Reader, TextReader
 from dtbh.errors import MissingExtraError, RunError
 from dtbh.models.encoder import EXPORTED
@@ -37,6 +38,7 @@ OPSET = 18
 INPUTS: dict[Modality, list[str]] = {
     "image": ["pixels"], "sound": ["waveforms", "lengths"], "text": ["tokens", "lengths"],
 }  # fmt: skip
+OUTPUTS: dict[Modality, list[str]] = {"image": ["codes"], "sound": ["codes"], "text": ["codes", "familiarity"]}
 REQUIREMENTS = "requirements.txt"
 NODE = (
     "numpy", "soundfile", "soxr", "pyyaml", "pydantic", "rich", "pillow", "onnxruntime", "numba",
@@ -46,15 +48,19 @@ NODE = (
 
 
 class _Codes(nn.Module):
-    """A tower that gives its hash-like codes alone."""
+    """A tower that gives its hash-like codes, and of texts how familiar they are."""
 
-    def __init__(self, tower: nn.Module) -> None:
+    def __init__(self, tower: Tower) -> None:
         super().__init__()
         self.tower = tower
 
-    def forward(self, *media: Tensor) -> Tensor:
-        codes: Tensor = self.tower(*media).codes
-        return codes
+    def forward(self, *media: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        head = self.tower.head
+        if not isinstance(head, TextHead):
+            codes: Tensor = self.tower(*media).codes
+            return codes
+        vectors = self.tower.vectors(*self.tower.outputs(*media))
+        return self.tower.finish(vectors).codes, head.familiarity(vectors)
 
 
 def write_model(
@@ -188,7 +194,7 @@ def _onnx(twin: DualEncoder, modality: Modality) -> bytes:
         try:
             program = torch.onnx.export(
                 network, _example(twin, modality), dynamo=True, input_names=INPUTS[modality],
-                output_names=["codes"], dynamic_shapes=(tuple(shapes),), opset_version=OPSET, verbose=False,
+                output_names=OUTPUTS[modality], dynamic_shapes=(tuple(shapes),), opset_version=OPSET, verbose=False,
             )  # fmt: skip
         except Exception as error:  # the exporter follows the network's own code
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
@@ -209,8 +215,10 @@ def _write_meta(folder: Path, meta: dict[str, Any]) -> None:
 
 
 def _copy_run(model: TorchEncoder, new: Path, out: Path) -> None:
-    """The run's settings and record, so that an exported model can be evaluated as the run can."""
+    """The run's settings and record, so that an exported model can be evaluated, and believed, as the run can."""
     write_config(model.config, new / CONFIG)
+    if model.confidence is not None:
+        model.confidence.write(new)
     run = read_run(model.path)
     data = relative(model.path / run["data"], out)
     write_text(new / RUN, json.dumps({**run, "data": data}, indent=2) + "\n")

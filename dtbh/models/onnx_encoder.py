@@ -82,10 +82,13 @@ class OnnxEncoder(FileEncoder):
 
     def values(self, modality: Modality, media: Arrays) -> NDArray[np.float32]:
         """Hash-like codes, float32 [n, bits], of a batch as `collate` puts it together."""
+        return self._run(modality, media)[0]
+
+    def _run(self, modality: Modality, media: Arrays) -> list[NDArray[np.float32]]:
+        """Hash-like codes, and of texts their familiarity, float32 [n]."""
         session = self._session(modality)
         feed = {wanted.name: array for wanted, array in zip(session.get_inputs(), media, strict=True)}
-        (values,) = session.run(None, feed)
-        return np.asarray(values, dtype=np.float32)
+        return [np.asarray(values, dtype=np.float32) for values in session.run(None, feed)]
 
     def self_test(self) -> dict[str, Agreement]:
         """How its codes compared with the run's when it was exported, by modality."""
@@ -113,18 +116,24 @@ class OnnxEncoder(FileEncoder):
 
     def _encoded(self, modality: Modality, rows: Sequence[NDArray[Any] | DtbhError]) -> CodeBatch:
         """Codes of the rows that could be read."""
-        good = [row for row in rows if not isinstance(row, DtbhError)]
-        values = np.zeros((0, self.bits), dtype=np.float32)
-        if good:
-            values = self.values(modality, collate(modality, good))
         reasons = [row if isinstance(row, DtbhError) else None for row in rows]
-        heard = self._transcriber(good) if good and self._tower(modality).get("words") else []
+        good = [row for row in rows if not isinstance(row, DtbhError)]
+        if not good:
+            return CodeBatch(reasons, np.zeros((0, self.bits), dtype=np.float32))
+        values, *more = self._run(modality, collate(modality, good))
+        if modality == "text":
+            return CodeBatch(reasons, values, familiarity=more[0].tolist())
+        heard = self._transcriber(good) if self._tower(modality).get("words") else []
         words = {place: said for place, said in enumerate(heard) if said is not None}
-        if words:
-            places, share = list(words), np.array([[said.share] for said in words.values()], np.float32)
-            of_words = self.values("text", collate("text", [token_numbers(said.text) for said in words.values()]))
-            values[places] += share * (of_words - values[places])
-        return CodeBatch(reasons, values, [said and said.text for said in heard])
+        if not words:
+            return CodeBatch(reasons, values)
+        places, share = list(words), np.array([[said.share] for said in words.values()], np.float32)
+        of_words, near = self._run("text", collate("text", [token_numbers(said.text) for said in words.values()]))
+        values[places] += share * (of_words - values[places])
+        familiarity = dict(zip(words, near.tolist(), strict=True))
+        return CodeBatch(
+            reasons, values, [said and said.text for said in heard], [*map(familiarity.get, range(len(heard)))]
+        )
 
     @cached_property
     def _transcriber(self) -> Transcriber:

@@ -8,10 +8,11 @@ from typing import Any
 
 from dtbh.errors import RunError
 
-CONFIG, RUN, MODEL, METRICS, RESUME = (
+CONFIG, RUN, MODEL, CONFIDENCE, METRICS, RESUME = (
     "config.yaml",
     "run.json",
     "model.safetensors",
+    "confidence.json",
     "metrics.csv",
     "resume.safetensors",
 )

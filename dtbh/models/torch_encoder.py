@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from dtbh.config import Encoders, read_config
 from dtbh.data.manifest import Item, Modality
 from dtbh.data.tiling import media_of
 from dtbh.encoders.cached_readers import media_reader, reader_for
+from dtbh.encoders.concept_head import TextHead
 from dtbh.encoders.dual_encoder import DualEncoder
 from dtbh.encoders.hash_head import Encoded
 from dtbh.encoders.readers import Reader, Rows, TextReader
@@ -34,6 +35,15 @@ from dtbh.utils.device import resolve_device
 from dtbh.utils.progress import track
 
 BATCH = 64
+
+
+class _Part(NamedTuple):
+    """A batch: as `CodeBatch`, with what the tower says of the items that can be read (None where none can)."""
+
+    reasons: list[DtbhError | None]
+    encoded: Encoded | None
+    heard: Sequence[str | None] = ()
+    familiarity: Sequence[float | None] = ()
 
 
 class TorchEncoder(FileEncoder):
@@ -68,27 +78,26 @@ class TorchEncoder(FileEncoder):
         for modality in self.twin.modalities:
             rows = [row for row, item in enumerate(items) if item.modality == modality]
             done = 0
-            for reasons, encoded, _ in self._encoded(modality, [items[row] for row in rows], stored):
-                wrong = next((reason for reason in reasons if reason is not None), None)
+            for part in self._encoded(modality, [items[row] for row in rows], stored):
+                wrong = next((reason for reason in part.reasons if reason is not None), None)
                 if wrong is not None:
                     raise wrong
-                assert encoded is not None
-                vectors = F.normalize(encoded.features.float()).cpu().numpy()
-                values |= zip(rows[done : done + len(reasons)], vectors, strict=True)
-                done += len(reasons)
+                assert part.encoded is not None
+                vectors = F.normalize(part.encoded.features.float()).cpu().numpy()
+                values |= zip(rows[done : done + len(vectors)], vectors, strict=True)
+                done += len(vectors)
         return Embeddings(np.stack([values[row] for row in range(len(items))]), tuple(items))
 
     def _batches(self, modality: Modality, items: Sequence[Item], stored: bool) -> Iterator[CodeBatch]:
         """The codes of one modality's items, a batch at a time."""
-        for reasons, encoded, heard in self._encoded(modality, items, stored):
+        for reasons, encoded, heard, familiarity in self._encoded(modality, items, stored):
             none = np.zeros((0, self.bits), dtype=np.float32)
-            yield CodeBatch(reasons, none if encoded is None else encoded.codes.float().cpu().numpy(), heard)
+            values = none if encoded is None else encoded.codes.float().cpu().numpy()
+            yield CodeBatch(reasons, values, heard, familiarity)
 
     @torch.inference_mode()
-    def _encoded(
-        self, modality: Modality, items: Sequence[Item], stored: bool
-    ) -> Iterator[tuple[list[DtbhError | None], Encoded | None, Sequence[str | None]]]:
-        """Why items can't be read, what the tower says of those that can (None where none can), and words heard."""
+    def _encoded(self, modality: Modality, items: Sequence[Item], stored: bool) -> Iterator[_Part]:
+        """What the tower says of items, a batch at a time."""
         if not items:
             return
         if modality == "text":
@@ -106,15 +115,21 @@ class TorchEncoder(FileEncoder):
             encoded = network(*(x.to(self._device) for x in media)) if media else None
             heard = [said for reason, said in zip(reasons, words, strict=False) if reason is None]
             if encoded is not None and any(heard):
-                encoded = self._led_by_words(encoded, heard)
-            yield reasons, encoded, [said and said.text for said in heard]
+                yield self._led_by_words(_Part(reasons, encoded), heard)
+            else:
+                yield _Part(reasons, encoded)
 
-    def _texts(self, texts: Sequence[str]) -> Iterator[tuple[list[DtbhError | None], Encoded | None, list[str | None]]]:
+    def _texts(self, texts: Sequence[str]) -> Iterator[_Part]:
         """As `_encoded`, of texts."""
         tower = self.twin.tower("text")
+        assert isinstance(tower.head, TextHead)
         for rows, media in self._read(TextReader(texts), "text"):
             reasons = [row if isinstance(row, DtbhError) else None for row in rows]
-            yield reasons, tower(*(x.to(self._device) for x in media)) if media else None, []
+            if media:
+                vectors = tower.vectors(*tower.outputs(*(x.to(self._device) for x in media)))
+                yield _Part(reasons, tower.finish(vectors), familiarity=tower.head.familiarity(vectors).tolist())
+            else:
+                yield _Part(reasons, None)
 
     def _words(self, modality: Modality, paths: Sequence[Path], stored: bool) -> Sequence[Heard | None]:
         """What each sound says; nothing where the model does not listen for words."""
@@ -127,19 +142,25 @@ class TorchEncoder(FileEncoder):
     def _transcriber(self) -> Transcriber:
         return Transcriber()
 
-    def _led_by_words(self, encoded: Encoded, heard: Sequence[Heard | None]) -> Encoded:
+    def _led_by_words(self, part: _Part, heard: Sequence[Heard | None]) -> _Part:
         """What the tower says of sounds, but where words were heard what the text tower says of them.
 
         Words that are unsure leave a share to the sound.
         """
         words = {row: said for row, said in enumerate(heard) if said is not None}
-        ((_, texts, _),) = self._texts([said.text for said in words.values()])
+        ((_, texts, _, familiarity),) = self._texts([said.text for said in words.values()])
+        encoded = part.encoded
         assert texts is not None
+        assert encoded is not None
         device = encoded.codes.device
         places = torch.tensor(list(words), device=device)
         share = torch.tensor([[said.share] for said in words.values()], device=device)
         pairs = zip(encoded, texts, strict=True)
-        return Encoded(*(own.index_copy(0, places, own[places].lerp(said.to(own.dtype), share)) for own, said in pairs))
+        mixed = (own.index_copy(0, places, own[places].lerp(said.to(own.dtype), share)) for own, said in pairs)
+        known = dict(zip(words, familiarity, strict=True))
+        return _Part(
+            part.reasons, Encoded(*mixed), [said and said.text for said in heard], [*map(known.get, range(len(heard)))]
+        )
 
     def _read(self, reader: Reader, modality: str) -> Iterator[tuple[list[Any], tuple[Tensor, ...]]]:
         """Rows as read (or why not), and those that could be read as a tower's arguments."""

@@ -28,7 +28,7 @@ from dtbh.utils.files import write_text
 from dtbh.utils.progress import track
 
 if TYPE_CHECKING:
-    pass
+    from dtbh.models.confidence import Strength
 
 SOUND_BYTES = 1_000_000  # longer sounds are named, not embedded
 AUDIO_TYPES = {".wav": "audio/wav", ".flac": "audio/flac", ".ogg": "audio/ogg", ".opus": "audio/ogg",
@@ -109,7 +109,7 @@ def write_sheet(
     for query, hits in enumerate(track(result, "drawing the sheet", total=len(result))):
         asked = unpack(queries.words[query : query + 1], queries.bits)[0]
         found = None if hit_words is None else unpack(hit_words[query], queries.bits)
-        sections.append(_section(queries.items[query], hits, asked=asked, found=found))
+        sections.append(_section(queries.items[query], hits, asked=asked, found=found, strength=result.strength(query)))
     _media.cache_clear()
     return write_text(Path(path), _page(sections))
 
@@ -124,19 +124,24 @@ def _page(sections: Sequence[str]) -> str:
     )
 
 
-def _section(item: Item, hits: Sequence[Hit], *, asked: NDArray[np.bool_], found: NDArray[np.bool_] | None) -> str:
+def _section(
+    item: Item, hits: Sequence[Hit], *, asked: NDArray[np.bool_], found: NDArray[np.bool_] | None,
+    strength: Strength | None,
+) -> str:  # fmt: skip
     """One query and its hits."""
     query = _media(item) + _texts(item) + ("" if found is None else _bits(asked, asked) + LEGEND)
     cards = "".join(_card(hit, asked, None if found is None else found[hit.rank - 1]) for hit in hits)
     kind = "sounds" if all(hit.item.modality == "sound" for hit in hits) else "images"
     answer = f'<ol class="{kind}">{cards}</ol>' if hits else "<p>Nothing passes.</p>"
-    head = f'<div class="query card"><h2>Query: {item.modality}</h2>{query}</div>'
+    said = f'<p class="legend">Answer: {strength}</p>' if strength else ""
+    head = f'<div class="query card"><h2>Query: {item.modality}</h2>{query}{said}</div>'
     return f"<section>\n{head}\n{answer}\n</section>"
 
 
 def _card(hit: Hit, asked: NDArray[np.bool_], found: NDArray[np.bool_] | None) -> str:
     """One hit."""
-    rank = f'<div class="rank"><b>{hit.rank}</b><span>distance {hit.distance}</span></div>'
+    likely = "" if hit.probability is None else f", {hit.probability:.0%} likely"
+    rank = f'<div class="rank"><b>{hit.rank}</b><span>distance {hit.distance}{likely}</span></div>'
     bits = "" if found is None else _bits(found, asked)
     return f'<li class="card">{_media(hit.item)}{rank}{_texts(hit.item)}{bits}</li>\n'
 

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from dtbh.codes import HashCodes
+from dtbh.data.manifest import Item, Modality
 from dtbh.errors import CodesError, ConfigError, DataError
 from dtbh.index.base import Find, Index
 from dtbh.index.result import SearchResult
-from dtbh.models.encoder import Encoder
+from dtbh.models.encoder import Encoder, Encoding, text_item
+from dtbh.search.confidence import belief, hit_probabilities
 
 
 def encode_query(
     model: Encoder, *, sound: str | Path | None = None, image: str | Path | None = None, text: str | None = None
-) -> HashCodes:
+) -> Encoding:
     """The code of one query: a sound file, an image file or a text.
 
     Raises:
@@ -30,12 +32,13 @@ def encode_query(
     if sum(query is not None for query in (sound, image, text)) != 1:
         raise ConfigError("a search needs one query: give a sound, an image or a text, and only one of them")
     if text is not None:
-        return model.encode_texts([text])
+        return model.encode([text_item(text)])
     path = sound if image is None else image
     assert path is not None
     if not Path(path).is_file():
         raise DataError(f"{path}: no such file; give a query that exists")
-    return model.encode_images([path]) if image is not None else model.encode_sounds([path])
+    modality: Modality = "image" if image is not None else "sound"
+    return model.encode([Item(str(path), modality, str(Path(path).resolve()))])
 
 
 def check_encoder(index: Index, model: Encoder) -> None:
@@ -76,7 +79,18 @@ def query_file(
         CodesError: The model is not the one the index was made with.
     """
     check_encoder(index, model)
-    return index.search(encode_query(model, sound=sound, image=image, text=text), k, find=find, where=where)
+    return search(index, model, encode_query(model, sound=sound, image=image, text=text), k, find=find, where=where)
+
+
+def search(
+    index: Index, model: Encoder, asked: Encoding, k: int = 10, *, find: Find | None = None,
+    where: Mapping[str, str] | None = None,
+) -> SearchResult:  # fmt: skip
+    """Search an index with one query that is encoded, and say how far each hit can be believed."""
+    result = index.search(asked.codes, k, find=find, where=where)
+    (items,), (distances,) = result.items, result.distances.tolist()
+    pairs = [(item.modality, distance) for item, distance in zip(items, distances, strict=True)]
+    return replace(result, probabilities=(tuple(hit_probabilities(model.confidence, belief(model, asked), pairs)),))
 
 
 def why_nothing(index: Index, where: Mapping[str, str]) -> str:

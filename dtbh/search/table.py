@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from dtbh.index.result import Hit, SearchResult
 
 WIDTH = 80
+NUMBERS = 3  # columns, before those of text
 
 
 def render_table(result: SearchResult) -> str:
-    """The hits as plain text of at most 80 columns: rank, distance, id, label, caption.
+    """The hits as plain text of at most 80 columns: rank, distance, probability, id, label, caption.
 
     A column that nobody fills is left out; a text too long for its column ends with an ellipsis.
     """
@@ -26,17 +27,20 @@ def _table(hits: Sequence[Hit]) -> list[str]:
     """The lines of one query's table."""
     if not hits:
         return ["nothing passes"]
-    heads = ("rank", "distance", "id", "label", "caption")
+    heads = ("rank", "distance", "right", "id", "label", "caption")
     cells = [
-        (str(hit.rank), str(hit.distance), *map(_plain, (hit.item.id, hit.item.label, hit.item.transcript)))
+        (str(hit.rank), str(hit.distance), _percent(hit.probability),
+         *map(_plain, (hit.item.id, hit.item.label, hit.item.transcript)))
         for hit in hits
-    ]
-    kept = [column for column in range(5) if any(row[column] for row in cells)]
+    ]  # fmt: skip
+    kept = [column for column in range(6) if any(row[column] for row in cells)]
     widths = {c: max(_width(heads[c]), *(_width(row[c]) for row in cells)) for c in kept}
-    room = WIDTH - 2 * (len(kept) - 1) - sum(widths[c] for c in kept if c < 2)
-    widths |= _shared({c: widths[c] for c in kept if c >= 2}, room)
-    rule = tuple("-" * widths.get(c, 0) for c in range(5))
-    return ["  ".join(_fitted(row[c], widths[c], right=c < 2) for c in kept).rstrip() for row in (heads, rule, *cells)]
+    room = WIDTH - 2 * (len(kept) - 1) - sum(widths[c] for c in kept if c < NUMBERS)
+    widths |= _shared({c: widths[c] for c in kept if c >= NUMBERS}, room)
+    rule = tuple("-" * widths.get(c, 0) for c in range(6))
+    return [
+        "  ".join(_fitted(row[c], widths[c], right=c < NUMBERS) for c in kept).rstrip() for row in (heads, rule, *cells)
+    ]
 
 
 def _shared(widths: dict[int, int], room: int) -> dict[int, int]:
@@ -45,6 +49,10 @@ def _shared(widths: dict[int, int], room: int) -> dict[int, int]:
         widest = max(widths, key=lambda c: widths[c])
         widths[widest] -= 1
     return widths
+
+
+def _percent(probability: float | None) -> str:
+    return "" if probability is None else f"{probability:.0%}"
 
 
 def _plain(text: str | None) -> str:

@@ -96,7 +96,7 @@ def _train(config: Config, manifest: Manifest, split: Manifest, out: Path) -> No
         try:
             if config.learning.fit is not None and not module.trains:
                 values = pl.Trainer(accelerator=device.type, devices=1, **PLAIN).validate(module, verbose=False)[0]
-                folder.fitted(twin, {**values, "seconds": round(time.monotonic() - started, 1)})
+                folder.fitted(module, {**values, "seconds": round(time.monotonic() - started, 1)})
             else:
                 _trainer(config, out, folder, device).fit(module, ckpt_path=resume if resume.is_file() else None)
         except SystemExit:  # what Lightning makes of Ctrl-C

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from itertools import permutations
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from torch.utils.data import DataLoader
 from dtbh.codes import pack, signs
 from dtbh.config import Config
 from dtbh.data.manifest import Item, Modality
-from dtbh.encoders.concept_head import ConceptHead
+from dtbh.encoders.concept_head import ConceptHead, TextHead
 from dtbh.encoders.dual_encoder import DualEncoder
 from dtbh.encoders.hash_head import Encoded, HashHead
 from dtbh.encoders.readers import Reader, Rows, StoredReader, TextReader
@@ -25,6 +26,8 @@ from dtbh.errors import ConfigError, DtbhError
 from dtbh.evaluation.metrics import embeddings
 from dtbh.evaluation.metrics.counts import distance_counts
 from dtbh.evaluation.metrics.ranking import average_precision, mean, mean_average_precision
+from dtbh.models.confidence import Confidence
+from dtbh.training.confidence import fit_confidence
 from dtbh.training.losses.base import Outputs
 from dtbh.training.losses.objective import Loss, Objective
 from dtbh.training.losses.words import targets
@@ -148,6 +151,7 @@ class DualTraining(pl.LightningModule):
             parts.clear()
         bits = {name: signs(encoded.codes.numpy()) for name, encoded in found.items()}
         words = {name: pack(b) for name, b in bits.items()}
+        self._val_words = words
         features = {name: F.normalize(encoded.features).numpy() for name, encoded in found.items()}
         ranked = words if self.config.learning.ranked_by == "codes" else features
         ways = list(permutations(reversed(bits), 2)) or [(name, name) for name in bits]
@@ -158,9 +162,17 @@ class DualTraining(pl.LightningModule):
             values[f"val/constant_{name}_bits"] = float((own.all(axis=0) | ~own.any(axis=0)).sum())
         self.log_dict(values, batch_size=1)
 
+    @cached_property
+    def _val_labels(self) -> dict[Modality, np.ndarray]:
+        return {name: np.array([self._number[str(i.label)] for i in side.items]) for name, side in self._val.items()}
+
+    def confidence(self) -> Confidence:
+        """How often an item at a distance is right, by the codes of the last validation."""
+        return fit_confidence(self._val_words, self._val_labels, self.config.encoders.bits)
+
     def _map(self, ranked: Mapping[Modality, np.ndarray], query: Modality, gallery: Modality) -> float:
         """One direction's mAP over the validation split, by packed codes or by features."""
-        labels = {name: np.array([self._number[str(i.label)] for i in side.items]) for name, side in self._val.items()}
+        labels = self._val_labels
         both, own = (labels[query], labels[gallery]), np.full(len(labels[query]), -1)
         if query == gallery:
             own = np.arange(len(own))  # no query stands in its own gallery
@@ -218,7 +230,7 @@ class DualTraining(pl.LightningModule):
         texts = torch.cat([backbone(*(x.to(device) for x in media)).cpu() for media in loader])
         images, own = self.twin.image.head, self.twin.text.head
         assert isinstance(images, ConceptHead)
-        assert isinstance(own, ConceptHead)
+        assert isinstance(own, TextHead)
         views = image.outputs.shape[1]
         labelled = self.config.learning.labels
         classes = [self._number[str(item.label)] if labelled else 0 for item in self._train["image"].items]

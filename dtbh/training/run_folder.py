@@ -1,7 +1,8 @@
 """The run folder: what a training leaves, and how it goes on after a kill.
 
-The folder holds ``config.yaml``, ``run.json``, ``model.safetensors`` (the kept epoch's), ``metrics.csv``, ``events``
-(TensorBoard) and, while the training is not finished, ``resume.safetensors``.
+The folder holds ``config.yaml``, ``run.json``, ``model.safetensors`` (the kept epoch's), ``confidence.json`` (how far
+its hits can be believed), ``metrics.csv``, ``events`` (TensorBoard) and, while the training is not finished,
+``resume.safetensors``.
 """
 
 from __future__ import annotations
@@ -19,9 +20,8 @@ from safetensors.torch import save
 
 from dtbh.config import Config, differences, read_config, write_config
 from dtbh.data.manifest import Manifest, relative
-from dtbh.encoders.dual_encoder import DualEncoder
 from dtbh.errors import RunError
-from dtbh.models.run_files import CONFIG, METRICS, MODEL, RESUME, RULES, RUN, VERSION, read_run
+from dtbh.models.run_files import CONFIDENCE, CONFIG, METRICS, MODEL, RESUME, RULES, RUN, VERSION, read_run
 from dtbh.training.checkpoint import portable
 from dtbh.training.module import DualTraining
 from dtbh.utils.files import write_file, write_text
@@ -67,17 +67,21 @@ class RunFolder(pl.Callback):
             self.best = {"epoch": row["epoch"], "map": values["val/map"]}
         if trainer.is_global_zero:
             if better or self.keep == "last":
-                weights = save(portable(pl_module.twin))
-                write_file(self.path / MODEL, lambda file: file.write(weights))
+                self._keep(pl_module)
             write_text(self.path / METRICS, _table(self.rows))
             self._say(row, trainer.max_epochs or 0)
         trainer.save_checkpoint(self.path / RESUME)
 
-    def fitted(self, twin: DualEncoder, values: Mapping[str, float]) -> None:
+    def fitted(self, module: DualTraining, values: Mapping[str, float]) -> None:
         """Write the weights and the only row of metrics of a run that takes no steps."""
-        weights = save(portable(twin))
-        write_file(self.path / MODEL, lambda file: file.write(weights))
+        self._keep(module)
         write_text(self.path / METRICS, _table([{"epoch": 0.0, **values}]))
+
+    def _keep(self, module: DualTraining) -> None:
+        """Write the weights, and how far their hits can be believed."""
+        module.confidence().write(self.path)
+        weights = save(portable(module.twin))
+        write_file(self.path / MODEL, lambda file: file.write(weights))
 
     def _say(self, row: Mapping[str, float], epochs: int) -> None:
         """One line an epoch, and a warning where codes collapse."""
@@ -131,7 +135,7 @@ def begin_run(path: Path, config: Config, data: Manifest) -> None:
 
 def _half_written(path: Path) -> list[Path]:
     """The files beside a run's own that were never renamed to them."""
-    return [left for name in (RUN, CONFIG, METRICS, MODEL, RESUME) for left in path.glob(f".{name}.*")]
+    return [left for name in (RUN, CONFIG, METRICS, MODEL, CONFIDENCE, RESUME) for left in path.glob(f".{name}.*")]
 
 
 def close_run(path: Path, config: Config, data: Manifest) -> None:

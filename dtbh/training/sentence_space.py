@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from scipy.cluster.vq import kmeans2
 from torch import Tensor, nn
 
-from dtbh.encoders.concept_head import ConceptHead
+from dtbh.encoders.concept_head import ConceptHead, TextHead
 from dtbh.errors import ConfigError, DataError
 from dtbh.training.shallow import Floats, Ints, Sample, principal_axes, quantizing_rotation, ridged
 
@@ -32,7 +32,7 @@ Vectors are centred, and divided by their overall deviation, for the latter.
 
 
 def fit_sentence_space(
-    image: ConceptHead, text: ConceptHead, images: Sample, texts: Floats, said_of: Ints, *, seed: int
+    image: ConceptHead, text: TextHead, images: Sample, texts: Floats, said_of: Ints, *, seed: int
 ) -> None:
     """Set the weights of both heads.
 
@@ -59,16 +59,16 @@ def fit_sentence_space(
     middle = wanted.mean(axis=0)
     wanted = wanted - middle
     concepts, nearest, class_of = _concepts(wanted, labels, len(image.concepts), rng)
-    unit = concepts / np.linalg.norm(concepts, axis=1, keepdims=True).clip(1e-12)
     _set_linear(image.sentence, *_linear(vectors, (1 - TOWARDS) * wanted + TOWARDS * concepts[nearest]))
     _set_linear(text.sentence, np.eye(text.sentence.in_features), -middle)
+    _set(text.anchors, _unit(concepts + middle))
     label_of = dict(zip(pairs, labels.tolist(), strict=True))
     said = np.isin(said_of, pairs)
     for head, x, y, (weight, decay) in (
         (image, vectors, labels, IMAGE_EVIDENCE),
         (text, texts[said], np.array([label_of[pair] for pair in said_of[said].tolist()]), TEXT_EVIDENCE),
     ):
-        _set(head.concepts, unit)
+        _set(head.concepts, _unit(concepts))
         w, b = _classifier(x, y, decay)
         _set_linear(head.evidence, weight * w[class_of], weight * b[class_of])
     with torch.inference_mode():
@@ -152,6 +152,11 @@ def _linear(seen: Floats, wanted: Floats) -> tuple[Floats, Floats]:
     centred = seen - seen.mean(axis=0)
     weight = np.linalg.solve(ridged(centred), centred.T @ (wanted - wanted.mean(axis=0)) / len(seen)).T
     return weight, wanted.mean(axis=0) - weight @ seen.mean(axis=0)
+
+
+def _unit(vectors: Floats) -> Floats:
+    lengths: Floats = np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-12)
+    return np.divide(vectors, lengths)
 
 
 def _set_linear(layer: nn.Module, weight: Floats, bias: Floats) -> None:

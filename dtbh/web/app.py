@@ -24,6 +24,7 @@ from dtbh.errors import CodesError, ConfigError, MediaError
 from dtbh.index.engines.base import Engine
 from dtbh.models.encoder import Encoder
 from dtbh.models.load import load as load_model
+from dtbh.search.confidence import Belief
 from dtbh.utils.version import __version__
 from dtbh.web import schemas
 from dtbh.web.api_docs import render
@@ -156,7 +157,8 @@ def _add_search(app: FastAPI, registry: ArchiveRegistry, service: QueryService, 
             codes = [from_hex(code, archive.bits, archive.encoder) for code in asked.codes]
         except CodesError as error:
             raise ConfigError(f"codes: {error}") from None
-        return _reply(registry, asks, await service.codes(request, codes, asks))
+        by = None if asked.belief is None else Belief(asked.belief.modality, asked.belief.share)
+        return _reply(registry, asks, await service.codes(request, codes, asks, by))
 
 
 def _add_items(app: FastAPI, registry: ArchiveRegistry, limits: Service) -> None:

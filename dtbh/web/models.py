@@ -14,6 +14,7 @@ from typing import Literal
 
 from dtbh.errors import CodesError, DtbhError, RunError
 from dtbh.index.base import Index
+from dtbh.models.confidence import Confidence
 from dtbh.models.encoder import Encoder
 
 State = Literal["loading", "ready", "failed"]
@@ -56,6 +57,16 @@ class Models:
             return "loading", None
         error = future.exception()
         return ("ready", None) if error is None else ("failed", str(error))
+
+    def confidence(self, archive: Index) -> Confidence | None:
+        """How far hits of the archive's model can be believed; None while it is not ready.
+
+        Raises:
+            RunError: A damaged table.
+        """
+        future = self.start(archive)
+        ready = future.done() and future.exception() is None
+        return future.result().confidence if ready else None
 
     def takes_texts(self, archive: Index) -> bool:
         """Whether the archive's model is ready and has a text tower."""

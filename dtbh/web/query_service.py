@@ -21,7 +21,9 @@ from dtbh.codes import HashCodes
 from dtbh.config import Service
 from dtbh.data.manifest import Item
 from dtbh.errors import DtbhError, MediaError
-from dtbh.models.encoder import Encoder, text_item
+from dtbh.models.confidence import Confidence, strength
+from dtbh.models.encoder import Encoder, Encoding, text_item
+from dtbh.search.confidence import Belief, belief, hit_probabilities
 from dtbh.web.archives import ArchiveRegistry, Found, Question, to_hex
 from dtbh.web.batching import MicroBatcher, OverloadedError
 from dtbh.web.metrics import Metrics
@@ -57,7 +59,7 @@ class QueryService:
 
     def __init__(self, registry: ArchiveRegistry, models: Models, limits: Service, metrics: Metrics) -> None:
         self._registry, self._models, self._limits, self._metrics = registry, models, limits, metrics
-        self._encoding: MicroBatcher[Sent, HashCodes] = MicroBatcher(
+        self._encoding: MicroBatcher[Sent, Encoding] = MicroBatcher(
             "encode", self._encode, batch=limits.batch, waiting=limits.waiting
         )
         self._searching: MicroBatcher[Asked, list[Found]] = MicroBatcher(
@@ -83,15 +85,16 @@ class QueryService:
         model = await self._wait(request, self._models.of(archive), "the model is still loading; try again in a moment")
         try:
             futures = self._encoding.submit([(model, upload.item) for upload in uploads])
-            codes = await self._wait(request, asyncio.gather(*futures))
+            encoded = await self._wait(request, asyncio.gather(*futures))
         except MediaError as error:
             raise MediaError(_named(str(error), uploads)) from None
-        hits = await self._wait(request, asyncio.gather(*self._searching.submit([(code, question) for code in codes])))
+        searches = self._searching.submit([(encoding.codes, question) for encoding in encoded])
+        hits = await self._wait(request, asyncio.gather(*searches))
         pictures = [await run_in_threadpool(self._picture, upload.item) if draw else None for upload in uploads]
         return [
-            Answer(name=upload.name, modality=upload.item.modality, heard=_heard(code, upload.item),
-                   code=to_hex(code.words[0], code.bits), preview=picture, hits=_hits(found))
-            for upload, code, picture, found in zip(uploads, codes, pictures, hits, strict=True)
+            Answer(name=upload.name, modality=upload.item.modality, heard=next(iter(encoding.heard.values()), None),
+                   preview=picture, **_answer(encoding.codes, found, model.confidence, belief(model, encoding)))
+            for upload, encoding, picture, found in zip(uploads, encoded, pictures, hits, strict=True)
         ]  # fmt: skip
 
     async def texts(self, request: Request, texts: Sequence[str], question: Question) -> list[Answer]:
@@ -99,11 +102,14 @@ class QueryService:
         uploads = [Upload(text, text_item(text)) for text in texts]
         return await self.files(request, uploads, question, draw=False)
 
-    async def codes(self, request: Request, codes: Sequence[HashCodes], question: Question) -> list[Answer]:
+    async def codes(
+        self, request: Request, codes: Sequence[HashCodes], question: Question, by: Belief | None
+    ) -> list[Answer]:
         """Answer codes of one item each, whose id is the query's name; raises as `files` does."""
         hits = await self._wait(request, asyncio.gather(*self._searching.submit([(code, question) for code in codes])))
+        known = None if by is None else self._models.confidence(self._registry.archive(question.archives[0]))
         return [
-            Answer(name=code.items[0].id, code=to_hex(code.words[0], code.bits), hits=_hits(found))
+            Answer(name=code.items[0].id, **_answer(code, found, known, by))
             for code, found in zip(codes, hits, strict=True)
         ]
 
@@ -121,10 +127,10 @@ class QueryService:
             work.cancel()
             gone.cancel()
 
-    def _encode(self, batch: Sequence[Sent]) -> list[HashCodes | Exception]:
+    def _encode(self, batch: Sequence[Sent]) -> list[Encoding | Exception]:
         """Codes of single files, those of one model together; runs in the batcher's thread."""
         started = time.perf_counter()
-        results: list[HashCodes | Exception] = [OverloadedError()] * len(batch)
+        results: list[Encoding | Exception] = [OverloadedError()] * len(batch)
         good: dict[int, list[int]] = defaultdict(list)
         for place, (model, item) in enumerate(batch):
             try:
@@ -157,7 +163,7 @@ class QueryService:
         return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def _encoded(model: Encoder, items: Sequence[Item]) -> list[HashCodes | Exception]:
+def _encoded(model: Encoder, items: Sequence[Item]) -> list[Encoding | Exception]:
     """A code, or why there is none, for each item; one that breaks the encoder breaks no other."""
     numbered = [replace(item, id=str(number)) for number, item in enumerate(items)]
     try:
@@ -166,9 +172,7 @@ def _encoded(model: Encoder, items: Sequence[Item]) -> list[HashCodes | Exceptio
         return [error] if len(items) == 1 else [result for item in items for result in _encoded(model, [item])]
     rows = {item.id: row for row, item in enumerate(encoding.codes.items)}
     failures = iter(encoding.failures)
-    heard = (replace(item, transcript=encoding.heard.get(item.id, item.transcript)) for item in encoding.codes.items)
-    codes = replace(encoding.codes, items=tuple(heard))
-    return [codes.select([rows[item.id]]) if item.id in rows else MediaError(next(failures)) for item in numbered]
+    return [encoding.row(rows[item.id]) if item.id in rows else MediaError(next(failures)) for item in numbered]
 
 
 def entry(archive: str, item: Item, code: str) -> Entry:
@@ -176,16 +180,20 @@ def entry(archive: str, item: Item, code: str) -> Entry:
     return Entry(archive=archive, code=code, **_known(item))
 
 
-def _heard(code: HashCodes, item: Item) -> str | None:
-    """The words that were heard in a sound that came without any."""
-    return code.items[0].transcript if item.modality == "sound" else None
-
-
-def _hits(found: Sequence[Found]) -> list[Hit]:
-    return [
-        Hit(rank=rank, distance=hit.distance, archive=hit.archive, code=hit.code, **_known(hit.item))
-        for rank, hit in enumerate(found, start=1)
+def _answer(
+    code: HashCodes, found: Sequence[Found], confidence: Confidence | None, by: Belief | None
+) -> dict[str, object]:
+    """What every answer says: the query's code, its hits, and how far they can be believed."""
+    pairs = [(hit.item.modality, hit.distance) for hit in found]
+    likely = [None] * len(pairs) if by is None else hit_probabilities(confidence, by, pairs)
+    hits = [
+        Hit(rank=rank, distance=hit.distance, probability=right, archive=hit.archive, code=hit.code, **_known(hit.item))
+        for rank, (hit, right) in enumerate(zip(found, likely, strict=True), start=1)
     ]
+    return {
+        "code": to_hex(code.words[0], code.bits), "belief": by and by._asdict(), "hits": hits,
+        "strength": strength(next(iter(likely), None)),
+    }  # fmt: skip
 
 
 def _known(item: Item) -> dict[str, object]:

@@ -57,6 +57,14 @@ class Hit(Entry):
 
     rank: int = Field(description="from 1")
     distance: int = Field(description="bits that differ from the query's")
+    probability: float | None = Field(None, description="that it is right, by validation; null where nobody knows")
+
+
+class Belief(Schema):
+    """What a query's hits are believed by; a search with its code takes it again."""
+
+    modality: Modality = Field(description="whose distances it has; of a sound in which words were heard, a text's")
+    share: Annotated[float, Field(ge=0, le=1, description="what is left of the probabilities")] = 1
 
 
 class Answer(Schema):
@@ -65,6 +73,10 @@ class Answer(Schema):
     name: str = Field(description="the query's file name, its text, or its code")
     modality: Modality | None = Field(None, description="null for a code")
     heard: str | None = Field(None, description="the words of a sound whose code is that of its words")
+    strength: Literal["strong", "weak", "nothing close"] | None = Field(
+        None, description="by the probability of the nearest hit: from 0.6 on, from 0.25 on, or less"
+    )
+    belief: Belief | None = Field(None, description="null for a code that came without")
     code: str = Field(description="the query's hash code, in hex")
     preview: str | None = Field(None, description="a thumbnail, or a waveform, as a data URL, where it was asked for")
     hits: list[Hit]
@@ -104,6 +116,7 @@ class CodeQuery(Schema):
     """A search with codes that are known already."""
 
     codes: Annotated[list[Code], Field(min_length=1)]
+    belief: Belief | None = Field(None, description="as an answer gave it; without it hits have no probability")
     archive: list[Text] = Field(default_factory=list, description="those to search; all, if none is named")
     k: Annotated[int, Field(ge=1)] = 10
     find: Find = "any"

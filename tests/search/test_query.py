@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from dtbh.codes import HashCodes
+from dtbh.config import make_config
 from dtbh.data.manifest import Item
 from dtbh.errors import CodesError, ConfigError, DataError
 from dtbh.index.archive.archive import create_archive
 from dtbh.index.memory import MemoryIndex
 from dtbh.index.result import Hit, SearchResult
+from dtbh.models.confidence import Confidence
+from dtbh.models.encoder import Encoding
 from dtbh.search.query import query_file, why_nothing
 from dtbh.search.table import WIDTH, _width, render_table
 
@@ -24,17 +28,13 @@ class FakeModel:
     def __init__(self, fingerprint="e1"):
         self.fingerprint = fingerprint
 
-    def encode(self, paths, modality):
-        octets = np.array([[path.read_bytes()[0]] for path in paths], np.uint8)
-        items = [Item(path.name, modality, str(path)) for path in paths]
+    config = make_config({})
+    confidence = Confidence({"sound->image": np.linspace(1, 0, 9)})
+
+    def encode(self, items):
+        octets = np.array([[Path(item.path).read_bytes()[0]] for item in items], np.uint8)
         bits = np.unpackbits(octets, axis=1, bitorder="little")
-        return HashCodes.from_values(bits * 2.0 - 1, encoder=self.fingerprint, items=items)
-
-    def encode_sounds(self, paths):
-        return self.encode(paths, "sound")
-
-    def encode_images(self, paths):
-        return self.encode(paths, "image")
+        return Encoding(HashCodes.from_values(bits * 2.0 - 1, encoder=self.fingerprint, items=items), ())
 
 
 @pytest.fixture
@@ -48,9 +48,10 @@ def folder(tmp_path):
 @pytest.fixture
 def archive(folder):
     model = FakeModel()
-    images = model.encode_images([folder / f"{byte}.tif" for byte in (255, 7, 3, 1, 0)])
-    sounds = model.encode_sounds([folder / f"{byte}.wav" for byte in (255, 7, 3, 1, 0)])
-    return create_archive(folder / "archive", HashCodes.concatenate([images, sounds]), model=folder / "run")
+    kinds = {"tif": "image", "wav": "sound"}
+    names = [f"{byte}.{end}" for end in kinds for byte in (255, 7, 3, 1, 0)]
+    items = [Item(name, kinds[name[-3:]], str(folder / name)) for name in names]
+    return create_archive(folder / "archive", model.encode(items).codes, model=folder / "run")
 
 
 def ids(result):
@@ -60,7 +61,11 @@ def ids(result):
 def test_a_sound_finds_images_and_an_image_sounds(archive, folder):
     by_sound = query_file(archive, FakeModel(), sound=folder / "1.wav", k=3)
     assert ids(by_sound) == [(1, 0, "1.tif"), (2, 1, "3.tif"), (3, 1, "0.tif")]
+    assert [hit.probability for hit in by_sound.hits()] == [1, 0.875, 0.875]
+    assert by_sound.strength() == by_sound.to_dict()["queries"][0]["strength"] == "strong"
     by_image = query_file(archive, FakeModel(), image=folder / "1.tif", k=2)
+    assert by_image.strength() is None
+    assert "probability" not in by_image.hits()[0].to_dict()
     assert ids(by_image) == [(1, 0, "1.wav"), (2, 1, "3.wav")]
     same = query_file(archive, FakeModel(), image=folder / "1.tif", k=1, find="image", where={})
     assert ids(same) == [(1, 0, "1.tif")]

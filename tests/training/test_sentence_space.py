@@ -89,6 +89,9 @@ def test_words_that_no_caption_said(run):
     distances = [[(int(a) ^ int(b)).bit_count() for b in captions.words[:, 0]] for a in own.words[:, 0]]
     assert distances[0][0] < min(distances[0][1:])
     assert distances[1][2] < distances[1][0]
+    familiar = model.encode([text_item("a red tile number 3"), text_item("quarterly earnings of a bank")]).familiarity
+    assert familiar["a red tile number 3"] > 0.8
+    assert familiar["quarterly earnings of a bank"] < 0.4
     assert own.items[0].modality == "text"
     assert own.items[0].transcript == own.items[0].id == "something crimson"
 
@@ -130,6 +133,8 @@ def test_a_sound_with_words_has_the_code_of_its_words(run, tiny_data, tmp_path, 
     encoding = model.encode([Item(path, "sound", path) for path in paths], skip=True, values=True)
     assert len(encoding.failures) == 1
     assert [encoding.heard.get(path) for path in files] == words
+    assert [path in encoding.familiarity for path in files] == [word is not None for word in words]
+    assert encoding.familiarity[files[0]] == model.encode([text_item(words[0])]).familiarity[words[0]]
     for row, word in enumerate(words):
         share = 0 if word is None else SHARE if word == "sea" else 1
         of_word = model.encode([text_item(word or "none")], values=True)
@@ -147,7 +152,10 @@ def test_it_is_evaluated_and_indexed(run, archive):
 def test_the_exported_model_says_the_same(run, tmp_path):
     exported = export(run, out=tmp_path / "onnx")
     texts = ["something crimson", "the hue of grass", "sea", "a blue tile number 5"]
-    assert (exported.encode_texts(texts).words == dtbh.load(run).encode_texts(texts).words).all()
+    ours, theirs = (model.encode([*map(text_item, texts)]) for model in (dtbh.load(run), exported))
+    assert (ours.codes.words == theirs.codes.words).all()
+    assert theirs.familiarity == pytest.approx(ours.familiarity, abs=1e-5)
+    assert exported.confidence.right.keys() == dtbh.load(run).confidence.right.keys()
     assert exported.self_test()["text"].beyond_rounding == 0
     with pytest.raises(MediaError, match="without a word"):
         exported.encode_texts([""])
@@ -155,8 +163,12 @@ def test_the_exported_model_says_the_same(run, tmp_path):
 
 def test_typed_on_the_command_line(run, archive, capsys):
     assert main(["search", str(archive), "--text", "something crimson", "-k", "3", "--json"]) == 0
-    hits = json.loads(capsys.readouterr().out)["queries"][0]["hits"]
-    assert [hit["modality"] for hit in hits] == ["image"] * 3
+    (answer,) = json.loads(capsys.readouterr().out)["queries"]
+    assert [hit["modality"] for hit in answer["hits"]] == ["image"] * 3
+    assert main(["search", str(archive), "--text", "a red tile number 3"]) == 0
+    assert "nothing close" not in capsys.readouterr().err
+    assert main(["search", str(archive), "--text", "quarterly earnings of a bank"]) == 0
+    assert "nothing close: the nearest are shown" in capsys.readouterr().err
     assert main(["search", str(archive), "--text", ""]) == 2
     assert "a text without a word" in capsys.readouterr().err
 
@@ -168,6 +180,15 @@ def test_typed_to_the_service(run, archive):
         first, second = reply.json()["queries"]
         assert (first["name"], first["modality"], len(first["hits"])) == ("something crimson", "text", 2)
         assert second["code"] != first["code"]
+        likely = [hit["probability"] for hit in first["hits"]]
+        assert likely == sorted(likely, reverse=True)
+        assert first["belief"]["modality"] == "text"
+        again = {"codes": [first["code"]], "belief": first["belief"], "k": 2, "find": "image"}
+        (answer,) = client.post("/v1/search/code", json=again).json()["queries"]
+        assert [hit["probability"] for hit in answer["hits"]] == likely
+        assert answer["strength"] == first["strength"]
+        (answer,) = client.post("/v1/search/code", json={**again, "belief": None}).json()["queries"]
+        assert answer["strength"] is None
         assert client.get("/v1/archives").json()["archives"][0]["texts"] is True
         wrong = client.post("/v1/search/text", json={"texts": ["\U0001f6a2"]})
         assert wrong.status_code == 422

@@ -41,6 +41,18 @@ def test_typing_finds_tiles(address: str, visit: Visiting, width: int) -> None:
     seen.page.wait_for_selector("#error:not([hidden])")
     assert "a text without a word" in seen.page.inner_text("#error")
     assert seen.page.inner_text("#result-name") == "something crimson"
+    seen.page.fill("#text", "quarterly earnings of a bank")
+    seen.page.press("#text", "Enter")
+    seen.page.wait_for_selector("#strength.nothing")
+    assert seen.page.inner_text("#strength").startswith("Nothing close")
+    likely = seen.page.inner_text(f"{CARDS} .foot span >> nth=0")
+    assert "% likely" in likely
+    seen.page.reload()
+    seen.page.wait_for_selector("#strength.nothing")
+    assert seen.page.inner_text(f"{CARDS} .foot span >> nth=0") == likely
+    seen.page.check("[name=find][value=sound]", force=True)
+    seen.page.wait_for_selector("#hits.sounds:not([aria-busy])")
+    assert "% likely" in seen.page.inner_text(f"{CARDS} .foot span >> nth=0")
     assert seen.outside == []
 
 

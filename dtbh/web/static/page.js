@@ -6,6 +6,7 @@ import { recorder } from "./recorder.js";
 const $ = (id) => document.getElementById(id);
 const MANY = 30; // hits, until more are asked for
 const IMAGE = /\.(jpe?g|png|tiff?|webp|bmp|gif|jp2|p[gpbn]m)$/i;
+const STRENGTH = { strong: "The nearest are likely what you mean", weak: "The nearest may be what you mean", "nothing close": "Nothing close: what follows is the nearest, but likely not what you mean" };
 const PLAY = '<svg viewBox="0 0 14 14" aria-hidden="true"><path class="play" d="M3 1.2 12.4 7 3 12.8z"/><path class="pause" d="M2.5 1.5h3v11h-3zM8.5 1.5h3v11h-3z"/></svg>';
 
 const state = { served: null, query: null, find: null, reply: null, k: MANY, under: null }; // query, find: of what is shown
@@ -52,7 +53,7 @@ async function search(query, run, { push = true } = {}) {
     if (under.signal.aborted) return;
     const [answer] = reply.queries;
     if (answer.modality === "sound") $("text").value = answer.heard ?? "";
-    Object.assign(state, { reply, find: find(), query: { ...query, heard: answer.heard ?? query.heard, code: answer.code, preview: query.preview ?? answer.preview } });
+    Object.assign(state, { reply, find: find(), query: { ...query, heard: answer.heard ?? query.heard, belief: answer.belief, code: answer.code, preview: query.preview ?? answer.preview } });
     if (push) history.pushState({ query: { ...state.query, source: null } }, "", "?" + address());
     show();
   } catch (error) {
@@ -96,14 +97,14 @@ async function byText(text) {
 
 function byCode(query, options) {
   const asked = filters();
-  const body = { codes: [query.code], archive: chosen(), k: state.k, find: find(), where: asked.getAll("where") };
+  const body = { codes: [query.code], belief: query.belief ?? null, archive: chosen(), k: state.k, find: find(), where: asked.getAll("where") };
   if (asked.has("distance")) body.distance = +asked.get("distance");
   const headers = { "content-type": "application/json" };
   return search(query, (signal) => ask("/v1/search/code", { method: "POST", headers, body: JSON.stringify(body), signal }), options);
 }
 
 async function byItem(item, options) {
-  await byCode({ name: item.label || item.id, modality: item.modality, code: item.code, item }, options);
+  await byCode({ name: item.label || item.id, modality: item.modality, belief: { modality: item.modality }, code: item.code, item }, options);
   scrollTo({ top: 0 });
   $("result-name").focus({ preventScroll: true });
 }
@@ -126,9 +127,10 @@ function filters() {
 /** What the address bar says: enough to give these very hits again. */
 function address() {
   const asked = filters();
-  const { item, code, name, modality } = state.query;
+  const { item, code, name, modality, belief } = state.query;
   if (item) asked.set("like", item.id), asked.set("of", item.archive);
   else asked.set("code", code), asked.set("name", name), asked.set("by", modality ?? "");
+  if (!item && belief) asked.set("believed", `${belief.modality} ${belief.share}`);
   return asked;
 }
 
@@ -155,8 +157,10 @@ async function restore() {
       const from = new URLSearchParams({ archive: asked.get("of") });
       await byItem(await ask(`/v1/items/${encodeURIComponent(asked.get("like"))}?${from}`), { push: false });
     } else {
-      const { code, name, by } = Object.fromEntries(asked);
-      await byCode(history.state?.query ?? { code, name: name || code, modality: by || null }, { push: false });
+      const { code, name, by, believed } = Object.fromEntries(asked);
+      const [modality, share] = (believed ?? "").split(" ");
+      const belief = modality ? { modality, share: +share } : null;
+      await byCode(history.state?.query ?? { code, name: name || code, modality: by || null, belief }, { push: false });
     }
   } catch (error) {
     say(error.message, true);
@@ -184,6 +188,9 @@ function show() {
     item ? `${item.id}${item.transcript ? `: “${item.transcript}”` : ""}` : query.heard ? `heard: “${query.heard}”` : { sound: words() ? "no words heard, so searched by its sound" : "a sound", image: "an image", text: "typed" }[query.modality] ?? "a code",
     `${hits.length} nearest`, hits.length && `${[...new Set([hits[0].distance, hits.at(-1).distance])].join(" to ")} of ${reply.bits} bits apart`,
   ].filter(Boolean).join(" · ");
+  $("strength").hidden = !reply.queries[0].strength;
+  $("strength").className = (reply.queries[0].strength ?? "").split(" ")[0];
+  $("strength").textContent = STRENGTH[reply.queries[0].strength] ?? "";
   const preview = query.preview || (item && media(item, 240));
   const asked = !preview ? [] : query.modality === "sound" ? [player(item ? media(item) : query.source, preview, "the query")] : [make("img", { src: preview, alt: "Your query" })];
   $("asked").replaceChildren(...asked);
@@ -202,7 +209,7 @@ function card(hit) {
   like.setAttribute("aria-label", `More like ${name}, rank ${hit.rank}`);
   like.onclick = () => byItem(hit);
   const line = make("div", { className: "line" }, make("i", { textContent: hit.rank, title: "rank" }), make("b", { textContent: name, title: name }));
-  const foot = make("div", { className: "foot" }, make("span", { textContent: `distance ${hit.distance}` }), like);
+  const foot = make("div", { className: "foot" }, make("span", { textContent: `distance ${hit.distance}${likely(hit)}`, title: hit.probability == null ? "" : "how often a hit at this distance was right on validation data" }), like);
   const narrow = $("hits").className !== "sounds" && state.reply.bits <= 64; // sounds alone have wide cards
   const several = state.reply.archives.length > 1 ? make("div", { className: "id", textContent: hit.archive }) : null;
   return make("li", { className: "card", id: `hit-${hit.rank}`, onmouseenter: () => map.mark(hit.rank, true), onmouseleave: () => map.mark(hit.rank, false) },
@@ -210,6 +217,8 @@ function card(hit) {
     make("div", { className: "text" }, line, hit.transcript && make("div", { className: "caption", textContent: hit.transcript }),
       several, bits(hit.code, state.query.code, state.reply.bits, narrow ? 16 : 32), foot));
 }
+
+const likely = ({ probability }) => (probability == null ? "" : `, ${Math.round(100 * probability)}% likely`);
 
 function picture(hit, name) {
   const button = make("button", { type: "button", className: "picture", onclick: () => detail(hit) });
@@ -280,7 +289,7 @@ function detail(hit) {
   $("detail-name").textContent = hit.label || hit.id;
   $("detail-media").replaceChildren(make("img", { src: media(hit, 1024), alt: hit.label || hit.id }));
   $("detail-file").href = media(hit);
-  const shown = { id: hit.id, archive: hit.archive, distance: `${hit.distance} of ${state.reply.bits} bits`, pair: hit.pair, split: hit.split, ...hit.fields,
+  const shown = { id: hit.id, archive: hit.archive, distance: `${hit.distance} of ${state.reply.bits} bits${likely(hit)}`, pair: hit.pair, split: hit.split, ...hit.fields,
     corners: hit.footprint?.map(([longitude, latitude]) => `${latitude.toFixed(4)}, ${longitude.toFixed(4)}`).join("; ") };
   $("detail-fields").replaceChildren(...Object.entries(shown).filter(([, value]) => value != null)
     .flatMap(([name, value]) => [make("dt", { textContent: name }), make("dd", { textContent: value })]));
@@ -311,7 +320,7 @@ function save(content, type, suffix) {
 
 /** The hits as CSV: what every hit has, then the further fields of any; footprints as WKT, which GIS programs read. */
 function table(hits) {
-  const known = ["rank", "distance", "archive", "id", "modality", "label", "pair", "split", "speaker", "transcript", "code"];
+  const known = ["rank", "distance", "probability", "archive", "id", "modality", "label", "pair", "split", "speaker", "transcript", "code"];
   const wkt = ({ footprint: ring }) => ring && `POLYGON ((${[...ring, ring[0]].map((corner) => corner.join(" ")).join(", ")}))`;
   const rows = hits.map((hit) => ({ ...hit.fields, ...hit, footprint: wkt(hit) }));
   const more = new Set([...hits.flatMap((hit) => Object.keys(hit.fields)), ...(hits.some(wkt) ? ["footprint"] : [])]);
