@@ -20,18 +20,19 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
 from dtbh.codes import HashCodes
+from dtbh.data.manifest import Item
 from dtbh.evaluation.metrics.counts import distance_counts
 from dtbh.evaluation.metrics.intervals import interval
 from dtbh.evaluation.metrics.ranking import average_precision
 from dtbh.models.encoder import Encoder
 from dtbh.models.load import load
 from dtbh.stages.inputs import absolute, manifest_for, of_split
+from dtbh.stages.perturbations import in_noise
 
-NOISE = 10.0  # decibels below the speech
+SNR = 10.0  # dB of speech above noise
 VOICES = ("slt", "rms", "awb", "kal")
 LIST = Path(__file__).with_name("own_words.tsv")
 
@@ -61,22 +62,14 @@ def speak(texts: list[str], folder: Path) -> list[Path]:
     return files
 
 
-def noisy(file: Path, decibels: float) -> None:
-    """Add white noise to a file, in place, so many decibels below the speech."""
-    wave, rate = soundfile.read(file)
-    noise = np.random.default_rng(len(wave)).normal(size=wave.shape)
-    noise *= np.sqrt(np.square(wave).mean() / np.square(noise).mean()) * 10 ** (-decibels / 20)
-    soundfile.write(file, np.clip(wave + noise, -1, 1), rate)
-
-
-def spoken(model: Encoder, texts: list[str], noise: float | None = None) -> HashCodes:
-    """Codes of the texts as flite says them, in noise where so many decibels are given."""
+def spoken(model: Encoder, texts: list[str], snr_db: float | None = None) -> HashCodes:
+    """Codes of the texts as flite says them, in babble and noise where a ratio is given."""
     with TemporaryDirectory() as folder:
         files = speak(texts, Path(folder))
-        if noise is not None:
-            for file in files:
-                noisy(file, noise)
-        return model.encode_sounds(files)
+        items = [Item(file.name, "sound", str(file)) for file in files]
+        if snr_db is not None:
+            items = in_noise(items, Path(folder), snr_db)
+        return model.encode_sounds([str(item.path) for item in items])
 
 
 def precision(asked: HashCodes, labels: list[str], images: HashCodes) -> NDArray[np.float64]:
@@ -102,7 +95,7 @@ def main() -> None:
     texts = [query.text for query in asked]
     ways = {"typed": model.encode_texts(texts)}
     if "sound" in model.config.encoders.modalities:
-        ways |= {"spoken": spoken(model, texts), "in noise": spoken(model, texts, noise=NOISE)}
+        ways |= {"spoken": spoken(model, texts), "in noise": spoken(model, texts, SNR)}
         for way in ("spoken", "in noise"):
             silent = sum(item.transcript is None for item in ways[way].items)
             print(f"{way}: no words heard in {silent} of {len(asked)} queries")
