@@ -19,7 +19,7 @@ from dtbh.utils.files import write_text
 
 Modality = Literal["image", "sound", "text"]
 Split = Literal["train", "val", "test"]
-MODALITIES: tuple[str, ...] = get_args(Modality)
+MODALITIES: tuple[Modality, ...] = get_args(Modality)
 SPLITS: tuple[str, ...] = get_args(Split)
 VERSION = 1
 NAME = "manifest.jsonl"

@@ -16,9 +16,9 @@ def said(item: Item) -> str | None:
 
 
 def as_texts(items: Iterable[Item]) -> list[Item]:
-    """The transcripts of sounds as texts: one for each different transcript of a pair."""
+    """The transcripts of sounds as texts: one for each different one of a pair, its id a sound's and ``.txt``."""
     told = {(item.pair, item.transcript): item for item in items if item.modality == "sound" and said(item)}
-    return [replace(item, modality="text", path=None) for item in told.values()]
+    return [replace(item, id=f"{item.id}.txt", modality="text", path=None) for item in told.values()]
 
 
 @lru_cache(maxsize=1 << 17)

@@ -27,7 +27,7 @@ def describe(report: RetrievalReport, *, classes: bool = False) -> str:
     lines = _wrapped(f"{report.bits} bits, protocol {report.protocol}, encoder {report.encoder}")
     for name, direction in report.directions.items():
         lines += ["-" * WIDTH, *_direction(name, direction, report.without)]
-        if "sound" in name and report.leakage:
+        if name != "image->image" and report.leakage:
             lines += _wrapped(f"leaks: {report.leaks}")
         if classes:
             lines += _classes(direction)

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dtbh.codes import Embeddings, HashCodes, check_same
+from dtbh.data.manifest import MODALITIES, Modality
 from dtbh.errors import ConfigError, DataError
 from dtbh.evaluation.direction import bit_use, direction_report
 from dtbh.evaluation.metrics.ranking import Without
-from dtbh.evaluation.results.values import CROSS, DIRECTIONS, DirectionReport, RetrievalReport
+from dtbh.evaluation.results.values import CROSS, DIRECTIONS, TYPED, DirectionReport, RetrievalReport
 from dtbh.utils.progress import echo
 
 NAMED = 5  # items that a remark names, at most
@@ -19,6 +20,7 @@ NAMED = 5  # items that a remark names, at most
 def evaluate(
     images: HashCodes | None,
     sounds: HashCodes | None,
+    texts: HashCodes | None = None,
     *,
     protocol: str,
     splits: Mapping[str, Mapping[str, int]],
@@ -39,13 +41,14 @@ def evaluate(
     Args:
         images: Codes of images; None where there are none.
         sounds: Codes of sounds, of the same encoder and length; None where there are none.
+        texts: Codes of texts, likewise.
         protocol: The protocol's name.
         splits: For each split, counts of its items.
         leakage: ``Leakage.to_dict()`` of ``dtbh.data.splits``, or empty where training is not known.
         checkpoint_rule: How the checkpoint was chosen.
-        directions: Of `DIRECTIONS`; None: both from one modality to the other, or within the only one.
+        directions: Of `DIRECTIONS`; None: to images and from images, or within the only modality.
         gallery: Which split is searched, as the report says it: ``"test"``, ``"val"``, ``"train"`` or ``"all"``.
-        searched: The gallery's codes of both modalities together; None: those of the queries.
+        searched: The gallery's codes of all modalities together; None: those of the queries.
         embeddings: The real values that the codes were made of, of all these items: ranked beside them, to say what
             hashing cost.
         without: What becomes of queries with nothing relevant in the gallery: ``"drop"`` leaves them out,
@@ -58,19 +61,21 @@ def evaluate(
         DataError: No codes, sounds among the images, an id that stands twice, no labels at all, one class
             only, or no query with a relevant item. A gallery of one class beside queries of others is a warning.
     """
-    given = {name: codes for name, codes in (("image", images), ("sound", sounds)) if codes is not None}
+    sorts: dict[Modality, HashCodes | None] = {"image": images, "sound": sounds, "text": texts}
+    given = {name: codes for name, codes in sorts.items() if codes is not None}
     if not given:
         raise DataError("nothing to evaluate: give codes of images, of sounds, or of both")
     if directions is None:
-        directions = CROSS if len(given) == 2 else [f"{name}->{name}" for name in given]
+        between = [way for way in CROSS + TYPED if set(way.split("->")) <= set(given)]
+        directions = between or [f"{name}->{name}" for name in given]
     first = next(iter(given.values()))
-    sides: dict[str, dict[str, HashCodes]] = {"queries": {}, "gallery": {}}
+    sides: dict[str, dict[Modality, HashCodes]] = {"queries": {}, "gallery": {}}
     for direction in directions:
         if direction not in DIRECTIONS:
             raise ConfigError(f"direction {direction!r}: there are {', '.join(DIRECTIONS)}")
-        for side, name in zip(sides, direction.split("->"), strict=True):
+        for side, name in zip(sides, _ends(direction), strict=True):
             if searched is not None and side == "gallery":
-                codes = searched.of("image" if name == "image" else "sound")
+                codes = searched.of(name)
             elif name in given:
                 codes = given[name]
             else:
@@ -92,7 +97,7 @@ def evaluate(
     bits = {key: bit_use(codes) for key, codes in apart.items()}
 
     def one(direction: str) -> DirectionReport:
-        both = [sides[side][name] for side, name in zip(sides, direction.split("->"), strict=True)]
+        both = [sides[side][name] for side, name in zip(sides, _ends(direction), strict=True)]
         return direction_report(
             *both, bits=[bits[id(codes)] for codes in both], gallery_name=gallery, without=without, seed=seed,
             values=embeddings,
@@ -109,6 +114,11 @@ def evaluate(
         without=without,
         directions={direction: one(direction) for direction in directions},
     )
+
+
+def _ends(direction: str) -> tuple[Modality, ...]:
+    """What asks, and what is found."""
+    return tuple(modality for end in direction.split("->") for modality in MODALITIES if modality == end)
 
 
 def _check(side: str, name: str, codes: HashCodes) -> None:

@@ -14,7 +14,9 @@ from dtbh.errors import MissingExtraError
 from dtbh.evaluation.results.tables import CHANCE, Table
 from dtbh.utils.files import write_file
 
-COLOURS = ("#0a4c8c", "#b94700", "#0c8171", "#b52bb5")  # those of the report page, told apart by any eye
+COLOURS = ("#0a4c8c", "#b94700", "#0c8171", "#b52bb5", "#7a28e0", "#54380a")
+"""Those of the report page, told apart by any eye."""
+
 MARKS, DASHES = "osD^vPX", ("-", "--", ":", "-.")
 
 
@@ -67,7 +69,7 @@ def _fill(panel: Any, table: Table, way: str) -> None:
         there = [(bits, cell) for bits, cell in zip(table.bits, cells, strict=True) if cell is not None]
         panel.errorbar(
             [bits for bits, _ in there], [cell.mean for _, cell in there], [cell.spread or 0.0 for _, cell in there],
-            label=method, color=COLOURS[number % 4], marker=MARKS[number % 7], linestyle=DASHES[number // 4 % 4],
+            label=method, color=COLOURS[number % 6], marker=MARKS[number % 7], linestyle=DASHES[number // 6 % 4],
             capsize=2, markersize=4, linewidth=1.4,
         )  # fmt: skip
     chances = [(bits, chance) for bits, chance in zip(table.bits, table.chance(way), strict=True) if chance is not None]

@@ -8,11 +8,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from dtbh.codes import HashCodes, check_same
+from dtbh.data.manifest import MODALITIES, Modality
 from dtbh.errors import DataError
 from dtbh.evaluation.page.overview import Run, overview
 from dtbh.evaluation.page.render import render
@@ -32,6 +34,7 @@ def write_report(
     *,
     images: HashCodes | None,
     sounds: HashCodes | None,
+    texts: HashCodes | None = None,
     searched: HashCodes | None = None,
     examples: int = 6,
 ) -> Path:
@@ -42,6 +45,7 @@ def write_report(
         folder: Made where it is missing.
         images: The image codes that were evaluated; None where there were none.
         sounds: The sound codes that were evaluated, likewise.
+        texts: The codes of texts that were evaluated, likewise.
         searched: The gallery's codes, where it was another than those.
         examples: How many of the best and how many of the worst queries are shown for each direction, 0 or more.
 
@@ -53,8 +57,9 @@ def write_report(
         DataError: A query that the report names is not among the codes.
         DtbhError: The folder can't be written.
     """
-    given = {name: codes for name, codes in (("image", images), ("sound", sounds)) if codes is not None}
-    found = given if searched is None else {"image": searched.of("image"), "sound": searched.of("sound")}
+    sorts: dict[Modality, HashCodes | None] = {"image": images, "sound": sounds, "text": texts}
+    given: dict[str, HashCodes] = {name: codes for name, codes in sorts.items() if codes is not None}
+    found: Mapping[str, HashCodes] = given if searched is None else {name: searched.of(name) for name in MODALITIES}
     for codes in (*given.values(), *found.values()):
         check_same(codes, report.bits, report.encoder, of="the report")
     chosen = chosen_queries.choose(report, given, found, examples)

@@ -192,7 +192,7 @@ class FileEncoder(ABC):
         for modality in MODALITIES:
             rows = [row for row, item in enumerate(items) if item.modality == modality]
             if rows:
-                batches = self._batches(modality, [items[row] for row in rows], stored)  # type: ignore[arg-type]
+                batches = self._batches(modality, [items[row] for row in rows], stored)
                 self._fill(words, real, failures, words_of, items, rows, batches, skip=skip)
         kept = [row for row in range(len(items)) if row not in failures]
         codes = HashCodes(words[kept], self.bits, self.fingerprint, tuple(items[row] for row in kept))

@@ -14,13 +14,14 @@ import numpy as np
 from dtbh.codes import META, Embeddings, HashCodes, read_codes
 from dtbh.config import differences
 from dtbh.data.leakage import leakage
-from dtbh.data.manifest import SPLITS, Item, Manifest, read_manifest
+from dtbh.data.manifest import MODALITIES, SPLITS, Item, Manifest, read_manifest
 from dtbh.data.splits import split_for
+from dtbh.data.transcripts import as_texts
 from dtbh.errors import ConfigError, DataError, RunError
 from dtbh.evaluation.evaluate import evaluate as evaluate_codes
 from dtbh.evaluation.metrics.ranking import Without
 from dtbh.evaluation.report import write_report
-from dtbh.evaluation.results.values import CROSS, WITHIN, RetrievalReport
+from dtbh.evaluation.results.values import DIRECTIONS, RetrievalReport
 from dtbh.models.encoder import Encoder, Encoding
 from dtbh.models.load import load
 from dtbh.models.run_files import read_run
@@ -70,7 +71,9 @@ def evaluate(
     real_values: bool = False,
     without: Without = "drop",
 ) -> tuple[RetrievalReport, Path]:
-    """Evaluate codes from one modality to the other, or within the only one there is; write report and card.
+    """Evaluate codes to images and from images, or within the only modality there is; write report and card.
+
+    Where there is a text tower, the sounds' transcripts are typed queries, each different one of a pair once.
 
     Args:
         run: A run folder, an exported model, or a folder of codes.
@@ -105,22 +108,23 @@ def evaluate(
         coded = _read(Path(run), data, split, gallery or split)
     else:
         coded = _encoded(model, data, split, gallery or split, voices, noise_db, real_values)
-    images, sounds = (coded.queries.of(kind) if kind in coded.modalities else None for kind in ("image", "sound"))
+    images, sounds, texts = (coded.queries.of(kind) if kind in coded.modalities else None for kind in MODALITIES)
     report = evaluate_codes(
         images,
         sounds,
+        texts,
         protocol=coded.protocol,
         splits=coded.splits,
         leakage=coded.leaks,
         checkpoint_rule=coded.rule,
-        directions=[*CROSS, *WITHIN] if within and images is not None and sounds is not None else None,
+        directions=[way for way in DIRECTIONS if set(way.split("->")) <= set(coded.modalities)] if within else None,
         gallery=gallery or split,
         searched=coded.searched,
         embeddings=coded.real,
         without=without,
     )
     out = Path(out) if out is not None else Path(run) / "-".join(["report", *coded.names])
-    write_report(report, out, images=images, sounds=sounds, searched=coded.searched)
+    write_report(report, out, images=images, sounds=sounds, texts=texts, searched=coded.searched)
     if model is not None:
         own = read_manifest(model.path / read_run(model.path)["data"])
         write_card(model.path, split_for(own, model.config))
@@ -143,9 +147,12 @@ def _encoded(
     if noise_db is not None:
         protocol += f", noise at {noise_db:g} dB"
         names.append(f"noise{noise_db:g}")
-    queries = [absolute(manifest, item) for item in of_split(manifest, split)]
+    typed = "text" in model.config.encoders.modalities
+    queries, searched = (
+        [absolute(manifest, item) for item in chosen] + (as_texts(chosen) if typed else [])
+        for chosen in (of_split(manifest, split), of_split(manifest, gallery))
+    )
     asked = {item.id for item in queries}
-    searched = [absolute(manifest, item) for item in of_split(manifest, gallery)]
     others = [item for item in searched if item.id not in asked]
     parts = [_heard(model, queries, noise_db, real_values)] if queries else []
     parts += [model.encode(others, stored=True, values=real_values)] if others else []
@@ -182,14 +189,14 @@ def _heard(model: Encoder, items: list[Item], noise_db: float | None, values: bo
     """Codes of items, their sounds as they are or in noise."""
     if noise_db is None:
         return model.encode(items, stored=True, values=values)
-    images = [item for item in items if item.modality == "image"]
+    quiet = [item for item in items if item.modality != "sound"]
     with TemporaryDirectory(prefix="dtbh-") as folder:
         noisy = [item for item in in_noise(items, Path(folder), noise_db) if item.modality == "sound"]
-        parts = [model.encode(images, stored=True, values=values)] if images else []
+        parts = [model.encode(quiet, stored=True, values=values)] if quiet else []
         parts += [model.encode(noisy, values=values)] if noisy else []
     codes = HashCodes.concatenate([part.codes for part in parts])
-    quiet = {item.id: item for item in items}
-    codes = replace(codes, items=tuple(quiet[item.id] for item in codes.items))
+    own = {item.id: item for item in items}
+    codes = replace(codes, items=tuple(own[item.id] for item in codes.items))
     real = [part.values for part in parts if part.values is not None]
     return Encoding(codes, (), np.concatenate(real) if real else None)
 

@@ -13,7 +13,7 @@ from dtbh.errors import CodesError, ConfigError, DataError
 from dtbh.evaluation.describe import describe
 from dtbh.evaluation.direction import bit_correlation
 from dtbh.evaluation.evaluate import evaluate
-from dtbh.evaluation.results.values import CROSS, DIRECTIONS, Confusion, DirectionReport, RetrievalReport
+from dtbh.evaluation.results.values import CROSS, TYPED, WITHIN, Confusion, DirectionReport, RetrievalReport
 from tests.evaluation.conftest import BITS, SETTING, make_codes
 from tests.reference import ranking as naive
 
@@ -68,8 +68,8 @@ def test_both_directions_equal_a_loop_over_every_order():
 
 def test_within_a_modality_a_query_is_no_part_of_its_own_ranking():
     images, sounds = make_codes(per_class=2)
-    report = evaluate(images, sounds, **SETTING, directions=DIRECTIONS)
-    assert tuple(report.directions) == DIRECTIONS
+    report = evaluate(images, sounds, **SETTING, directions=CROSS + WITHIN)
+    assert tuple(report.directions) == CROSS + WITHIN
     for name, codes in (("image->image", images), ("sound->sound", sounds)):
         direction = report.directions[name]
         rows = []
@@ -85,6 +85,22 @@ def test_within_a_modality_a_query_is_no_part_of_its_own_ranking():
     assert report.directions["sound->sound"].pairs.n_queries == len(sounds)
     assert max(map(len, describe(report).splitlines())) <= 80
     assert RetrievalReport.from_dict(json.loads(json.dumps(report.to_dict()))) == report
+
+
+def test_texts_ask_and_are_found_beside_sounds(codes):
+    images, sounds = codes
+    typed = tuple(replace(item, id=f"{item.id}.txt", modality="text", path=None) for item in sounds.items)
+    texts = replace(sounds, items=typed)
+    report = evaluate(images, sounds, texts, **SETTING)
+    assert tuple(report.directions) == CROSS + TYPED
+    for typing, saying in zip(TYPED, CROSS, strict=True):
+        assert report.directions[typing].map == report.directions[saying].map
+    assert tuple(evaluate(images, None, texts, **SETTING).directions) == TYPED
+    both = HashCodes.concatenate([images, sounds, texts])
+    searched = evaluate(images, sounds, texts, **SETTING, gallery="all", searched=both)
+    assert searched.directions["image->text"].map == report.directions["image->text"].map
+    assert "text->image" in describe(report)
+    assert max(map(len, describe(report).splitlines())) <= 80
 
 
 def test_the_gallery_may_be_another_split(codes):
@@ -310,7 +326,7 @@ def test_classes_with_long_names_are_told_apart(codes):
 
 def test_leaks_stand_beside_every_direction_with_sounds(codes):
     images, sounds = codes
-    parts = describe(evaluate(images, sounds, **SETTING, directions=DIRECTIONS)).split("-" * 80)
+    parts = describe(evaluate(images, sounds, **SETTING, directions=CROSS + WITHIN)).split("-" * 80)
     assert [("leaks: of 24 test sounds" in part) for part in parts[1:5]] == [True, True, False, True]
 
 

@@ -10,7 +10,7 @@ import pytest
 from dtbh.errors import DataError
 from dtbh.evaluation.evaluate import evaluate
 from dtbh.evaluation.results.folds import describe_folds, over_folds
-from dtbh.evaluation.results.values import DIRECTIONS
+from dtbh.evaluation.results.values import CROSS, WITHIN
 from tests.evaluation.conftest import SETTING, make_codes
 
 
@@ -40,9 +40,9 @@ def test_mean_and_spread_are_those_of_the_standard_library(folds):
 
 def test_four_directions_fit_80_columns():
     images, sounds = make_codes()
-    text = describe_folds([evaluate(images, sounds, **SETTING, directions=DIRECTIONS)] * 2)
+    text = describe_folds([evaluate(images, sounds, **SETTING, directions=CROSS + WITHIN)] * 2)
     assert max(map(len, text.splitlines())) <= 80
-    assert all(name in text for name in DIRECTIONS)
+    assert all(name in text for name in CROSS + WITHIN)
     assert "±" in text
     pair = next(line for line in text.splitlines()[20:] if line.startswith("pair R@10"))
     assert pair.split()[2] == "-", "an image has no pair among images"

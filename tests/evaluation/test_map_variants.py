@@ -99,3 +99,10 @@ def test_the_first_relevant_ones_of_a_large_bucket_are_found_without_all_its_pla
     assert map_variants.first_k_relevant(np.array([[r]]), np.array([[n]]), k) == pytest.approx([wanted], rel=1e-9)
     looked = map_variants._reach(*(np.array([one]) for one in (n, r, k)))[0]
     assert looked < n if r > 100 else looked == n
+
+
+@pytest.mark.parametrize("front", [(1, 3, 1), (2, 11, 1), (1, 8, 1)])  # their sums were above 1 by a rounding
+def test_a_perfect_ranking_is_never_more_than_perfect(front):
+    relevant, total = np.array([[*front, 0]]), np.array([[*front, 5]])
+    for measure in (map_variants.all_relevant, map_variants.hits_in_top_k, map_variants.min_r_k):
+        assert measure(relevant, total, 20 if sum(front) > 15 else sum(front))[0] == 1

@@ -23,9 +23,10 @@ from dtbh.evaluation.page.axes import Plot, Scale, powers, whole
 from dtbh.evaluation.page.classes import matrix
 from dtbh.evaluation.page.html import percent
 from dtbh.evaluation.page.media import clip, thumbnail
+from dtbh.evaluation.page.overview import COLOURS
 from dtbh.evaluation.page.style import CSS
 from dtbh.evaluation.report import write_report
-from dtbh.evaluation.results.values import DIRECTIONS, Confusion, CutPoint
+from dtbh.evaluation.results.values import CROSS, WITHIN, Confusion, CutPoint
 from tests.evaluation.conftest import SETTING, make_codes, tone
 
 VOID = {"meta", "img", "br"}
@@ -147,7 +148,7 @@ def test_all_directions_what_is_not_known_and_what_was_left_out(media, tmp_path)
                                    for n, item in enumerate(codes.items)))
         for codes in media
     )  # fmt: skip
-    report = evaluate(images, sounds, **{**SETTING, "leakage": {}}, directions=DIRECTIONS)
+    report = evaluate(images, sounds, **{**SETTING, "leakage": {}}, directions=CROSS + WITHIN)
     text = write_report(report, tmp_path, images=images, sounds=sounds).read_text()
     assert text.count('class="panel') == 4
     assert "True pairs are not known" in text
@@ -334,7 +335,7 @@ def lab_of(colour, sight):
 @pytest.mark.parametrize("sight", SIGHT)
 @pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
 def test_directions_are_told_apart_by_any_eye(sight, theme):
-    colours = [re.findall(rf"--{name}: (#\w{{6}})", CSS)[theme] for name in ("one", "two", "three", "four")]
+    colours = [re.findall(rf"--{name}: (#\w{{6}})", CSS)[theme] for name in COLOURS]
     seen = [lab_of(colour, SIGHT[sight]) for colour in colours]
     assert min(np.linalg.norm(a - b) for a, b in combinations(seen, 2)) > 16
 

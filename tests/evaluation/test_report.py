@@ -143,7 +143,7 @@ def test_the_schema_fits_what_is_written_and_nothing_else(media, folder, tmp_pat
     for where, key, value in (
         (entry, "version", 1), (entry, "bits", "64"), (entry, "more", 0), (entry["leakage"], "more", 0),
         (direction, "map", None), (direction, "more", 0), (direction["confusion"], "labels", [1]),
-        (entry["directions"], "image->text", direction),
+        (entry["directions"], "image->smell", direction),
     ):  # fmt: skip
         before = dict(where)
         where[key] = value

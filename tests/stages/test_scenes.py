@@ -53,7 +53,8 @@ def test_a_box_and_geojson(archive: Path, tiny_data: Path, tmp_path: Path, capsy
     assert ring[0] == ring[-1]
     assert sorted(map(tuple, ring[:-1])) == sorted(open_archive(archive).item("a.tif@0,0").footprint)
     assert feature["properties"] == {"query": 0, "rank": 1, "distance": hits[0]["distance"], "id": "a.tif@0,0",
-                                     "modality": "image", "path": hits[0]["path"], "window": [0, 0, 64, 64],
+                                     "modality": "image", "path": hits[0]["path"],
+                                     "probability": hits[0]["probability"], "window": [0, 0, 64, 64],
                                      **hits[0]["fields"]}  # fmt: skip
 
 

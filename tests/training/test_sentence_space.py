@@ -19,6 +19,7 @@ from dtbh.cli.main import main
 from dtbh.codes import pack, signs
 from dtbh.config import Concepts, Config, make_config
 from dtbh.data.manifest import Item, read_manifest
+from dtbh.data.splits import split_for
 from dtbh.data.transcripts import as_texts
 from dtbh.encoders.concept_head import ConceptHead
 from dtbh.errors import ConfigError, DataError, DtbhError, MediaError
@@ -143,9 +144,16 @@ def test_a_sound_with_words_has_the_code_of_its_words(run, tiny_data, tmp_path, 
         assert (encoding.codes.words[row] == pack(signs(encoding.values[row : row + 1]))[0]).all()
 
 
-def test_it_is_evaluated_and_indexed(run, archive):
-    report, _ = evaluate(run)
-    assert report.directions["sound->image"].n_queries > 0
+def test_it_is_evaluated_and_indexed(run, archive, tiny_data):
+    report, folder = evaluate(run)
+    assert list(report.directions) == ["sound->image", "image->sound", "text->image", "image->text"]
+    told = len(as_texts(item for item in split_for(read_manifest(tiny_data), any_words()) if item.split == "test"))
+    assert report.directions["text->image"].n_queries == told
+    assert report.directions["text->image"].map > report.directions["text->image"].chance_map
+    assert 'href="#text-to-image"' in (folder / "index.html").read_text()
+    noisy, _ = evaluate(run, noise_db=10)
+    assert noisy.directions["text->image"].map == report.directions["text->image"].map
+    assert list(evaluate(run, within=True)[0].directions)[-2:] == ["image->image", "sound->sound"]
     assert len(dtbh.open_archive(archive)) == 108
 
 

@@ -75,7 +75,7 @@ def all_relevant(relevant: Ints, total: Ints, k: int) -> Floats:
     Used by trec_eval (``map_cut``) and ranx. Where a query has more than k relevant items, not even a perfect
     ranking has 1. Arguments and result as in ``hits_in_top_k``.
     """
-    return per_relevant(_sum_to(relevant, total, k), relevant)
+    return np.minimum(per_relevant(_sum_to(relevant, total, k), relevant), 1.0)
 
 
 def min_r_k(relevant: Ints, total: Ints, k: int) -> Floats:

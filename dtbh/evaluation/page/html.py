@@ -11,6 +11,8 @@ from dtbh.evaluation.page.style import CSS
 WAYS = {
     "sound->image": ("one", "sound-to-image", "sound → image"),
     "image->sound": ("two", "image-to-sound", "image → sound"),
+    "text->image": ("five", "text-to-image", "text → image"),
+    "image->text": ("six", "image-to-text", "image → text"),
     "image->image": ("three", "image-to-image", "image → image"),
     "sound->sound": ("four", "sound-to-sound", "sound → sound"),
 }

@@ -15,7 +15,7 @@ from dtbh.evaluation.page.html import WAYS, bar, count, document, figure, table
 from dtbh.evaluation.results.tables import CHANCE, NONE, Cell, Table
 from dtbh.evaluation.results.values import RetrievalReport
 
-COLOURS = ("one", "two", "three", "four")
+COLOURS = ("one", "two", "three", "four", "five", "six")
 STEP = 0.05  # of mAP, between two ticks at least
 
 
@@ -94,7 +94,7 @@ def across_bits(runs: Sequence[Run], way: str) -> str:
         line = cells.get(series)
         if not line:
             continue
-        kind = "own" if len(made.methods) == 1 else f"{COLOURS[number % 4]} own" + " dashed" * (number >= 4)
+        kind = "own" if len(made.methods) == 1 else f"{COLOURS[number % 6]} own" + " dashed" * (number >= 6)
         plot.line([(bits, cell.mean) for bits, cell in line.items()], kind=kind, label=series)
         for bits, cell in line.items():
             for value in cell.values:

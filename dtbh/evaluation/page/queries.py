@@ -32,7 +32,7 @@ def queries(examples: Mapping[str, Sequence[Example]]) -> str:
 def _query(example: Example) -> str:
     item = example.query
     hits = "".join(_hit(hit) for hit in example.hits)
-    found = f'<ol class="hits {"sounds" if example.hits and example.hits[0].item.modality == "sound" else "images"}">'
+    found = f'<ol class="hits {example.hits[0].item.modality if example.hits else "image"}s">'
     return (
         f'<article class="query"><div class="asked">{_media(item)}'
         f'<p class="name">{escape(item.label or "no label")}</p>'
@@ -52,7 +52,9 @@ def _hit(hit: Hit) -> str:
 
 
 def _media(item: Item) -> str:
-    """The picture, or the player of the sound, which the script makes the spectrogram itself."""
+    """The picture, or the player of the sound, which the script makes the spectrogram itself; of a text nothing."""
+    if item.modality == "text":
+        return ""
     if item.modality == "image":
         source = thumbnail(item)
         if source is None:
@@ -74,7 +76,7 @@ def _seconds(item: Item) -> str:
 
 
 def _words(item: Item) -> str:
-    """What is said in a sound; nothing for a picture."""
+    """What is said in a sound or a text; nothing for a picture."""
     if item.modality == "image" or not item.transcript:
         return ""
     return f'<p class="said">{escape(SPACED.sub("", item.transcript))}</p>'

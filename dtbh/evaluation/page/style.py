@@ -11,13 +11,15 @@ CSS = """
   color-scheme: light dark;
   --page: #fcfcfa; --card: #ffffff; --ink: #15191e; --soft: #59626b; --faint: #868f98; --line: #d9dddf;
   --grid: #e9ecec; --other: #c3c9ce; --note: #fbf3df; --edge: #d9a93a; --dim: 0;
-  --one: #0a4c8c; --two: #b94700; --three: #0c8171; --four: #b52bb5;
+  --one: #0a4c8c; --two: #b94700; --three: #0c8171; --four: #b52bb5; --five: #7a28e0;
+  --six: #54380a;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --page: #101316; --card: #171b1f; --ink: #e8ebee; --soft: #a4adb6; --faint: #7c8690; --line: #2d343b;
     --grid: #22282e; --other: #4d5761; --note: #231f14; --edge: #9b7726; --dim: 1;
-    --one: #5aa2ea; --two: #ff9d5c; --three: #7be8c9; --four: #ec6aa8;
+    --one: #5aa2ea; --two: #ff9d5c; --three: #7be8c9; --four: #ec6aa8; --five: #f0e442;
+    --six: #b08a68;
   }
 }
 *, *::before { box-sizing: border-box; }
@@ -45,6 +47,8 @@ a { color: inherit; }
 .two { --own: var(--two); }
 .three { --own: var(--three); }
 .four { --own: var(--four); }
+.five { --own: var(--five); }
+.six { --own: var(--six); }
 .way { color: var(--own); font-weight: 650; }
 
 .facts { display: flex; flex-wrap: wrap; gap: 6px 30px; margin: 0 0 28px; font-size: 14px; }

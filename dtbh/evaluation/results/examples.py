@@ -63,7 +63,7 @@ def choose(
 
     Args:
         report: What was found.
-        queries: Codes by ``"image"`` and ``"sound"``, those that the report's directions ask with.
+        queries: Codes by ``"image"``, ``"sound"`` and ``"text"``, those that the report's directions ask with.
         gallery: Codes that were searched, likewise.
         count: 0 or more.
 

@@ -31,8 +31,9 @@ __all__ = [
 
 VERSION = 2
 CROSS = ("sound->image", "image->sound")
+TYPED = ("text->image", "image->text")
 WITHIN = ("image->image", "sound->sound")
-DIRECTIONS = CROSS + WITHIN
+DIRECTIONS = CROSS + TYPED + WITHIN
 GALLERIES = ("test", "val", "train", "all")
 WITHOUT = {"drop": "left out", "zero": "counted as 0", "error": "refused"}
 """What becomes of queries without relevant items, in words."""
