@@ -22,7 +22,7 @@ from dtbh.errors import MissingExtraError
 from dtbh.utils.packages import module_folder
 
 RATE = 16000
-VERSION = 3  # of what is heard of the same clip, and of its share in a code; a part of encoders' fingerprints
+VERSION = 4  # of what is heard of the same clip, and of its share in a code; a part of encoders' fingerprints
 WINDOWS = (8, 15, 30)
 """Seconds of what the network hears at once, silence at the end: the shortest that a clip fits in with some room.
 

@@ -18,11 +18,18 @@ from numpy.typing import NDArray
 from dtbh.codes import HashCodes, pack, signs, word_count
 from dtbh.data.manifest import MODALITIES, Item, Modality
 from dtbh.errors import DtbhError
+from dtbh.media.transcriber import Heard
 from dtbh.models.confidence import Confidence, read_confidence
 from dtbh.models.run_files import CONFIG
 
 if TYPE_CHECKING:
     from dtbh.config import Config
+
+CLEAR, SHARED = 0.94, 0.5
+"""A sound that its own tower places this surely (mean size of its hash-like codes) leaves its words so much at most.
+
+Chosen on validation: the tower is sure of what training said, whoever says it, and unsure of anything else.
+"""
 
 _Words = tuple[dict[str, str], dict[str, float]]  # what was heard, and how familiar it is, by the items' ids
 EXPORTED = "model.json"
@@ -45,7 +52,10 @@ class Encoding:
     heard: Mapping[str, str] = field(default_factory=dict)
     """By the ids of sounds whose code is that of words: the words."""
     familiarity: Mapping[str, float] = field(default_factory=dict)
-    """By the ids of texts, and of sounds in ``heard``: how near the words are to any caption of training, -1 to 1."""
+    """By the ids of texts, and of sounds in ``heard``: how near the words are to any caption of training, -1 to 1.
+
+    It is 1 of a sound that is clear without its words.
+    """
 
     def row(self, row: int) -> Encoding:
         """One item alone."""
@@ -137,6 +147,25 @@ class CodeBatch:
     values: NDArray[np.float32]
     heard: Sequence[str | None] = ()
     familiarity: Sequence[float | None] = ()
+
+
+def word_shares(
+    heard: Sequence[Heard], own: NDArray[np.float32], familiarity: Sequence[float]
+) -> tuple[NDArray[np.float32], list[float]]:
+    """How far words lead sounds.
+
+    Args:
+        heard: What each sound says.
+        own: What the sound tower alone says of each: hash-like codes, float32 [n, bits].
+        familiarity: Of each one's words.
+
+    Returns:
+        The words' shares in the codes, float32 [n, 1], and how familiar words and sound are together.
+    """
+    clear = (np.abs(own).mean(axis=1) > CLEAR).tolist()
+    shares = [min(said.share, SHARED) if known else said.share for said, known in zip(heard, clear, strict=True)]
+    together = [1.0 if known else near for known, near in zip(clear, familiarity, strict=True)]
+    return np.array(shares, dtype=np.float32)[:, None], together
 
 
 class FileEncoder(ABC):

@@ -21,7 +21,7 @@ from dtbh.media.image import load_pixels
 from dtbh.media.sound import load_sound
 from dtbh.media.text import token_numbers
 from dtbh.media.transcriber import Transcriber
-from dtbh.models.encoder import EXPORTED, CodeBatch, FileEncoder
+from dtbh.models.encoder import EXPORTED, CodeBatch, FileEncoder, word_shares
 from dtbh.utils.files import read_meta
 from dtbh.utils.progress import track
 
@@ -127,10 +127,11 @@ class OnnxEncoder(FileEncoder):
         words = {place: said for place, said in enumerate(heard) if said is not None}
         if not words:
             return CodeBatch(reasons, values)
-        places, share = list(words), np.array([[said.share] for said in words.values()], np.float32)
-        of_words, near = self._run("text", collate("text", [token_numbers(said.text) for said in words.values()]))
+        places = list(words)
+        of_words, likeness = self._run("text", collate("text", [token_numbers(said.text) for said in words.values()]))
+        share, near = word_shares([*words.values()], values[places], likeness.tolist())
         values[places] += share * (of_words - values[places])
-        familiarity = dict(zip(words, near.tolist(), strict=True))
+        familiarity = dict(zip(words, near, strict=True))
         return CodeBatch(
             reasons, values, [said and said.text for said in heard], [*map(familiarity.get, range(len(heard)))]
         )

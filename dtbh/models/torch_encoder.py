@@ -29,7 +29,7 @@ from dtbh.encoders.transcripts import transcripts
 from dtbh.encoders.weights import state_fingerprint
 from dtbh.errors import DtbhError, RunError
 from dtbh.media.transcriber import VERSION, Heard, Transcriber
-from dtbh.models.encoder import CodeBatch, FileEncoder
+from dtbh.models.encoder import CodeBatch, FileEncoder, word_shares
 from dtbh.models.run_files import CONFIG, MODEL, read_run
 from dtbh.utils.device import resolve_device
 from dtbh.utils.progress import track
@@ -145,7 +145,7 @@ class TorchEncoder(FileEncoder):
     def _led_by_words(self, part: _Part, heard: Sequence[Heard | None]) -> _Part:
         """What the tower says of sounds, but where words were heard what the text tower says of them.
 
-        Words that are unsure leave a share to the sound.
+        Words that are unsure leave a share to the sound, and so do any where the sound is clear.
         """
         words = {row: said for row, said in enumerate(heard) if said is not None}
         ((_, texts, _, familiarity),) = self._texts([said.text for said in words.values()])
@@ -154,10 +154,12 @@ class TorchEncoder(FileEncoder):
         assert encoded is not None
         device = encoded.codes.device
         places = torch.tensor(list(words), device=device)
-        share = torch.tensor([[said.share] for said in words.values()], device=device)
+        own = encoded.codes[places].float().cpu().numpy()
+        shares, near = word_shares([*words.values()], own, [float(x or 0) for x in familiarity])
+        share = torch.from_numpy(shares).to(device)
         pairs = zip(encoded, texts, strict=True)
         mixed = (own.index_copy(0, places, own[places].lerp(said.to(own.dtype), share)) for own, said in pairs)
-        known = dict(zip(words, familiarity, strict=True))
+        known = dict(zip(words, near, strict=True))
         return _Part(
             part.reasons, Encoded(*mixed), [said and said.text for said in heard], [*map(known.get, range(len(heard)))]
         )
