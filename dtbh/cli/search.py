@@ -29,6 +29,8 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
     query.add_argument("--sound", type=Path)
     query.add_argument("--image", type=Path)
     query.add_argument("--text", metavar="WORDS", help='as in --text "dinghies at a quay"')
+    parser.add_argument("--language", default="auto", metavar="XX", help="what is spoken, as in es, for models that "
+                        "hear any language (default auto)")  # fmt: skip
     parser.add_argument("-k", type=int, default=10, help="how many hits (default 10)")
     parser.add_argument("--find", choices=("image", "sound", "any"), help="default: the other modality")
     add_where(parser)
@@ -54,6 +56,7 @@ def search(args: Arguments) -> int:
     from dtbh.models.load import load
 
     model = load(run)
+    model.language = args.language
     check_encoder(index, model)
     query = encode_query(model, sound=args.sound, image=args.image, text=args.text)
     result = search_index(index, model, query, args.k, find=args.find, where=where)

@@ -19,4 +19,5 @@ class Service(Settings):
     batch: int = Field(16, ge=1, description="most queries that are encoded, or searched, together")
     waiting: int = Field(256, ge=1, description="most queries under way; others are sent away with 503")
     wait_seconds: float = Field(20.0, gt=0, description="longest wait for an answer, then 503")
+    language: str = Field("auto", description="what is spoken, as in es, for models that hear any language")
     tiles: str = Field("", description="map tiles under footprints, as https://host/{z}/{x}/{y}.png; none by default")

@@ -161,7 +161,11 @@ class SoundTower(Settings):
 class TextTower(Settings):
     """The text branch: a frozen sentence encoder."""
 
-    backbone: Literal["minilm_l6"] = Field("minilm_l6", description="all-MiniLM-L6-v2 (extra words)")
+    backbone: Literal["minilm_l6", "multilingual_e5_small"] = Field(
+        "minilm_l6",
+        description="all-MiniLM-L6-v2, English (extra words); or multilingual-e5-small (extra languages), with which "
+        "speech is heard in any language too",
+    )
 
 
 class Concepts(Settings):

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from dtbh.config import Encoders
 from dtbh.data.manifest import Modality
+from dtbh.encoders.any_language import AnyLanguage
 from dtbh.encoders.concept_head import ConceptHead, TextHead
 from dtbh.encoders.hash_head import DepthReader, Encoded, HashHead
 from dtbh.encoders.image_backbones import ImageBackbone, build_image_backbone
@@ -31,7 +32,7 @@ class Tower(nn.Module):
 
     def __init__(
         self,
-        backbone: ImageBackbone | SoundBackbone | SequenceBackbone | SentenceEncoder,
+        backbone: ImageBackbone | SoundBackbone | SequenceBackbone | SentenceEncoder | AnyLanguage,
         head: HashHead | ConceptHead,
         *,
         frozen: bool,
@@ -117,7 +118,8 @@ class DualEncoder(nn.Module):
             head = HashHead(width, settings)
             self.sound = Tower(sounds, head, frozen=sound.frozen, temporal=temporal, tta_views=sound.tta_views)
         if settings.text is not None and settings.concepts is not None:
-            texts = SentenceEncoder(pretrained=pretrained)
+            kind = SentenceEncoder if settings.text.backbone == "minilm_l6" else AnyLanguage
+            texts = kind(pretrained=pretrained)
             head = TextHead(
                 texts.out_dim, settings.concepts, bits=settings.bits, temperature=settings.concepts.text_temperature
             )

@@ -16,14 +16,14 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
-from dtbh.config import ImageTower, SoundTower
+from dtbh.config import ImageTower, SoundTower, TextTower
 from dtbh.errors import DtbhError
 from dtbh.features.augment import augment_image, augment_sound
 from dtbh.features.image import load_image
 from dtbh.features.sound import pad_batch
 from dtbh.media.raster import Tile
 from dtbh.media.sound import load_sound
-from dtbh.media.text import token_numbers
+from dtbh.media.text_rows import text_row
 
 Row = Tensor | list[Tensor]
 """What stands for one item: a tensor, or a sequence for each of its views."""
@@ -90,20 +90,20 @@ class SoundReader:
 
 
 class TextReader:
-    """Texts: token numbers int64 [t] a row."""
+    """Texts: token numbers int64 [t] a row, or vectors float [384] where the backbone's library gives those."""
 
-    def __init__(self, texts: Sequence[str]) -> None:
-        self.texts = texts
+    def __init__(self, texts: Sequence[str], settings: TextTower) -> None:
+        self.texts, self.backbone = texts, settings.backbone
 
     def __len__(self) -> int:
         return len(self.texts)
 
     def __call__(self, row: int, generator: torch.Generator | None = None) -> Tensor:
         """One text; raises MediaError where it says nothing."""
-        return torch.from_numpy(token_numbers(self.texts[row]))
+        return torch.from_numpy(text_row(self.texts[row], self.backbone))
 
     def collate(self, rows: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Token numbers int64 [n, t], zero beyond each text's own, and how many are its own, int64 [n]."""
+        """Token numbers int64 [n, t], zero beyond each text's own, or vectors; and each row's length, int64 [n]."""
         return pad_sequence(list(rows), batch_first=True), torch.tensor([len(row) for row in rows])
 
 

@@ -18,19 +18,20 @@ BATCH = 8
 
 
 def transcripts(
-    transcriber: Transcriber, paths: Sequence[Path], *, max_seconds: float, stored: bool
+    transcriber: Transcriber, paths: Sequence[Path], *, language: str, max_seconds: float, stored: bool
 ) -> list[Heard | None]:
     """The words of each sound file; None where there are none, or where it can't be read.
 
     Args:
         transcriber: What hears them.
         paths: The files.
+        language: What is spoken, or ``auto``.
         max_seconds: What is beyond is not heard.
         stored: Look them up in the store on disk, and keep new ones there.
     """
 
     def hear(files: Sequence[Path]) -> list[Heard | None]:
-        return transcriber([_wave(path, max_seconds) for path in files])
+        return transcriber([_wave(path, max_seconds) for path in files], language)
 
     def compute(wanted: list[Wanted]) -> list[NDArray[Any]]:
         return [_bytes(heard) for heard in hear([path for path, _ in wanted])]
@@ -41,7 +42,7 @@ def transcripts(
     there = [path for path in paths if path.is_file()]
     if not there:
         return [None] * len(paths)
-    name = f"words-{VERSION}-{max_seconds:g}"
+    name = f"words-{VERSION}-{max_seconds:g}" + (f"-{language}" if transcriber.any_language else "")
     rows = stored_outputs(there, compute, backbone=name, views=[0], batch=BATCH, dtype="|u1")
     found = {path: _of_bytes(row[0]) for path, row in zip(there, rows, strict=True)}
     return [found.get(path) for path in paths]

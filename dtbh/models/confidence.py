@@ -26,10 +26,11 @@ Strength = Literal["strong", "weak", "nothing close"]
 STRONG, WEAK = 0.6, 0.25
 """From which probability of the nearest hit on an answer is strong, or weak."""
 
-MIDDLE, SLOPE = 0.394, 10.2
-"""Where a familiarity halves the probability, and how steeply; fitted on the validation half of the lists in examples/.
+TRUST = {"minilm_l6": (0.426, 13.8), "multilingual_e5_small": (0.853, 75.0)}
+"""Of each text backbone: the familiarity that halves a probability, and how steeply.
 
-``own_words.tsv`` and ``unanswerable.tsv``, UCM, 64 bits: see docs/any-words.md.
+Fitted on the validation halves of ``own_words.tsv``, ``unanswerable.tsv`` and ``languages.tsv`` in examples/, UCM, 64
+bits: see docs/any-words.md.
 """
 
 WORDLESS = 0.5
@@ -75,13 +76,15 @@ def read_confidence(folder: Path) -> Confidence | None:
         raise RunError(f"{path}: damaged; train again, or delete it to search without probabilities") from None
 
 
-def trust(familiarity: float) -> float:
+def trust(familiarity: float, backbone: str) -> float:
     """The share of a probability that is left for words of this familiarity, 0 to 1.
 
     Args:
         familiarity: The largest cosine of their vector to the centres of what training captions mean, -1 to 1.
+        backbone: What gave the vector, of `TRUST`.
     """
-    return 1 / (1 + math.exp(-SLOPE * (familiarity - MIDDLE)))
+    middle, slope = TRUST[backbone]
+    return 1 / (1 + math.exp(-slope * (familiarity - middle)))
 
 
 def strength(probability: float | None) -> Strength | None:

@@ -85,6 +85,9 @@ class Encoder(Protocol):
     def config(self) -> Config:
         """The settings of the run."""
 
+    language: str
+    """What is spoken, as in ``"es"``, for models that hear any language; ``"auto"`` at first: found for each sound."""
+
     @property
     def confidence(self) -> Confidence | None:
         """How far its hits can be believed; None where the run does not say.
@@ -179,6 +182,7 @@ class FileEncoder(ABC):
 
     def __init__(self, path: Path, *, bits: int, fingerprint: str) -> None:
         self.path, self.bits, self.fingerprint = path, bits, fingerprint
+        self.language = "auto"
 
     @cached_property
     def config(self) -> Config:

@@ -24,6 +24,7 @@ from dtbh.encoders.cached_readers import media_reader
 from dtbh.encoders.concept_head import TextHead
 from dtbh.encoders.dual_encoder import DualEncoder, Tower
 from dtbh.encoders.readers import Reader, TextReader
+from dtbh.encoders.sentence_encoder import WIDTH
 from dtbh.errors import MissingExtraError, RunError
 from dtbh.models.encoder import EXPORTED
 from dtbh.models.onnx_encoder import BATCH, ROUNDING, VERSION, Agreement, OnnxEncoder, open_exported
@@ -147,7 +148,8 @@ def _media(model: TorchEncoder, modality: Modality, items: Sequence[Item]) -> It
     """Items as a tower's arguments, a batch at a time."""
     reader: Reader
     if modality == "text":
-        reader = TextReader([item.transcript or "" for item in items])
+        assert model.twin.settings.text is not None
+        reader = TextReader([item.transcript or "" for item in items], model.twin.settings.text)
     else:
         reader = media_reader(model.twin, modality, [Path(str(item.path)) for item in items])
     for start in range(0, len(items), BATCH):
@@ -167,7 +169,8 @@ def _reads(twin: DualEncoder, modality: Modality) -> dict[str, Any]:
         assert image is not None
         return {"size": image.size}
     if modality == "text":
-        return {}
+        assert twin.settings.text is not None
+        return {"backbone": twin.settings.text.backbone}
     assert sound is not None
     words = {"words": True} if sound.words else {}
     return {"sample_rate": sound.features.sample_rate, "max_seconds": sound.max_seconds, **words}
@@ -179,7 +182,8 @@ def _example(twin: DualEncoder, modality: Modality) -> tuple[Tensor, ...]:
     if modality == "image":
         return (torch.zeros(2, 3, reads["size"], reads["size"], dtype=torch.uint8),)
     if modality == "text":
-        return torch.ones(2, 9, dtype=torch.int64), torch.tensor([9, 4])
+        tokens = torch.ones(2, 9, dtype=torch.int64) if reads["backbone"] == "minilm_l6" else torch.ones(2, WIDTH)
+        return tokens, torch.tensor([9, 4])
     samples = 2 * reads["sample_rate"]
     return torch.zeros(2, samples), torch.tensor([samples, samples // 2])
 
@@ -188,6 +192,8 @@ def _onnx(twin: DualEncoder, modality: Modality) -> bytes:
     """A tower as ONNX; the number of items, and of samples, may be any."""
     free = torch.export.Dim.DYNAMIC
     shapes = [{0: free}] if modality == "image" else [{0: free, 1: free}, {0: free}]
+    if modality == "text" and _reads(twin, modality)["backbone"] != "minilm_l6":
+        shapes[0] = {0: free}
     network = _Codes(twin.tower(modality)).eval()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

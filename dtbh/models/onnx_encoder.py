@@ -19,7 +19,7 @@ from dtbh.data.tiling import media_of
 from dtbh.errors import CodesError, ConfigError, DtbhError, MissingExtraError, RunError
 from dtbh.media.image import load_pixels
 from dtbh.media.sound import load_sound
-from dtbh.media.text import token_numbers
+from dtbh.media.text_rows import text_row
 from dtbh.media.transcriber import Transcriber
 from dtbh.models.encoder import EXPORTED, CodeBatch, FileEncoder, word_shares
 from dtbh.utils.files import read_meta
@@ -114,21 +114,22 @@ class OnnxEncoder(FileEncoder):
                     coming = start(parts[number + 1])
                 yield self._encoded(modality, [future.result() for future in here])
 
-    def _encoded(self, modality: Modality, rows: Sequence[NDArray[Any] | DtbhError]) -> CodeBatch:
+    def _encoded(self, modality: Modality, read: Sequence[NDArray[Any] | DtbhError]) -> CodeBatch:
         """Codes of the rows that could be read."""
-        reasons = [row if isinstance(row, DtbhError) else None for row in rows]
-        good = [row for row in rows if not isinstance(row, DtbhError)]
+        reasons = [row if isinstance(row, DtbhError) else None for row in read]
+        good = [row for row in read if not isinstance(row, DtbhError)]
         if not good:
             return CodeBatch(reasons, np.zeros((0, self.bits), dtype=np.float32))
         values, *more = self._run(modality, collate(modality, good))
         if modality == "text":
             return CodeBatch(reasons, values, familiarity=more[0].tolist())
-        heard = self._transcriber(good) if self._tower(modality).get("words") else []
+        heard = self._transcriber(good, self.language) if self._tower(modality).get("words") else []
         words = {place: said for place, said in enumerate(heard) if said is not None}
         if not words:
             return CodeBatch(reasons, values)
-        places = list(words)
-        of_words, likeness = self._run("text", collate("text", [token_numbers(said.text) for said in words.values()]))
+        places, backbone = list(words), self._tower("text")["backbone"]
+        rows = [text_row(said.text, backbone) for said in words.values()]
+        of_words, likeness = self._run("text", collate("text", rows))
         share, near = word_shares([*words.values()], values[places], likeness.tolist())
         values[places] += share * (of_words - values[places])
         familiarity = dict(zip(words, near, strict=True))
@@ -138,7 +139,7 @@ class OnnxEncoder(FileEncoder):
 
     @cached_property
     def _transcriber(self) -> Transcriber:
-        return Transcriber()
+        return Transcriber(any_language=self._tower("text")["backbone"] != "minilm_l6")
 
     def _reader(self, modality: Modality) -> Callable[[Item], NDArray[Any]]:
         """What reads an item for the tower."""
@@ -146,7 +147,7 @@ class OnnxEncoder(FileEncoder):
         if modality == "image":
             return lambda item: load_pixels(media_of(item), tower["size"])
         if modality == "text":
-            return lambda item: token_numbers(item.transcript or "")
+            return lambda item: text_row(item.transcript or "", tower["backbone"])
         rate, longest = tower["sample_rate"], tower["max_seconds"]
         return lambda item: load_sound(str(item.path), sample_rate=rate, max_seconds=longest)
 

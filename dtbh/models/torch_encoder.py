@@ -122,8 +122,10 @@ class TorchEncoder(FileEncoder):
     def _texts(self, texts: Sequence[str]) -> Iterator[_Part]:
         """As `_encoded`, of texts."""
         tower = self.twin.tower("text")
+        settings = self.twin.settings.text
+        assert settings is not None
         assert isinstance(tower.head, TextHead)
-        for rows, media in self._read(TextReader(texts), "text"):
+        for rows, media in self._read(TextReader(texts, settings), "text"):
             reasons = [row if isinstance(row, DtbhError) else None for row in rows]
             if media:
                 vectors = tower.vectors(*tower.outputs(*(x.to(self._device) for x in media)))
@@ -136,11 +138,14 @@ class TorchEncoder(FileEncoder):
         sound = self.twin.settings.sound
         if modality != "sound" or sound is None or not sound.words:
             return ()
-        return transcripts(self._transcriber, paths, max_seconds=sound.max_seconds, stored=stored)
+        return transcripts(
+            self._transcriber, paths, language=self.language, max_seconds=sound.max_seconds, stored=stored
+        )
 
     @cached_property
     def _transcriber(self) -> Transcriber:
-        return Transcriber()
+        text = self.twin.settings.text
+        return Transcriber(any_language=text is not None and text.backbone != "minilm_l6")
 
     def _led_by_words(self, part: _Part, heard: Sequence[Heard | None]) -> _Part:
         """What the tower says of sounds, but where words were heard what the text tower says of them.
@@ -217,6 +222,8 @@ def _fingerprint(twin: DualEncoder) -> str:
         before.append(s.activation)
     if s.concepts is not None:
         before.append(s.concepts.model_dump_json())
+    if s.text is not None and s.text.backbone != "minilm_l6":
+        before.append(s.text.backbone)
     if s.sound is not None and s.sound.words:
         before.append(f"words {VERSION}")
     return hashlib.sha256(f"{before} {state_fingerprint(twin)}".encode()).hexdigest()[:16]

@@ -33,9 +33,10 @@ def belief(model: Encoder, asked: Encoding) -> Belief:
         asked: The query alone.
     """
     (item,) = asked.codes.items
-    sound = model.config.encoders.sound
-    if (familiarity := asked.familiarity.get(item.id)) is not None:
-        return Belief("text", round(trust(familiarity), 4))
+    sound, text = model.config.encoders.sound, model.config.encoders.text
+    familiarity = asked.familiarity.get(item.id)
+    if familiarity is not None and text is not None:
+        return Belief("text", round(trust(familiarity, text.backbone), 4))
     listens = sound is not None and sound.words
     return Belief(item.modality, WORDLESS if listens and item.modality == "sound" else 1.0)
 

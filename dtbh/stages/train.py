@@ -18,7 +18,7 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping, RichProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from dtbh.config import Config
+from dtbh.config import Config, TextTower
 from dtbh.data.manifest import Manifest, Modality, read_manifest
 from dtbh.data.splits import split_for
 from dtbh.data.transcripts import as_texts
@@ -126,11 +126,12 @@ def _sides(manifest: Manifest, split: str, twin: DualEncoder, device: torch.devi
     sides: dict[Modality, Side] = {}
     sides |= {modality: side(modality) for modality in twin.modalities if modality != "text"}
     if "text" in twin.modalities:
-        sides["text"] = _texts(manifest, split)
+        assert twin.settings.text is not None
+        sides["text"] = _texts(manifest, split, twin.settings.text)
     return sides
 
 
-def _texts(manifest: Manifest, split: str) -> Side:
+def _texts(manifest: Manifest, split: str, settings: TextTower) -> Side:
     """The different captions of each pair in one split, as texts."""
     chosen = [item for item in manifest.sounds if item.split == split and item.label is not None]
     texts = as_texts(chosen)
@@ -139,7 +140,7 @@ def _texts(manifest: Manifest, split: str) -> Side:
             f"{manifest.root}: no sound has a transcript, and a text tower learns from them; give the table a "
             "column transcript, or take a preset without encoders.text"
         )
-    return Side(texts, TextReader([str(item.transcript) for item in texts]))
+    return Side(texts, TextReader([str(item.transcript) for item in texts], settings))
 
 
 def _trainer(config: Config, out: Path, folder: RunFolder, device: torch.device) -> pl.Trainer:

@@ -71,7 +71,7 @@ def create_app(
     """
     limits = limits or Service()
     registry, metrics = ArchiveRegistry(archives), Metrics()
-    models = Models(None if model is None else Path(model), load)
+    models = Models(None if model is None else Path(model), load, limits.language)
     service = QueryService(registry, models, limits, metrics)
 
     @asynccontextmanager

@@ -26,10 +26,11 @@ class Models:
     Args:
         path: The model of all archives; without it each archive's own.
         load: Opens one.
+        language: What is spoken, or ``auto``.
     """
 
-    def __init__(self, path: Path | None, load: Callable[[Path], Encoder]) -> None:
-        self._path, self._load = path, load
+    def __init__(self, path: Path | None, load: Callable[[Path], Encoder], language: str = "auto") -> None:
+        self._path, self._load, self._language = path, load, language
         self._known: dict[tuple[Path | None, str], Future[Encoder]] = {}
         self._one, self._lock = threading.Lock(), threading.Lock()
 
@@ -85,6 +86,7 @@ class Models:
                     f"the codes were made by encoder {encoder}, {path} is {model.fingerprint}; index again, or serve "
                     "with --model PATH of the one that made them"
                 )
+            model.language = self._language
             future.set_result(model)
         except (DtbhError, OSError) as error:
             future.set_exception(error)

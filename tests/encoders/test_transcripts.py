@@ -19,12 +19,17 @@ def test_words_are_kept_as_they_were_heard(stored, tmp_path):
         soundfile.write(path, np.full(16000, 0.1 * (number + 1)), 16000, subtype="FLOAT")
     asked = []
 
-    def hear(waves):
-        asked.extend(waves)
-        return [SAID[round(10 * float(wave[0])) - 1] if len(wave) else None for wave in waves]
+    class Hearing:
+        any_language = True
 
+        def __call__(self, waves, language):
+            assert language == "es"
+            asked.extend(waves)
+            return [SAID[round(10 * float(wave[0])) - 1] if len(wave) else None for wave in waves]
+
+    hear = Hearing()
     for _ in range(2):
-        assert transcripts(hear, paths, max_seconds=8, stored=stored) == SAID
+        assert transcripts(hear, paths, language="es", max_seconds=8, stored=stored) == SAID
     assert len(asked) == (3 if stored else 6)
     there = [paths[0], tmp_path / "gone.wav", paths[2]]
-    assert transcripts(hear, there, max_seconds=8, stored=stored) == SAID
+    assert transcripts(hear, there, language="es", max_seconds=8, stored=stored) == SAID

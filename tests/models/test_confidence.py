@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dtbh.codes import pack
 from dtbh.errors import RunError
-from dtbh.models.confidence import STRONG, WEAK, WORDLESS, Confidence, read_confidence, strength, trust
+from dtbh.models.confidence import STRONG, TRUST, WEAK, WORDLESS, Confidence, read_confidence, strength, trust
 from dtbh.models.run_files import CONFIDENCE
 from dtbh.search.confidence import Belief, hit_probabilities
 from dtbh.training.confidence import fit_confidence
@@ -43,8 +43,9 @@ def test_tables_are_the_shares_where_those_fall_and_fall_where_they_do_not(seed,
             assert table == pytest.approx(smooth)
 
 
-def test_familiar_words_are_trusted():
-    values = [trust(x) for x in np.linspace(-1, 1, 21)]
+@pytest.mark.parametrize("backbone", TRUST)
+def test_familiar_words_are_trusted(backbone):
+    values = [trust(x, backbone) for x in np.linspace(-1, 1, 21)]
     assert values == sorted(values)
     assert values[0] < 0.001
     assert values[-1] > 0.99
