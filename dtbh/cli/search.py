@@ -32,7 +32,7 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--language", default="auto", metavar="XX", help="what is spoken, as in es, for models that "
                         "hear any language (default auto)")  # fmt: skip
     parser.add_argument("-k", type=int, default=10, help="how many hits (default 10)")
-    parser.add_argument("--find", choices=("image", "sound", "any"), help="default: the other modality")
+    parser.add_argument("--find", choices=("image", "sound", "text", "any"), help="default: the other modality")
     add_where(parser)
     parser.add_argument("--bbox", metavar="W,S,E,N", help="only footprints that meet this box, in degrees")
     parser.add_argument("--geojson", type=Path, metavar="OUT", help="write the hits' footprints")

@@ -20,7 +20,7 @@ from dtbh.errors import CodesError, ConfigError
 from dtbh.index.bounds import BOX, parse_box
 from dtbh.index.result import SearchResult
 
-Find = Literal["image", "sound", "any"]
+Find = Literal["image", "sound", "text", "any"]
 Condition = tuple[str, str]
 FIELDS = ("id", "modality", "path", "label", "pair", "split", "speaker", "transcript")
 """The fields of an item that a filter takes, beside those in ``Item.fields``."""
@@ -103,8 +103,8 @@ class Index(Protocol):
         Args:
             codes: The queries, of this index's encoder.
             k: From 1; fewer are given only where fewer pass.
-            find: ``"image"``, ``"sound"`` or ``"any"``. Without it a query finds the other modality if the
-                index has it, else whatever the index has.
+            find: ``"image"``, ``"sound"``, ``"text"`` or ``"any"``. Without it sounds and texts find images, and
+                images find sounds, or texts; where the index has none, whatever it has.
             where: Field to value: only items that have exactly these values pass. A field is one of an item
                 (`FIELDS`) or of its ``fields``; with a modality here and no ``find``, it alone decides.
                 ``"bbox"`` takes ``"west,south,east,north"`` in degrees: what meets that box passes.
@@ -172,10 +172,10 @@ def conditions(
     elif any(field == "modality" for field, _ in found) or not len(codes):
         find = "any"
     elif codes.modality == "mixed":
-        raise ConfigError("the queries are of several modalities; say what to find: image, sound or any")
+        raise ConfigError("the queries are of several modalities; say what to find: image, sound, text or any")
     else:
-        find = "sound" if codes.modality == "image" else "image"
-        find = find if find in held() else "any"
+        others = ("sound", "text") if codes.modality == "image" else ("image",)
+        find = next((other for other in others if other in held()), "any")
     if find != "any" and held() != {find}:
         found.append(("modality", find))
     return sorted(found)

@@ -19,13 +19,15 @@ from lightning.pytorch.callbacks import EarlyStopping, RichProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from dtbh.config import Config, TextTower
-from dtbh.data.manifest import Manifest, Modality, read_manifest
+from dtbh.data.manifest import Item, Manifest, Modality, read_manifest
 from dtbh.data.splits import split_for
 from dtbh.data.transcripts import as_texts
 from dtbh.encoders.cached_readers import reader_for
 from dtbh.encoders.dual_encoder import DualEncoder
 from dtbh.encoders.readers import TextReader
+from dtbh.encoders.transcripts import transcripts
 from dtbh.errors import DataError
+from dtbh.media.transcriber import WINDOWS, Transcriber
 from dtbh.models.run_files import RESUME
 from dtbh.stages.model_card import write_card
 from dtbh.training.checkpoint import SafetensorsIO
@@ -35,6 +37,7 @@ from dtbh.utils.device import resolve_device
 from dtbh.utils.files import file_lock
 from dtbh.utils.progress import echo, shown
 
+SECONDS = WINDOWS[-1]  # of a sound that are heard for its transcript
 PLAIN: dict[str, Any] = {
     "logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False,
 }  # fmt: skip
@@ -134,13 +137,25 @@ def _sides(manifest: Manifest, split: str, twin: DualEncoder, device: torch.devi
 def _texts(manifest: Manifest, split: str, settings: TextTower) -> Side:
     """The different captions of each pair in one split, as texts."""
     chosen = [item for item in manifest.sounds if item.split == split and item.label is not None]
-    texts = as_texts(chosen)
+    texts = as_texts(_transcribed(manifest, chosen, settings))
     if not texts:
         raise DataError(
-            f"{manifest.root}: no sound has a transcript, and a text tower learns from them; give the table a "
-            "column transcript, or take a preset without encoders.text"
+            f"{manifest.root}: no sound has a transcript or says a word, and a text tower learns from them; give the "
+            "table a column transcript, or take a preset without encoders.text"
         )
     return Side(texts, TextReader([str(item.transcript) for item in texts], settings))
+
+
+def _transcribed(manifest: Manifest, sounds: list[Item], settings: TextTower) -> list[Item]:
+    """The sounds; what is said in those without a transcript is heard once, and kept in the store on disk."""
+    mute = {item.id: manifest.file(item) for item in sounds if item.transcript is None}
+    if not mute:
+        return sounds
+    echo(f"{manifest.root}: hearing what is said in {len(mute)} sounds without a transcript")
+    ears = Transcriber(any_language=settings.backbone != "minilm_l6")
+    found = transcripts(ears, list(mute.values()), language="auto", max_seconds=SECONDS, stored=True)
+    heard = {id: said.text for id, said in zip(mute, found, strict=True) if said is not None}
+    return [replace(item, transcript=item.transcript or heard.get(item.id)) for item in sounds]
 
 
 def _trainer(config: Config, out: Path, folder: RunFolder, device: torch.device) -> pl.Trainer:

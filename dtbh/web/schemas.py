@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Modality = Literal["image", "sound", "text"]
-Find = Literal["image", "sound", "any"]
+Find = Literal["image", "sound", "text", "any"]
 
 
 def storable(text: str) -> str:

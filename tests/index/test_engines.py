@@ -213,9 +213,23 @@ def test_a_modality_in_where_decides_alone(make) -> None:
     assert index.search(queries, 3, find="image", where={"modality": "sound"}).rows.shape == (1, 0)
 
 
+def test_texts_ask_for_images_and_are_found(make) -> None:
+    codes = make_codes()
+    typed = [replace(item, id=f"{item.id}.txt", modality="text", path=None) for item in codes.of("sound").items]
+    texts = replace(codes.of("sound"), items=tuple(typed))
+    index = make(HashCodes.concatenate([codes, texts]))
+    asked, spoken = texts.select([0, 1, 2]), codes.of("sound").select([0, 1, 2])
+    found = index.search(asked, 4)
+    assert {item.modality for items in found.items for item in items} == {"image"}
+    assert found.rows.tolist() == index.search(spoken, 4).rows.tolist()
+    back = index.search(codes.of("image").select([0]), 4, find="text")
+    assert {item.modality for item in back.items[0]} == {"text"}
+    assert back.distances.tolist() == index.search(codes.of("image").select([0]), 4).distances.tolist()
+
+
 def test_mixed_queries_say_what_to_find(make) -> None:
     index = make(make_codes())
-    with pytest.raises(ConfigError, match="say what to find: image, sound or any"):
+    with pytest.raises(ConfigError, match="say what to find: image, sound, text or any"):
         index.search(QUERIES)
     assert index.search(QUERIES, 3, find="any").rows.shape == (7, 3)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,7 @@ import dtbh
 from dtbh.cli.main import main
 from dtbh.codes import pack, signs
 from dtbh.config import Concepts, Config, make_config
-from dtbh.data.manifest import Item, read_manifest
+from dtbh.data.manifest import Item, read_manifest, write_manifest
 from dtbh.data.splits import split_for
 from dtbh.data.transcripts import as_texts
 from dtbh.encoders.concept_head import ConceptHead
@@ -214,6 +215,44 @@ def test_what_it_needs_is_said(tiny_data, tmp_path):
         train(any_words(concepts={"count": 500}), tiny_data, tmp_path / "many")
     mute = [replace(item, transcript=None) for item in read_manifest(tiny_data)]
     assert as_texts(mute) == []
+
+
+def test_sounds_without_transcripts_are_heard_once(tiny_data, tmp_path, monkeypatch, capsys):
+    asked = []
+
+    class Ears:
+        any_language = False
+
+        def __init__(self, **_):
+            pass
+
+        def __call__(self, waves, language):
+            asked.extend(waves)
+            return [Heard("a tile", True) for _ in waves]
+
+    monkeypatch.setattr("dtbh.stages.train.Transcriber", Ears)
+    data = tmp_path / "data"
+    shutil.copytree(tiny_data, data)
+    manifest = read_manifest(data)
+    write_manifest(manifest.replaced(replace(item, transcript=None) for item in manifest))
+    settings = any_words(sound=None, concepts={"count": 1}, bits=4)
+    with pytest.raises(ConfigError):  # all say the same: nothing to tell apart
+        train(settings, data, tmp_path / "run")
+    assert "hearing what is said in" in capsys.readouterr().err
+    first = len(asked)
+    with pytest.raises(ConfigError):
+        train(settings, data, tmp_path / "run")
+    assert len(asked) == first > 0
+
+
+def test_texts_are_items_of_an_archive(run, archive, tmp_path):
+    model = dtbh.load(run)
+    place = tmp_path / "archive"
+    shutil.copytree(archive, place)
+    opened = dtbh.open_archive(place)
+    opened.add(model.encode_texts(["a red tile number 3", "a green tile number 4"]))
+    found = dtbh.open_archive(place).search(model.encode_texts(["something crimson"]), 1, find="text")
+    assert [hit.item.id for hit in found.hits()] == ["a red tile number 3"]
 
 
 def test_images_without_captions_are_refused():

@@ -213,7 +213,7 @@ function card(hit) {
   const narrow = $("hits").className !== "sounds" && state.reply.bits <= 64; // sounds alone have wide cards
   const several = state.reply.archives.length > 1 ? make("div", { className: "id", textContent: hit.archive }) : null;
   return make("li", { className: "card", id: `hit-${hit.rank}`, onmouseenter: () => map.mark(hit.rank, true), onmouseleave: () => map.mark(hit.rank, false) },
-    hit.modality === "sound" ? player(media(hit), media(hit, 240), name) : picture(hit, name),
+    hit.modality === "sound" ? player(media(hit), media(hit, 240), name) : hit.modality === "text" ? null : picture(hit, name),
     make("div", { className: "text" }, line, hit.transcript && make("div", { className: "caption", textContent: hit.transcript }),
       several, bits(hit.code, state.query.code, state.reply.bits, narrow ? 16 : 32), foot));
 }
