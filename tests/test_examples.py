@@ -191,3 +191,26 @@ def test_no_caption_says_the_own_words(shared_data: Path) -> None:
     assert [q.text for q in own if set(re.findall("[a-z]+", q.text.lower())) & said - plain] == []
     assert len({query.label for query in asked}) == 21
     assert sum(query.split == "val" for query in own) == 84
+
+
+def test_what_nobody_can_answer_and_how_it_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    example = load("nothing_close")
+    halves = [example.unanswerable(split) for split in ("val", "test")]
+    assert [len(half) for half in halves] == [63, 63]
+    assert not set(halves[0]) & set(halves[1])
+    assert not {*halves[0], *halves[1]} & {query.text for query in load("own_words").queries()}
+    assert example.auroc(np.array([3.0, 1.0]), np.array([1.0, 0.0])) == 0.875  # three right of four, one tied
+    likely, right = np.array([0.95, 0.95, 0.15, 0.15]), np.array([1.0, 0.0, 0.0, 0.0])
+    assert example.calibration_error(likely, right, np.ones(4)) == pytest.approx(0.5 * 0.45 + 0.5 * 0.15)
+
+
+def test_wishes_in_other_languages() -> None:
+    with (EXAMPLES / "languages.tsv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    classes = {query.label for query in load("own_words").queries()}
+    for language in ("es", "fr", "it", "pt"):
+        for split in ("val", "test"):
+            own = [row for row in rows if (row["language"], row["split"]) == (language, split)]
+            assert sorted(row["label"] for row in own) == sorted(classes)
+    assert len({row["text"] for row in rows}) >= len(rows) - 4  # Spanish and Portuguese share some words

@@ -137,6 +137,7 @@ def _encoded(
 ) -> _Coded:  # fmt: skip
     """What a run makes of a split and of the gallery."""
     manifest, protocol = manifest_for(model, data)
+    texts = as_texts(manifest) if "text" in model.config.encoders.modalities else []
     manifest = manifest.replaced(with_towers(model, manifest))
     names = [f"gallery-{gallery}"] if gallery != split else []
     names += [] if data is None else [Path(data).resolve().name]
@@ -147,10 +148,9 @@ def _encoded(
     if noise_db is not None:
         protocol += f", noise at {noise_db:g} dB"
         names.append(f"noise{noise_db:g}")
-    typed = "text" in model.config.encoders.modalities
     queries, searched = (
-        [absolute(manifest, item) for item in chosen] + (as_texts(chosen) if typed else [])
-        for chosen in (of_split(manifest, split), of_split(manifest, gallery))
+        [absolute(manifest, item) for item in of_split(manifest, name)] + [i for i in texts if name in (i.split, "all")]
+        for name in (split, gallery)
     )
     asked = {item.id for item in queries}
     others = [item for item in searched if item.id not in asked]

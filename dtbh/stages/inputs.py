@@ -73,7 +73,8 @@ def with_towers(model: Encoder, items: Iterable[Item]) -> list[Item]:
     items, known = list(items), model.config.encoders.modalities
     kept = [item for item in items if item.modality in known]
     if len(kept) < len(items):
-        echo(f"{len(items) - len(kept)} items left aside: {model.path} has towers for {known[0]}s alone")
+        towers = " and ".join(f"{modality}s" for modality in known)
+        echo(f"{len(items) - len(kept)} items left aside: {model.path} has towers for {towers} alone")
     return kept
 
 

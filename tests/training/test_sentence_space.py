@@ -107,6 +107,7 @@ def test_images_and_texts_learn_without_sounds(tiny_data, tmp_path):
     out = train(any_words(sound=None), tiny_data, tmp_path / "run")
     model = dtbh.load(out)
     assert len(model.encode_texts(["red"])) == 1
+    assert list(evaluate(out)[0].directions) == ["text->image", "image->text"]
     with pytest.raises(DtbhError, match="no sound tower"):
         model.encode_sounds([next((tiny_data / "images").glob("*.png"))])
 
