@@ -22,7 +22,7 @@ from dtbh.errors import ConfigError, MissingExtraError
 from dtbh.utils.packages import module_folder
 
 RATE = 16000
-VERSION = 4  # of what is heard of the same clip, and of its share in a code; a part of encoders' fingerprints
+VERSION = 5  # of what is heard of the same clip, and of its share in a code; a part of encoders' fingerprints
 WINDOWS = (8, 15, 30)
 """Seconds of what the network hears at once, silence at the end: the shortest that a clip fits in with some room.
 
@@ -32,11 +32,12 @@ fails.
 QUIET = 1e-4  # of full scale: where no sample is above it, nobody speaks
 ROOM = 0.5  # seconds of silence that a clip has behind it in its window
 BEAM = 5  # ways to go on that are kept; one alone mishears short clips
-LONGEST = 96  # tokens of a transcript; a third of a minute of fast speech
+TOKENS, FASTEST = 10, 8  # tokens of a transcript at most: so many, and so many a second of the clip
 REPEATS = 4  # times that one word in a row is no speech any more
 COMPRESSION = 2.0  # a text that packs better than this says the same again and again
 LIKELIHOOD, LIKELIHOOD_IN_SILENCE, SILENCE = -1.6, -1.0, 0.6
 """Bounds on what to believe: short texts are never likely, and what is heard in silence is doubted sooner."""
+SPOKEN = 0.3  # probability of silence up to which a sentence that is written down again and again was said once
 SURE, SHARE = -0.8, 0.6
 """Words that are less likely than this share a code with the sound that they were heard in: so much of it is theirs."""
 _FFT, _HOP, _MELS = 400, 160, 80
@@ -94,15 +95,17 @@ class Transcriber:
         """
         spoken = self._token(language)
         texts: list[Heard | None] = [None] * len(waveforms)
-        together: dict[int, list[int]] = defaultdict(list)
+        together: dict[tuple[int, int], list[int]] = defaultdict(list)
         for place, wave in enumerate(waveforms):
             if len(wave) and np.abs(wave).max() > QUIET:
-                together[window_of(len(wave))].append(place)
-        for seconds, places in together.items():
-            heard = self._heard([waveforms[place] for place in places], seconds, spoken)
+                together[window_of(len(wave)), most_tokens(len(wave))].append(place)
+        for (seconds, most), places in together.items():
+            heard = self._heard([waveforms[place] for place in places], seconds, spoken, most)
             for place, found in zip(places, heard, strict=True):
+                if found[2] <= SPOKEN:
+                    found = (once(found[0]), *found[1:])
                 if seconds < WINDOWS[-1] and loops(found[0]):  # in a longer window the decoder finds its end
-                    (again,) = self._heard([waveforms[place]], WINDOWS[-1], spoken)
+                    (again,) = self._heard([waveforms[place]], WINDOWS[-1], spoken, most)
                     found = (*again[:2], max(found[2], again[2]))
                 texts[place] = believed(*found)
         return texts
@@ -118,17 +121,17 @@ class Transcriber:
         return token
 
     def _heard(
-        self, waveforms: Sequence[NDArray[np.float32]], seconds: int, spoken: str | None
+        self, waveforms: Sequence[NDArray[np.float32]], seconds: int, spoken: str | None, most: int
     ) -> list[tuple[str, float, float]]:
         """The words of clips that fit in one window, how likely they are, and how likely silence."""
         mels = np.stack([log_mel(wave, seconds) for wave in waveforms])
-        results = self._thread.submit(self._decoded, mels, spoken).result()
+        results = self._thread.submit(self._decoded, mels, spoken, most).result()
         return [
             (self._tokenizer.decode(result.sequences_ids[0]), result.scores[0], result.no_speech_prob)
             for result in results
         ]
 
-    def _decoded(self, mels: NDArray[np.float32], spoken: str | None) -> Sequence[Any]:
+    def _decoded(self, mels: NDArray[np.float32], spoken: str | None, most: int) -> Sequence[Any]:
         import ctranslate2  # type: ignore[import-untyped]
 
         features = ctranslate2.StorageView.from_array(mels)
@@ -138,7 +141,7 @@ class Transcriber:
             between = [(language, TRANSCRIBE) for language in found_in]
         prompts = [[self._tokenizer.token_to_id(token) for token in (START, *middle, PLAIN)] for middle in between]
         found: Sequence[Any] = self._network.generate(
-            features, prompts, beam_size=BEAM, max_length=LONGEST, return_scores=True, return_no_speech_prob=True
+            features, prompts, beam_size=BEAM, max_length=most, return_scores=True, return_no_speech_prob=True
         )
         return found
 
@@ -166,6 +169,11 @@ def window_of(samples: int) -> int:
     return next((seconds for seconds in WINDOWS if samples / RATE + ROOM <= seconds), WINDOWS[-1])
 
 
+def most_tokens(samples: int) -> int:
+    """How many tokens a clip of so many samples says at most."""
+    return TOKENS + FASTEST * round(min(samples / RATE, WINDOWS[-1]))
+
+
 def believed(text: str, likelihood: float, silence: float) -> Heard | None:
     """A transcript, unless it is not to be relied on.
 
@@ -178,6 +186,16 @@ def believed(text: str, likelihood: float, silence: float) -> Heard | None:
     says = any(char.isalnum() for char in text)
     likely = likelihood >= (LIKELIHOOD_IN_SILENCE if silence > SILENCE else LIKELIHOOD)
     return Heard(text, likelihood >= SURE) if says and likely and not loops(text) else None
+
+
+def once(text: str) -> str:
+    """A text of three words or more that begins again and again, said once: in a short window decoders go round."""
+    words = text.split()
+    plain = ["".join(char for char in word.casefold() if char.isalnum()) for word in words]
+    for period in range(3, len(words) // 2 + 1):
+        if all(word == before for before, word in zip(plain, plain[period:], strict=False)):
+            return " ".join(words[:period])
+    return text
 
 
 def loops(text: str) -> bool:

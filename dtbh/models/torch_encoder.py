@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +14,6 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from dtbh.codes import Embeddings
 from dtbh.config import Encoders, read_config
@@ -172,13 +171,13 @@ class TorchEncoder(FileEncoder):
     def _read(self, reader: Reader, modality: str) -> Iterator[tuple[list[Any], tuple[Tensor, ...]]]:
         """Rows as read (or why not), and those that could be read as a tower's arguments."""
         data = Rows(reader)
-
-        def collate(rows: list[Any]) -> tuple[list[Any], tuple[Tensor, ...]]:
+        starts: Iterable[int] = range(0, len(data), BATCH)
+        if len(data) > BATCH:
+            starts = track(starts, f"encoding {modality}s", total=-(-len(data) // BATCH))
+        for start in starts:
+            rows = [data[row] for row in range(start, min(start + BATCH, len(data)))]
             good = [row for row in rows if not isinstance(row, DtbhError)]
-            return rows, reader.collate(good) if good else ()
-
-        loader = DataLoader(data, batch_size=BATCH, collate_fn=collate)
-        yield from track(loader, f"encoding {modality}s", total=len(loader)) if len(data) > BATCH else loader
+            yield rows, reader.collate(good) if good else ()
 
 
 def load(path: str | Path) -> TorchEncoder:

@@ -14,7 +14,7 @@ import torch
 from dtbh.errors import MissingExtraError
 from dtbh.media import transcriber
 from dtbh.media.sound import load_sound
-from dtbh.media.transcriber import RATE, SHARE, Heard, Transcriber, believed, log_mel, loops, window_of
+from dtbh.media.transcriber import RATE, SHARE, Heard, Transcriber, believed, log_mel, loops, once, window_of
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +108,23 @@ def test_what_is_believed(text, likelihood, silence, wanted):
 def test_unsure_words_share_the_code_with_their_sound():
     assert [Heard("a quay", sure).share for sure in (True, False)] == [1, SHARE]
     assert 0.5 < SHARE < 1  # words lead
+
+
+@pytest.mark.parametrize(("text", "wanted"), [
+    ("Boats in a harbor. Boats in a harbor. Boats in", "Boats in a harbor."),
+    ("Boats in a harbor. Boats in a bay.", "Boats in a harbor. Boats in a bay."),
+    ("a pier a pier a pier", "a pier a pier a pier"),  # two words: the decoder has lost its way
+    ("one two three one", "one two three one"),
+    ("", ""),
+])  # fmt: skip
+def test_a_sentence_that_goes_round_is_said_once(text, wanted):
+    assert once(text) == wanted
+
+
+def test_speech_of_three_seconds_is_heard_once(hear, tmp_path):
+    (heard,) = hear([spoken("Show me boats that lie next to a harbor.", tmp_path)])
+    assert heard is not None
+    assert heard.text.lower().count("show me") == 1
 
 
 def test_the_window_leaves_room():
