@@ -175,6 +175,20 @@ def test_the_exported_model_says_the_same(run, tmp_path):
         exported.encode_texts([""])
 
 
+def test_the_exported_model_listens_alike(run, tiny_data, tmp_path):
+    exported, model = export(run, out=tmp_path / "onnx"), dtbh.load(run)
+    manifest = read_manifest(tiny_data)
+    files = [str(manifest.file(item)) for item in list(manifest.sounds)[:4]]
+    said = [Heard("something crimson", True), None, Heard("sea", False), Heard("grass", True)]
+    exported.__dict__["_transcriber"] = lambda waves, language: said
+    model._words = lambda *_: said  # type: ignore[attr-defined]
+    items = [Item(path, "sound", path) for path in files]
+    ours, theirs = (one.encode(items, values=True) for one in (model, exported))
+    assert theirs.values == pytest.approx(ours.values, abs=1e-3)
+    assert theirs.heard == ours.heard
+    assert theirs.familiarity == pytest.approx(ours.familiarity, abs=1e-5)
+
+
 def test_typed_on_the_command_line(run, archive, capsys):
     assert main(["search", str(archive), "--text", "something crimson", "-k", "3", "--json"]) == 0
     (answer,) = json.loads(capsys.readouterr().out)["queries"]
