@@ -8,23 +8,18 @@
 
 from __future__ import annotations
 
-import argparse
 import csv
-import json
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
-from own_words import precision
+from own_words import arguments, figure, gallery_of, keep, precision
 
 from dtbh.codes import HashCodes
-from dtbh.evaluation.metrics.intervals import interval
 from dtbh.models.encoder import Encoder
 from dtbh.models.load import load
-from dtbh.stages.inputs import absolute, manifest_for, of_split
 
 LIST = Path(__file__).with_name("languages.tsv")
 VOICES = ("", "+f2", "+m3", "+f4")
@@ -48,16 +43,11 @@ def spoken(model: Encoder, asked: list[dict[str, str]], folder: Path, *, given: 
 
 def main() -> None:
     """Print a line for each language and way."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", type=Path)
-    parser.add_argument("--split", choices=("val", "test"), default="val")
+    parser = arguments(str(__doc__))
     parser.add_argument("--language", choices=("given", "auto"), default="given")
-    parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     model = load(args.run)
-    manifest, protocol = manifest_for(model, None)
-    images = [absolute(manifest, item) for item in of_split(manifest, args.split) if item.modality == "image"]
-    gallery = model.encode(images, stored=True).codes
+    gallery, said = gallery_of(model, args.split)
     with LIST.open(encoding="utf-8", newline="") as file:
         asked = [row for row in csv.DictReader(file, delimiter="\t") if row["split"] == args.split]
     ways = {"typed": model.encode_texts([row["text"] for row in asked])}
@@ -69,12 +59,9 @@ def main() -> None:
         values = precision(codes, [row["label"] for row in asked], gallery)
         for name in (*dict.fromkeys(row["language"] for row in asked), "all"):
             own = values[[name in (row["language"], "all") for row in asked]]
-            low, high = interval(own, np.arange(len(own)), 0) or (float("nan"), float("nan"))
-            found[f"{way}, {name}"] = {"map": float(own.mean()), "interval": [low, high], "queries": len(own)}
-            print(f"{way:6} {name:3} mAP {own.mean():.3f} ({low:.3f} to {high:.3f}), {len(own)} queries")
-    print(f"{protocol}, {args.split}: {len(images)} images; chance {1 / len({i.label for i in images}):.3f}")
-    if args.json:
-        args.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+            found[f"{way}, {name}"] = figure(f"{way}, {name}", own)
+    print(said)
+    keep(found, args.json)
 
 
 if __name__ == "__main__":

@@ -11,9 +11,7 @@ chords and tunes made here stand for sounds that are no speech.
 
 from __future__ import annotations
 
-import argparse
 import csv
-import json
 from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,7 +19,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
-from own_words import queries, speak
+from own_words import arguments, gallery_of, keep, queries, speak
 
 from dtbh.data.manifest import Item
 from dtbh.index.memory import MemoryIndex
@@ -29,7 +27,6 @@ from dtbh.models.confidence import strength
 from dtbh.models.encoder import Encoder, text_item
 from dtbh.models.load import load
 from dtbh.search.query import search
-from dtbh.stages.inputs import absolute, manifest_for, of_split
 
 UNANSWERABLE = Path(__file__).with_name("unanswerable.tsv")
 HITS, BINS, RATE = 5, 10, 16000
@@ -83,19 +80,14 @@ def no_speech(folder: Path) -> list[Path]:
 
 def main() -> None:
     """Print a line for each way."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", type=Path)
-    parser.add_argument("--split", choices=("val", "test"), default="val")
-    parser.add_argument("--json", type=Path)
-    args = parser.parse_args()
+    args = arguments(str(__doc__)).parse_args()
     model = load(args.run)
-    manifest, protocol = manifest_for(model, None)
-    images = [absolute(manifest, item) for item in of_split(manifest, args.split) if item.modality == "image"]
-    index = MemoryIndex(model.encode(images, stored=True).codes)
+    gallery, said = gallery_of(model, args.split)
+    index = MemoryIndex(gallery)
     asked = [query for query in queries() if query.split == args.split]
     texts = [query.text for query in asked] + unanswerable(args.split)
     labels = [query.label for query in asked] + [None] * (len(texts) - len(asked))
-    found: dict[str, object] = {"protocol": protocol, "split": args.split, "images": len(images)}
+    found: dict[str, object] = {"gallery": said}
     with TemporaryDirectory() as folder:
         ways = {"typed": [text_item(text) for text in texts]}
         if "sound" in model.config.encoders.modalities:
@@ -108,9 +100,8 @@ def main() -> None:
             likely, _ = answers(model, index, clips, [None] * len(clips))
             found["no speech"] = dict(Counter(str(strength(top)) for top in likely[:, 0]))
             print(f"no speech: {found['no speech']} of {len(clips)} clips")
-    print(f"{protocol}, {args.split}: {len(images)} images")
-    if args.json:
-        args.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    print(said)
+    keep(found, args.json)
 
 
 def _measured(way: str, likely: Floats, right: Floats, *, count: int) -> dict[str, object]:

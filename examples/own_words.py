@@ -80,17 +80,41 @@ def precision(asked: HashCodes, labels: list[str], images: HashCodes) -> NDArray
     return average_precision(*distance_counts(asked.words, images.words, of_queries, of_images, images.bits))
 
 
-def main() -> None:
-    """Print a line for each kind and way."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def gallery_of(model: Encoder, split: str) -> tuple[HashCodes, str]:
+    """Codes of a split's images, and what they are in a line."""
+    manifest, protocol = manifest_for(model, None)
+    images = [absolute(manifest, item) for item in of_split(manifest, split) if item.modality == "image"]
+    chance = 1 / len({item.label for item in images})
+    return model.encode(images, stored=True).codes, f"{protocol}, {split}: {len(images)} images; chance {chance:.3f}"
+
+
+def figure(name: str, values: NDArray[np.float64]) -> dict[str, object]:
+    """The mean of average precisions with its interval, printed as a line too."""
+    low, high = interval(values, np.arange(len(values)), 0) or (float("nan"), float("nan"))
+    print(f"{name:20} mAP {values.mean():.3f} ({low:.3f} to {high:.3f}), {len(values)} queries")
+    return {"map": float(values.mean()), "interval": [low, high], "queries": len(values)}
+
+
+def arguments(description: str) -> argparse.ArgumentParser:
+    """What every list of queries is asked with."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument("run", type=Path)
     parser.add_argument("--split", choices=("val", "test"), default="val")
     parser.add_argument("--json", type=Path)
-    args = parser.parse_args()
+    return parser
+
+
+def keep(found: object, path: Path | None) -> None:
+    """Write figures where that is wanted."""
+    if path is not None:
+        path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    """Print a line for each kind and way."""
+    args = arguments(str(__doc__)).parse_args()
     model = load(args.run)
-    manifest, protocol = manifest_for(model, None)
-    images = [absolute(manifest, item) for item in of_split(manifest, args.split) if item.modality == "image"]
-    gallery = model.encode(images, stored=True).codes
+    gallery, said = gallery_of(model, args.split)
     asked = [query for query in queries() if query.split == args.split]
     texts = [query.text for query in asked]
     ways = {"typed": model.encode_texts(texts)}
@@ -105,12 +129,9 @@ def main() -> None:
         values = precision(codes, [query.label for query in asked], gallery)
         for name, wanted in (*((kind, (kind,)) for kind in kinds), ("own words", kinds), ("plain", ("plain",))):
             own = values[[query.kind in wanted for query in asked]]
-            low, high = interval(own, np.arange(len(own)), 0) or (float("nan"), float("nan"))
-            found[f"{way}, {name}"] = {"map": float(own.mean()), "interval": [low, high], "queries": len(own)}
-            print(f"{way:8} {name:10} mAP {own.mean():.3f} ({low:.3f} to {high:.3f}), {len(own)} queries")
-    print(f"{protocol}, {args.split}: {len(images)} images; chance {1 / len({i.label for i in images}):.3f}")
-    if args.json:
-        args.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+            found[f"{way}, {name}"] = figure(f"{way}, {name}", own)
+    print(said)
+    keep(found, args.json)
 
 
 if __name__ == "__main__":
