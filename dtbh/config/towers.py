@@ -167,6 +167,11 @@ class TextTower(Settings):
         "speech is heard in any language too",
     )
 
+    @property
+    def any_language(self) -> bool:
+        """Whether texts and speech may be in any language, and not in English alone."""
+        return self.backbone != "minilm_l6"
+
 
 class Concepts(Settings):
     """What image and text heads lean on where they go by way of the sentence space."""

@@ -118,7 +118,7 @@ class DualEncoder(nn.Module):
             head = HashHead(width, settings)
             self.sound = Tower(sounds, head, frozen=sound.frozen, temporal=temporal, tta_views=sound.tta_views)
         if settings.text is not None and settings.concepts is not None:
-            kind = SentenceEncoder if settings.text.backbone == "minilm_l6" else AnyLanguage
+            kind = AnyLanguage if settings.text.any_language else SentenceEncoder
             texts = kind(pretrained=pretrained)
             head = TextHead(
                 texts.out_dim, settings.concepts, bits=settings.bits, temperature=settings.concepts.text_temperature

@@ -99,13 +99,13 @@ class Transcriber:
         for place, wave in enumerate(waveforms):
             if len(wave) and np.abs(wave).max() > QUIET:
                 together[window_of(len(wave)), most_tokens(len(wave))].append(place)
-        for (seconds, most), places in together.items():
-            heard = self._heard([waveforms[place] for place in places], seconds, spoken, most)
+        for (seconds, _), places in together.items():
+            heard = self._heard([waveforms[place] for place in places], seconds, spoken)
             for place, found in zip(places, heard, strict=True):
                 if found[2] <= SPOKEN:
                     found = (once(found[0]), *found[1:])
                 if seconds < WINDOWS[-1] and loops(found[0]):  # in a longer window the decoder finds its end
-                    (again,) = self._heard([waveforms[place]], WINDOWS[-1], spoken, most)
+                    (again,) = self._heard([waveforms[place]], WINDOWS[-1], spoken)
                     found = (*again[:2], max(found[2], again[2]))
                 texts[place] = believed(*found)
         return texts
@@ -121,9 +121,10 @@ class Transcriber:
         return token
 
     def _heard(
-        self, waveforms: Sequence[NDArray[np.float32]], seconds: int, spoken: str | None, most: int
+        self, waveforms: Sequence[NDArray[np.float32]], seconds: int, spoken: str | None
     ) -> list[tuple[str, float, float]]:
-        """The words of clips that fit in one window, how likely they are, and how likely silence."""
+        """The words of clips that fit in one window and say as much at most; how likely those and silence are."""
+        most = most_tokens(len(waveforms[0]))
         mels = np.stack([log_mel(wave, seconds) for wave in waveforms])
         results = self._thread.submit(self._decoded, mels, spoken, most).result()
         return [

@@ -177,14 +177,19 @@ def _reads(twin: DualEncoder, modality: Modality) -> dict[str, Any]:
     return {"sample_rate": sound.features.sample_rate, "max_seconds": sound.max_seconds, **words}
 
 
+def _vectors(twin: DualEncoder) -> bool:
+    """Whether the text tower takes vectors, where others take token numbers."""
+    return twin.settings.text is not None and twin.settings.text.any_language
+
+
 def _example(twin: DualEncoder, modality: Modality) -> tuple[Tensor, ...]:
     """Two items' worth of input, to trace a tower with."""
     reads = _reads(twin, modality)
     if modality == "image":
         return (torch.zeros(2, 3, reads["size"], reads["size"], dtype=torch.uint8),)
     if modality == "text":
-        tokens = torch.ones(2, 9, dtype=torch.int64) if reads["backbone"] == "minilm_l6" else torch.ones(2, WIDTH)
-        return tokens, torch.tensor([9, 4])
+        rows = torch.ones(2, WIDTH) if _vectors(twin) else torch.ones(2, 9, dtype=torch.int64)
+        return rows, torch.tensor([9, 4])
     samples = 2 * reads["sample_rate"]
     return torch.zeros(2, samples), torch.tensor([samples, samples // 2])
 
@@ -193,7 +198,7 @@ def _onnx(twin: DualEncoder, modality: Modality) -> bytes:
     """A tower as ONNX; the number of items, and of samples, may be any."""
     free = torch.export.Dim.DYNAMIC
     shapes = [{0: free}] if modality == "image" else [{0: free, 1: free}, {0: free}]
-    if modality == "text" and _reads(twin, modality)["backbone"] != "minilm_l6":
+    if modality == "text" and _vectors(twin):
         shapes[0] = {0: free}
     network = _Codes(twin.tower(modality)).eval()
     with warnings.catch_warnings():
@@ -240,7 +245,7 @@ def requirements(text: TextTower | None = None) -> list[str]:
     found = {p.name: p.requirement for p in declared() if p.name in NODE and p.extra in (None, "search", "web")}
     lines = [found[name] for name in NODE]
     if text is not None:
-        extra = "words" if text.backbone == "minilm_l6" else "languages"
+        extra = "languages" if text.any_language else "words"
         lines += [package.requirement for package in declared() if package.extra == extra]
         lines += [f"# and beside them: {INSTALL}"] if extra == "words" else []
     return lines

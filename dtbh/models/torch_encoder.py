@@ -144,7 +144,7 @@ class TorchEncoder(FileEncoder):
     @cached_property
     def _transcriber(self) -> Transcriber:
         text = self.twin.settings.text
-        return Transcriber(any_language=text is not None and text.backbone != "minilm_l6")
+        return Transcriber(any_language=text is not None and text.any_language)
 
     def _led_by_words(self, part: _Part, heard: Sequence[Heard | None]) -> _Part:
         """What the tower says of sounds, but where words were heard what the text tower says of them.
@@ -221,7 +221,7 @@ def _fingerprint(twin: DualEncoder) -> str:
         before.append(s.activation)
     if s.concepts is not None:
         before.append(s.concepts.model_dump_json())
-    if s.text is not None and s.text.backbone != "minilm_l6":
+    if s.text is not None and s.text.any_language:
         before.append(s.text.backbone)
     if s.sound is not None and s.sound.words:
         before.append(f"words {VERSION}")

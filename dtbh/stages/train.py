@@ -152,7 +152,7 @@ def _transcribed(manifest: Manifest, sounds: list[Item], settings: TextTower) ->
     if not mute:
         return sounds
     echo(f"{manifest.root}: hearing what is said in {len(mute)} sounds without a transcript")
-    ears = Transcriber(any_language=settings.backbone != "minilm_l6")
+    ears = Transcriber(any_language=settings.any_language)
     found = transcripts(ears, list(mute.values()), language="auto", max_seconds=SECONDS, stored=True)
     heard = {id: said.text for id, said in zip(mute, found, strict=True) if said is not None}
     return [replace(item, transcript=item.transcript or heard.get(item.id)) for item in sounds]
