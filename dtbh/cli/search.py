@@ -81,7 +81,7 @@ def search(args: Arguments) -> int:
 
         page = Path(tempfile.mkdtemp(prefix="dtbh-")) / "results.html"
         hit_words = index.at(result.rows.ravel()).words.reshape(*result.rows.shape, -1)
-        write_sheet(result, query.codes, page, hit_words=hit_words)
+        write_sheet(result, query.transcribed(), page, hit_words=hit_words)
         progress.echo(f"page: {page}")
         webbrowser.open(page.as_uri())
     return 0

@@ -57,6 +57,11 @@ class Encoding:
     It is 1 of a sound that is clear without its words.
     """
 
+    def transcribed(self) -> HashCodes:
+        """The codes, what was heard as their items' transcripts."""
+        items = (replace(i, transcript=self.heard.get(i.id, i.transcript)) for i in self.codes.items)
+        return replace(self.codes, items=tuple(items))
+
     def row(self, row: int) -> Encoding:
         """One item alone."""
         id = self.codes.items[row].id
@@ -202,9 +207,7 @@ class FileEncoder(ABC):
 
     def encode_sounds(self, paths: Sequence[str | Path]) -> HashCodes:
         """Codes of sound files, as `Encoder` says."""
-        encoding = self.encode(_items(paths, "sound"))
-        items = (replace(item, transcript=encoding.heard.get(item.id)) for item in encoding.codes.items)
-        return replace(encoding.codes, items=tuple(items))
+        return self.encode(_items(paths, "sound")).transcribed()
 
     def encode_texts(self, texts: Sequence[str]) -> HashCodes:
         """Codes of texts, as `Encoder` says."""

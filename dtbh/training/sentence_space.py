@@ -129,7 +129,7 @@ def _shares(most: dict[int, int], count: int) -> dict[int, int]:
 @torch.inference_mode(mode=False)
 def _classifier(vectors: Floats, classes: Ints, decay: float) -> tuple[Floats, Floats]:
     """Logistic regression: weight [1 + highest class, d] and bias."""
-    middle, spread = vectors.mean(axis=0), vectors.std()
+    middle, spread = vectors.mean(axis=0), vectors.std() or 1.0  # all alike: nothing to tell
     layer = nn.Linear(vectors.shape[1], 1 + int(classes.max())).double()
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)

@@ -136,6 +136,7 @@ def test_a_sound_with_words_has_the_code_of_its_words(run, tiny_data, tmp_path, 
     encoding = model.encode([Item(path, "sound", path) for path in paths], skip=True, values=True)
     assert len(encoding.failures) == 1
     assert [encoding.heard.get(path) for path in files] == words
+    assert [item.transcript for item in encoding.transcribed().items] == words
     assert [path in encoding.familiarity for path in files] == [word is not None for word in words]
     assert encoding.familiarity[files[0]] == model.encode([text_item(words[0])]).familiarity[words[0]]
     for row, word in enumerate(words):
@@ -309,6 +310,7 @@ def test_the_classifier_tells_classes_apart_and_nothing_of_one_class():
     weight, bias = _classifier(x, classes, 1e-3)
     assert ((x @ weight.T + bias).argmax(axis=1) == classes).all()
     assert not _classifier(x, np.zeros(90, dtype=np.int64), 1e-3)[0].any()
+    assert not _classifier(np.ones((90, 4)), classes, 1e-3)[0].any()
 
 
 def test_words_lead_but_where_the_sound_is_clear():
