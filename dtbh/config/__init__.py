@@ -11,7 +11,7 @@ from dtbh.config.reading import (
     write_schema,
 )
 from dtbh.config.service import Service
-from dtbh.config.settings import Config, Learning, LossSpec, SplitSettings, Training
+from dtbh.config.settings import Config, FineTuning, Learning, LossSpec, SplitSettings, Training
 from dtbh.config.towers import (
     Concepts,
     Encoders,
@@ -30,6 +30,7 @@ __all__ = [
     "Concepts",
     "Config",
     "Encoders",
+    "FineTuning",
     "ImageAugmentation",
     "ImageTower",
     "Learning",

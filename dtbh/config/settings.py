@@ -62,6 +62,23 @@ class LossSpec(BaseModel):
         return dict(self.model_extra or {})
 
 
+class FineTuning(Settings):
+    """How the image backbone learns from captions, in the sentence space, before heads are fitted to it."""
+
+    epochs: int = Field(5, ge=1)
+    size: int = Field(128, ge=16, le=2048, description="pixels, square, of what it is trained on; codes are made at "
+                      "encoders.image.size")  # fmt: skip
+    kept: tuple[str, ...] = Field((), description="modules of the backbone that stay as they are, as model._blocks.0")
+    batch: int = Field(64, ge=2, description="images, each with one of its captions")
+    learning_rate: float = Field(3e-4, gt=0, description="of the backbone")
+    head_rate: float = Field(2e-3, gt=0, description="of what is left behind afterwards")
+    weight_decay: float = Field(0.01, ge=0)
+    dropout: float = Field(0.2, ge=0, lt=1, description="of what the backbone gives")
+    clip: float = Field(5.0, gt=0, description="largest gradient norm")
+    class_weight: float = Field(0.5, ge=0, description="of the classes' cross-entropy beside the captions' contrast")
+    temperature: float = Field(0.05, gt=0, description="of the graded targets, over cosines of captions")
+
+
 class Learning(Settings):
     """The terms of the objective, and what they share."""
 
@@ -70,6 +87,9 @@ class Learning(Settings):
         description="a name of dtbh.training.shallow.SHALLOW_METHODS: the heads of frozen backbones are then fitted at "
         "once, and of learning and training nothing else counts but the device. Or sentence_space: the heads of images "
         "and texts are fitted at once (encoders.concepts), and a sound tower is trained to meet them",
+    )
+    finetuning: FineTuning | None = Field(
+        None, description="fit=sentence_space: the image backbone is first fine-tuned on the captions; null: it stays"
     )
     labels: bool = Field(True, description="false: pairs alone, each a class of its own; classes are never looked at")
     selection: str = Field(

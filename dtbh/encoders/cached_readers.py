@@ -16,8 +16,8 @@ from torch import Tensor
 from dtbh.config import SoundTower
 from dtbh.data.manifest import Modality
 from dtbh.encoders.dual_encoder import DualEncoder, Tower
-from dtbh.encoders.feature_cache import Wanted, stored_outputs
-from dtbh.encoders.readers import ImageReader, Reader, SoundReader, StoredReader
+from dtbh.encoders.feature_cache import stored_outputs
+from dtbh.encoders.readers import ImageReader, Reader, SoundReader, StoredReader, TextReader
 from dtbh.encoders.tta import SPEEDS, oriented, paced
 from dtbh.encoders.weights import state_fingerprint
 from dtbh.features.augment import augment_sound
@@ -71,6 +71,23 @@ def reader_for(
     return StoredReader(torch.from_numpy(np.stack([np.stack(row) for row in rows])), together=together)
 
 
+def text_reader(twin: DualEncoder, texts: Sequence[str], *, device: torch.device) -> StoredReader:
+    """What the text tower's backbone, which is frozen, gives of texts: float [n, 1, 384], stored like other outputs."""
+    settings, backbone = twin.settings.text, twin.tower("text").backbone
+    assert settings is not None
+    backbone.to(device).eval()
+
+    @torch.inference_mode()
+    def compute(wanted: list[tuple[str, int]]) -> list[NDArray[Any]]:
+        reader = TextReader([text for text, _ in wanted], settings)
+        media = reader.collate([reader(row) for row in range(len(wanted))])
+        return list(backbone(*(x.to(device) for x in media)).float().cpu().numpy())
+
+    name = backbone_fingerprint(twin, "text")
+    rows = stored_outputs(texts, compute, backbone=name, views=[0], batch=BATCH)
+    return StoredReader(torch.from_numpy(np.stack([np.stack(row) for row in rows])))
+
+
 def sound_views(settings: SoundTower, count: int) -> list[int]:
     """Numbers of a sound's views in training: 0 is the clip as it is; others tell the augmentation, up to 2**63 - 1.
 
@@ -97,7 +114,7 @@ class _Computing:
         self._rows = {path: row for row, path in enumerate(paths)}
 
     @torch.inference_mode()
-    def __call__(self, wanted: list[Wanted]) -> list[NDArray[Any]]:
+    def __call__(self, wanted: list[tuple[Path, int]]) -> list[NDArray[Any]]:
         read = [self._view(self._media(self._rows[path]), view) for path, view in wanted]
         outputs = self._tower.outputs(*(x.to(self._device) for x in self._media.collate(read)))
         arrays = [x.float().cpu().numpy() for x in outputs]
@@ -129,9 +146,11 @@ def media_reader(twin: DualEncoder, modality: Modality, paths: Sequence[Path | T
 
 def backbone_fingerprint(twin: DualEncoder, modality: Modality) -> str:
     """Tells a backbone, with all that comes before it, from any other: 16 hex digits."""
-    image, sound = twin.settings.image, twin.settings.sound
+    image, sound, text = twin.settings.image, twin.settings.sound, twin.settings.text
     before = ""
-    if modality == "image" and image is not None:
+    if modality == "text" and text is not None:
+        before = f"text {text.backbone}"
+    elif modality == "image" and image is not None:
         before = " ".join(["image", image.backbone, str(image.size), *image.depths])
     elif sound is not None:
         before = f"sound {sound.max_seconds} {sound.features.model_dump_json()}"

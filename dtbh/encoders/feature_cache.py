@@ -1,7 +1,7 @@
 """Outputs of frozen backbones, computed once and kept on disk for all runs.
 
 One SQLite file a backbone, named by its fingerprint; rows are found by the content of the media file, so a moved or
-renamed file is still known. Several processes may share it.
+renamed file is still known, or by the text. Several processes may share it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,37 +31,37 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "dtbh"
 
 
-Wanted = tuple[Path, int]
-"""A file and the number of the view of it that is wanted."""
+S = TypeVar("S", Path, str)
+"""A media file, or a text itself."""
 
 
 def stored_outputs(
-    paths: Sequence[Path],
-    compute: Callable[[list[Wanted]], list[NDArray[Any]]],
+    sources: Sequence[S],
+    compute: Callable[[list[tuple[S, int]]], list[NDArray[Any]]],
     *,
     backbone: str,
     views: Sequence[int],
     batch: int,
     dtype: str = "<f4",
 ) -> list[list[NDArray[Any]]]:
-    """The backbone's outputs for files, from the store or computed and stored: one array a file and view.
+    """The backbone's outputs for files or texts, from the store or computed and stored: one array for each and view.
 
     Args:
-        paths: The files.
-        compute: Maps files and views to one array each, of whatever length.
+        sources: The files, or the texts.
+        compute: Maps those and views to one array each, of whatever length.
         backbone: Fingerprint of the backbone and of all that comes before it.
-        views: Numbers of the views of each file, in -2**63..2**63 - 1.
-        batch: Files computed at a time; small files come first, so that clips of like length meet.
+        views: Numbers of the views of each, in -2**63..2**63 - 1.
+        batch: How many are computed at a time; small ones come first, so that clips of like length meet.
         dtype: Of the arrays as stored and returned; they are flat.
     """
-    if not paths:
+    if not sources:
         raise DtbhError("no files to encode")
     file = cache_folder() / f"{backbone}.sqlite"
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with closing(sqlite3.connect(file, timeout=60)) as store:
             store.execute(TABLE)
-            return _fill(store, paths, compute, views=views, batch=batch, dtype=dtype)
+            return _fill(store, sources, compute, views=views, batch=batch, dtype=dtype)
     except (sqlite3.Error, OSError) as error:
         raise DtbhError(
             f"{file}: the store of backbone outputs can't be used ({error}); "
@@ -71,8 +71,8 @@ def stored_outputs(
 
 def _fill(
     store: sqlite3.Connection,
-    paths: Sequence[Path],
-    compute: Callable[[list[Wanted]], list[NDArray[Any]]],
+    sources: Sequence[S],
+    compute: Callable[[list[tuple[S, int]]], list[NDArray[Any]]],
     *,
     views: Sequence[int],
     batch: int,
@@ -80,8 +80,8 @@ def _fill(
 ) -> list[list[NDArray[Any]]]:
     """Look everything up, compute what is missing, and commit batch by batch."""
     keys, sizes = [], {}
-    for path in paths:
-        data = path.read_bytes()
+    for source in sources:
+        data = source.read_bytes() if isinstance(source, Path) else source.encode()
         keys.append(hashlib.sha256(data).digest())
         sizes[keys[-1]] = len(data)
     known: dict[tuple[bytes, int], NDArray[Any]] = {}
@@ -89,11 +89,11 @@ def _fill(
         for view, vector in store.execute("SELECT view, vector FROM outputs WHERE file = ?", (key,)):
             if view in views:
                 known[key, view] = np.frombuffer(bytearray(vector), dtype=dtype)
-    wanted = {(k, v): path for k, path in zip(keys, paths, strict=True) for v in views if (k, v) not in known}
+    wanted = {(k, v): source for k, source in zip(keys, sources, strict=True) for v in views if (k, v) not in known}
     todo = sorted(wanted.items(), key=lambda one: (sizes[one[0][0]], one[0]))
     for start in track(range(0, len(todo), batch), "computing features", total=-(-len(todo) // batch)):
         part = todo[start : start + batch]
-        rows = [row.astype(dtype).ravel() for row in compute([(path, view) for (_, view), path in part])]
+        rows = [row.astype(dtype).ravel() for row in compute([(source, view) for (_, view), source in part])]
         known.update((found, row) for (found, _), row in zip(part, rows, strict=True))
         store.executemany(
             "INSERT OR REPLACE INTO outputs VALUES (?, ?, ?)",

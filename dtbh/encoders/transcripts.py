@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dtbh.encoders.feature_cache import Wanted, stored_outputs
+from dtbh.encoders.feature_cache import stored_outputs
 from dtbh.errors import MediaError
 from dtbh.media.sound import load_sound
 from dtbh.media.transcriber import RATE, VERSION, Heard, Transcriber
@@ -33,7 +33,7 @@ def transcripts(
     def hear(files: Sequence[Path]) -> list[Heard | None]:
         return transcriber([_wave(path, max_seconds) for path in files], language)
 
-    def compute(wanted: list[Wanted]) -> list[NDArray[Any]]:
+    def compute(wanted: list[tuple[Path, int]]) -> list[NDArray[Any]]:
         return [_bytes(heard) for heard in hear([path for path, _ in wanted])]
 
     if not stored:

@@ -8,13 +8,14 @@ from typing import Any
 
 from dtbh.errors import RunError
 
-CONFIG, RUN, MODEL, CONFIDENCE, METRICS, RESUME = (
+CONFIG, RUN, MODEL, CONFIDENCE, METRICS, RESUME, BACKBONE = (
     "config.yaml",
     "run.json",
     "model.safetensors",
     "confidence.json",
     "metrics.csv",
     "resume.safetensors",
+    "backbone.safetensors",
 )
 VERSION = 1
 RULES = {

@@ -9,6 +9,7 @@ import logging
 import os
 import time
 import warnings
+from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,22 +18,26 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, RichProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor
 
 from dtbh.config import Config, TextTower
 from dtbh.data.manifest import Item, Manifest, Modality, read_manifest
 from dtbh.data.splits import split_for
 from dtbh.data.transcripts import as_texts
-from dtbh.encoders.cached_readers import reader_for
+from dtbh.encoders.cached_readers import reader_for, text_reader
 from dtbh.encoders.dual_encoder import DualEncoder
-from dtbh.encoders.readers import TextReader
+from dtbh.encoders.image_backbones import ImageBackbone
+from dtbh.encoders.readers import ImageReader, StoredReader
 from dtbh.encoders.transcripts import transcripts
-from dtbh.errors import DataError
+from dtbh.errors import ConfigError, DataError
 from dtbh.media.transcriber import WINDOWS, Transcriber
-from dtbh.models.run_files import RESUME
+from dtbh.models.run_files import BACKBONE, RESUME
 from dtbh.stages.model_card import write_card
 from dtbh.training.checkpoint import SafetensorsIO
+from dtbh.training.finetuning import Captioned, finetune
 from dtbh.training.module import DualTraining, Side
 from dtbh.training.run_folder import RunFolder, begin_run, close_run, left_to_do
+from dtbh.training.sentence_space import SENTENCE_SPACE
 from dtbh.utils.device import resolve_device
 from dtbh.utils.files import file_lock
 from dtbh.utils.progress import echo, shown
@@ -83,6 +88,9 @@ def _train(config: Config, manifest: Manifest, split: Manifest, out: Path) -> No
     folder = RunFolder(out, len(known.labels) if config.learning.labels else 2, config.training.keep)
     with warnings.catch_warnings():
         _hush()
+        if config.learning.finetuning is not None:
+            begin_run(out, config, manifest)
+            _finetune(config, known, twin, out, device)
         module = DualTraining(
             twin,
             config,
@@ -108,6 +116,42 @@ def _train(config: Config, manifest: Manifest, split: Manifest, out: Path) -> No
     write_card(out, split)
 
 
+def _finetune(config: Config, known: Manifest, twin: DualEncoder, out: Path, device: torch.device) -> None:
+    """Have the image backbone learn from the captions of the training images."""
+    settings, image = config.learning.finetuning, twin.settings.image
+    assert settings is not None
+    if config.learning.fit != SENTENCE_SPACE or twin.settings.text is None or image is None or not image.frozen:
+        raise ConfigError(
+            "learning.finetuning: goes with learning.fit=sentence_space and encoders.image.frozen=true (its heads are "
+            "fitted to the backbone as it then stands); set it to null"
+        )
+    texts = _texts(known, "train", twin, device)
+    said = defaultdict(list)
+    for row, item in enumerate(texts.items):
+        said[item.pair].append(row)
+    images = [item for item in known.images if item.split == "train" and item.pair in said]
+    larger = image.model_copy(update={"size": settings.size * 5 // 4})  # crops of it are about as large as trained on
+    assert isinstance(texts.reader, StoredReader)
+    assert isinstance(texts.reader.outputs, Tensor)
+    numbers = {name: number for number, name in enumerate(known.labels)}
+    data = Captioned(
+        ImageReader([known.file(item) for item in images], larger),
+        [said[item.pair] for item in images],
+        texts.reader.outputs.flatten(0, 1),
+        torch.tensor([numbers[str(item.label)] for item in images]),
+    )
+    if not config.learning.labels:
+        settings = settings.model_copy(update={"class_weight": 0.0})
+    precision = config.training.precision
+    mixed = precision in ("bf16", "16") or (precision == "auto" and device.type == "cuda")
+    workers = _workers(config.training.workers)
+    assert isinstance(twin.image.backbone, ImageBackbone)
+    finetune(
+        twin.image.backbone, data, settings, resume=out / BACKBONE, seed=config.seed, device=device, workers=workers,
+        mixed=mixed,
+    )  # fmt: skip
+
+
 def _by_pairs(manifest: Manifest) -> Manifest:
     """The manifest with each pair as a class of its own; what has no pair has no label."""
     return manifest.replaced(replace(item, label=item.pair) for item in manifest)
@@ -129,13 +173,14 @@ def _sides(manifest: Manifest, split: str, twin: DualEncoder, device: torch.devi
     sides: dict[Modality, Side] = {}
     sides |= {modality: side(modality) for modality in twin.modalities if modality != "text"}
     if "text" in twin.modalities:
-        assert twin.settings.text is not None
-        sides["text"] = _texts(manifest, split, twin.settings.text)
+        sides["text"] = _texts(manifest, split, twin, device)
     return sides
 
 
-def _texts(manifest: Manifest, split: str, settings: TextTower) -> Side:
+def _texts(manifest: Manifest, split: str, twin: DualEncoder, device: torch.device) -> Side:
     """The different captions of each pair in one split, as texts."""
+    settings = twin.settings.text
+    assert settings is not None
     chosen = [item for item in manifest.sounds if item.split == split and item.label is not None]
     texts = as_texts(_transcribed(manifest, chosen, settings))
     if not texts:
@@ -143,7 +188,7 @@ def _texts(manifest: Manifest, split: str, settings: TextTower) -> Side:
             f"{manifest.root}: no sound has a transcript or says a word, and a text tower learns from them; give the "
             "table a column transcript, or take a preset without encoders.text"
         )
-    return Side(texts, TextReader([str(item.transcript) for item in texts], settings))
+    return Side(texts, text_reader(twin, [str(item.transcript) for item in texts], device=device))
 
 
 def _transcribed(manifest: Manifest, sounds: list[Item], settings: TextTower) -> list[Item]:

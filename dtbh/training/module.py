@@ -21,7 +21,7 @@ from dtbh.data.manifest import Item, Modality
 from dtbh.encoders.concept_head import ConceptHead, TextHead
 from dtbh.encoders.dual_encoder import DualEncoder
 from dtbh.encoders.hash_head import Encoded, HashHead
-from dtbh.encoders.readers import Reader, Rows, StoredReader, TextReader
+from dtbh.encoders.readers import Reader, Rows, StoredReader
 from dtbh.errors import ConfigError, DtbhError
 from dtbh.evaluation.metrics import embeddings
 from dtbh.evaluation.metrics.counts import distance_counts
@@ -112,7 +112,7 @@ class DualTraining(pl.LightningModule):
         return [
             DataLoader(
                 Rows(side.reader), batch_size=VALIDATION_BATCH, collate_fn=Rows(side.reader).collate,
-                num_workers=0 if isinstance(side.reader, StoredReader | TextReader) else self._workers,
+                num_workers=0 if isinstance(side.reader, StoredReader) else self._workers,
             )
             for side in self._val.values()
         ]  # fmt: skip
@@ -216,18 +216,15 @@ class DualTraining(pl.LightningModule):
 
     def _fit_sentence_space(self) -> None:
         """Set the heads of images and texts."""
-        image = self._train["image"].reader
-        if "text" not in self._train or not isinstance(image, StoredReader) or not isinstance(image.outputs, Tensor):
+        image, text = (self._train[name].reader if name in self._train else None for name in ("image", "text"))
+        if not (isinstance(text, StoredReader) and isinstance(image, StoredReader)):
             raise ConfigError(
                 f"learning.fit: {SENTENCE_SPACE} needs encoders.text, encoders.concepts, sounds with transcripts, and "
                 "encoders.image.frozen=true"
             )
         pairs = pair_numbers({name: self._train[name].items for name in ("image", "text")})
-        rows = Rows(self._train["text"].reader)
-        loader = DataLoader(rows, batch_size=VALIDATION_BATCH, collate_fn=rows.collate)
-        backbone = self.twin.text.backbone
-        device = next(backbone.parameters()).device
-        texts = torch.cat([backbone(*(x.to(device) for x in media)).cpu() for media in loader])
+        assert isinstance(image.outputs, Tensor)
+        assert isinstance(text.outputs, Tensor)
         images, own = self.twin.image.head, self.twin.text.head
         assert isinstance(images, ConceptHead)
         assert isinstance(own, TextHead)
@@ -237,7 +234,14 @@ class DualTraining(pl.LightningModule):
         seen = Sample(
             image.outputs.flatten(0, 1).double().numpy(), np.repeat(classes, views), np.repeat(pairs["image"], views)
         )
-        fit_sentence_space(images, own, seen, texts.double().numpy(), np.array(pairs["text"]), seed=self.config.seed)
+        fit_sentence_space(
+            images,
+            own,
+            seen,
+            text.outputs.flatten(0, 1).double().numpy(),
+            np.array(pairs["text"]),
+            seed=self.config.seed,
+        )
 
     @property
     def trains(self) -> bool:

@@ -2,7 +2,7 @@
 
 The folder holds ``config.yaml``, ``run.json``, ``model.safetensors`` (the kept epoch's), ``confidence.json`` (how far
 its hits can be believed), ``metrics.csv``, ``events`` (TensorBoard) and, while the training is not finished,
-``resume.safetensors``.
+``resume.safetensors`` and, of the fine-tuning of an image backbone that comes first, ``backbone.safetensors``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from safetensors.torch import save
 from dtbh.config import Config, differences, read_config, write_config
 from dtbh.data.manifest import Manifest, relative
 from dtbh.errors import RunError
-from dtbh.models.run_files import CONFIDENCE, CONFIG, METRICS, MODEL, RESUME, RULES, RUN, VERSION, read_run
+from dtbh.models.run_files import BACKBONE, CONFIDENCE, CONFIG, METRICS, MODEL, RESUME, RULES, RUN, VERSION, read_run
 from dtbh.training.checkpoint import portable
 from dtbh.training.module import DualTraining
 from dtbh.utils.files import write_file, write_text
@@ -135,7 +135,9 @@ def begin_run(path: Path, config: Config, data: Manifest) -> None:
 
 def _half_written(path: Path) -> list[Path]:
     """The files beside a run's own that were never renamed to them."""
-    return [left for name in (RUN, CONFIG, METRICS, MODEL, CONFIDENCE, RESUME) for left in path.glob(f".{name}.*")]
+    return [
+        left for name in (RUN, CONFIG, METRICS, MODEL, CONFIDENCE, RESUME, BACKBONE) for left in path.glob(f".{name}.*")
+    ]
 
 
 def close_run(path: Path, config: Config, data: Manifest) -> None:
@@ -147,7 +149,8 @@ def close_run(path: Path, config: Config, data: Manifest) -> None:
     _write_run(
         path, config, data, {**done, "epochs": len(rows), "seconds": round(sum(row["seconds"] for row in rows), 1)}
     )
-    (path / RESUME).unlink(missing_ok=True)
+    for done_with in (RESUME, BACKBONE):
+        (path / done_with).unlink(missing_ok=True)
 
 
 def _write_run(path: Path, config: Config, data: Manifest, more: Mapping[str, Any]) -> None:

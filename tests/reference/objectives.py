@@ -296,3 +296,24 @@ def item_balance(sides):
         return sum(m * m for m in means) / len(means)
 
     return mean_over(sides, one)
+
+
+def graded_contrast(
+    rows: list[list[float]], columns: list[list[float]], targets: list[list[float]], temperature: float
+) -> float:
+    """Cross-entropy of softmax(cosines / T) against targets, and against the targets of the other way round."""
+
+    def cosine(a: list[float], b: list[float]) -> float:
+        lengths = math.sqrt(sum(x * x for x in a)) * math.sqrt(sum(x * x for x in b))
+        return sum(x * y for x, y in zip(a, b, strict=True)) / lengths
+
+    def way(queries: list[list[float]], answers: list[list[float]], right: list[list[float]]) -> float:
+        total = 0.0
+        for query, wanted in zip(queries, right, strict=True):
+            scores = [cosine(query, answer) / temperature for answer in answers]
+            log_sum = math.log(sum(math.exp(score) for score in scores))
+            total -= sum(w * (score - log_sum) for w, score in zip(wanted, scores, strict=True)) / sum(wanted)
+        return total / len(queries)
+
+    turned = [[row[j] for row in targets] for j in range(len(targets))]
+    return (way(rows, columns, targets) + way(columns, rows, turned)) / 2

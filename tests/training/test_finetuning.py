@@ -1,0 +1,131 @@
+"""Graded contrast, and an image backbone that learns from captions: alone, in a run, and after a kill."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dtbh.config import Config, FineTuning, ImageTower, make_config
+from dtbh.data.manifest import read_manifest
+from dtbh.encoders.image_backbones import build_image_backbone
+from dtbh.encoders.readers import ImageReader
+from dtbh.errors import ConfigError, MediaError
+from dtbh.models.load import load
+from dtbh.models.torch_encoder import TorchEncoder
+from dtbh.stages.train import train
+from dtbh.training import finetuning
+from dtbh.training.finetuning import Captioned, finetune
+from dtbh.training.graded import class_targets, graded_contrast, graded_targets
+from tests.reference.objectives import graded_contrast as in_loops
+from tests.training.test_sentence_space import any_words
+
+CPU = torch.device("cpu")
+SMALL = ImageTower(backbone="small_cnn", weights="none", size=16)
+
+
+@given(st.integers(1, 6), st.integers(1, 4), st.integers(0, 1000))
+def test_contrast_is_that_of_plain_loops(n: int, d: int, seed: int) -> None:
+    draw = torch.Generator().manual_seed(seed)
+    rows, columns, meanings = (torch.randn(n, d, generator=draw, dtype=torch.float64) for _ in range(3))
+    targets = graded_targets(meanings, 0.2)
+    found = graded_contrast(rows, columns, targets, 0.5)
+    assert float(found) == pytest.approx(in_loops(rows.tolist(), columns.tolist(), targets.tolist(), 0.5), abs=1e-9)
+    assert torch.allclose(targets.sum(1), torch.ones(n, dtype=torch.float64))
+
+
+def test_near_meanings_are_soft_positives() -> None:
+    meanings = torch.tensor([[1.0, 0.0], [0.99, 0.14], [0.0, 1.0]])
+    targets = graded_targets(meanings, 0.05)
+    assert targets[0, 0] > targets[0, 1] > 0.4 > 100 * targets[0, 2]
+    assert torch.equal(class_targets(torch.tensor([3, 3, 1])), torch.tensor([[0.5, 0.5, 0], [0.5, 0.5, 0], [0, 0, 1]]))
+
+
+def data(tiny_data: Path) -> Captioned:
+    manifest = read_manifest(tiny_data)
+    images = [*manifest.images]
+    draw = torch.Generator().manual_seed(0)
+    labels = torch.tensor([manifest.labels.index(str(item.label)) for item in images])
+    vectors = torch.nn.functional.normalize(torch.randn(2 * len(images), 384, generator=draw))
+    reader = ImageReader([manifest.file(item) for item in images], SMALL.model_copy(update={"size": 20}))
+    return Captioned(reader, [[2 * row, 2 * row + 1][: 1 + row % 2] for row in range(len(images))], vectors, labels)
+
+
+def tuned(data: Captioned, tmp_path: Path, settings: FineTuning) -> dict[str, torch.Tensor]:
+    torch.manual_seed(1)
+    backbone = build_image_backbone(SMALL)
+    state = tmp_path / "backbone.safetensors"
+    finetune(backbone, data, settings, resume=state, seed=3, device=CPU, workers=0, mixed=False)
+    assert not any(p.requires_grad for p in backbone.parameters())
+    return backbone.state_dict()
+
+
+def test_learns_and_goes_on_after_a_kill_with_the_same_numbers(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = FineTuning(epochs=3, size=16, batch=6, learning_rate=3e-3, kept=("0",))
+    given = data(tiny_data)
+    whole = tuned(given, tmp_path, settings)
+    said = capsys.readouterr().err
+    assert float(said.split("epoch 3/3  captions ")[1].split()[0]) < float(said.split("captions ")[1].split()[0])
+    torch.manual_seed(1)
+    start = build_image_backbone(SMALL).state_dict()
+    assert torch.equal(whole["network.0.weight"], start["network.0.weight"])  # was kept
+    assert not torch.equal(whole["network.3.weight"], start["network.3.weight"])
+    assert torch.equal(whole["network.4.running_mean"], start["network.4.running_mean"])
+
+    write = finetuning.write_state
+
+    def killed(state: dict[str, object], path: Path) -> Path:
+        write(state, path)
+        raise KeyboardInterrupt
+
+    (tmp_path / "backbone.safetensors").unlink()
+    monkeypatch.setattr(finetuning, "write_state", killed)
+    with pytest.raises(KeyboardInterrupt):
+        tuned(given, tmp_path, settings)
+    monkeypatch.undo()
+    again = tuned(given, tmp_path, settings)
+    assert all(torch.equal(whole[name], again[name]) for name in whole)
+
+
+def test_an_image_that_is_gone_and_modules_that_are_not_there(tiny_data: Path, tmp_path: Path) -> None:
+    given = data(tiny_data)
+    every = tuple(str(number) for number in range(18))
+    for kept, said in ((("99",), "no module '99'"), (every, "nothing of the backbone is left")):
+        with pytest.raises(ConfigError, match=said):
+            tuned(given, tmp_path, FineTuning(epochs=1, kept=kept))
+    given.reader.paths = [tmp_path / "gone.png", *given.reader.paths[1:]]
+    with pytest.raises(MediaError, match=r"gone\.png"):
+        tuned(given, tmp_path, FineTuning(epochs=1, size=16, batch=4))
+
+
+def with_finetuning(**learning: object) -> Config:
+    values = any_words(sound=None).model_dump()
+    values["learning"] |= {"finetuning": {"epochs": 1, "size": 16, "batch": 4}, **learning}
+    return make_config(values)
+
+
+def test_a_run_keeps_the_tuned_backbone(tiny_data: Path, tmp_path: Path) -> None:
+    path = train(with_finetuning(), tiny_data, tmp_path / "run")
+    assert not (path / "backbone.safetensors").exists()
+    model = load(path)
+    assert isinstance(model, TorchEncoder)
+    plain = load(train(any_words(sound=None), tiny_data, tmp_path / "plain"))
+    assert isinstance(plain, TorchEncoder)
+    assert not torch.equal(
+        model.twin.image.backbone.state_dict()["network.0.weight"],
+        plain.twin.image.backbone.state_dict()["network.0.weight"],
+    )
+    assert len(model.encode_images([next(tiny_data.rglob("*.png"))])) == 1
+    without = train(with_finetuning(labels=False), tiny_data, tmp_path / "pairs")  # classes are not looked at
+    assert (without / "model.safetensors").exists()
+
+
+def test_it_goes_with_the_sentence_space_alone(tiny_data: Path, tmp_path: Path) -> None:
+    config = make_config({"learning": {"finetuning": {}}, "training": {"device": "cpu"}})
+    with pytest.raises(ConfigError, match=r"learning\.finetuning: goes with learning\.fit=sentence_space"):
+        train(config, tiny_data, tmp_path / "run")
