@@ -178,6 +178,10 @@ class Concepts(Settings):
 
     count: int = Field(64, ge=1, description="centres of what the training captions mean")
     share: float = Field(0.5, ge=0, lt=1, description="of the way to the nearest concepts that a vector goes")
+    pairs: float = Field(
+        0.0, ge=0, description="weight, in codes, of what tells images of a class apart; it gives the deep features "
+        "too, by which a search is rescored. 0: codes and features are of concepts alone",
+    )  # fmt: skip
     image_temperature: float = Field(0.1, gt=0, description="of the softmax over an image's cosines to the concepts")
     text_temperature: float = Field(0.03, gt=0, description="the same of a text's")
 

@@ -17,11 +17,13 @@ class ConceptHead(nn.Module):
     The concepts are centres of what the training captions mean. The step takes words that no caption has said to where
     captions of the same meaning lie, and takes out of an image what no caption tells; what few bits then keep is the
     meaning. A linear classifier of the backbone's output has a say in which concepts are near. As a network it is
-    attention over a fixed memory. `dtbh.training.sentence_space` sets the weights.
+    attention over a fixed memory. Where ``settings.pairs`` is above 0, a second linear map keeps what tells one image
+    from another of its class; it gives the deep features, and goes into the codes with that weight.
+    `dtbh.training.sentence_space` sets the weights.
 
     Args:
         inputs: Width of the backbone's output.
-        settings: ``count`` and ``share``.
+        settings: ``count``, ``share`` and ``pairs``.
         bits: Length of a code.
         temperature: Of the softmax over the cosines to the concepts.
     """
@@ -31,16 +33,25 @@ class ConceptHead(nn.Module):
         self.sentence = nn.Linear(inputs, WIDTH)
         self.evidence = nn.Linear(inputs, settings.count)
         self.concepts = nn.Parameter(torch.zeros(settings.count, WIDTH))
-        self.hash = nn.Sequential(nn.Linear(WIDTH, bits), nn.Tanh())
-        self.share, self.temperature = settings.share, temperature
+        self.pair = nn.Linear(inputs, WIDTH) if settings.pairs else None
+        self.hash = nn.Sequential(nn.Linear(2 * WIDTH if settings.pairs else WIDTH, bits), nn.Tanh())
+        self.share, self.pairs, self.temperature = settings.share, settings.pairs, temperature
         self.tanh_scale = 1.0
         self.requires_grad_(False)
 
     def forward(self, x: Tensor) -> Encoded:
-        """Map float [n, inputs] to places in the sentence space, float [n, 384], and hash-like codes."""
-        features = self.placed(x)
+        """Map float [n, inputs] to deep features, float [n, 384], and hash-like codes."""
+        meant, features = self.hashed(x)
         linear, tanh = self.hash
-        return Encoded(features, tanh(self.tanh_scale * linear(features)))
+        return Encoded(features, tanh(self.tanh_scale * linear(meant)))
+
+    def hashed(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What the hash layer sees, float [n, 384] or [n, 768], and the deep features."""
+        places = self.placed(x)
+        if self.pair is None:
+            return places, places
+        vectors = F.normalize(self.pair(x))
+        return torch.cat([places, self.pairs * vectors], dim=1), vectors
 
     def placed(self, x: Tensor) -> Tensor:
         """Places in the sentence space, float [n, 384], after the step."""

@@ -220,7 +220,7 @@ def _fingerprint(twin: DualEncoder) -> str:
     if s.activation != "relu":
         before.append(s.activation)
     if s.concepts is not None:
-        before.append(s.concepts.model_dump_json())
+        before.append(s.concepts.model_dump_json(exclude=None if s.concepts.pairs else {"pairs"}))
     if s.text is not None and s.text.any_language:
         before.append(s.text.backbone)
     if s.sound is not None and s.sound.words:

@@ -1,8 +1,9 @@
 """The image head and the text head in closed form, in the space of a frozen sentence encoder.
 
 Images are brought to what their captions mean (a linear map), both modalities lean on the same concepts, and the bits
-are those of iterative quantisation (Gong and Lazebnik, CVPR 2011) of the images' places. Where classes are given, each
-has concepts of its own, and linear classifiers of what is seen and of what is said help to choose among them.
+are those of iterative quantisation (Gong and Lazebnik, CVPR 2011) of the images' places, and of their vectors in the
+space of pairs (`pair_space`) where that is wanted. Where classes are given, each has concepts of its own, and linear
+classifiers of what is seen and of what is said help to choose among them.
 What each step brings is measured in docs/any-words.md.
 """
 
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from dtbh.encoders.concept_head import ConceptHead, TextHead
 from dtbh.errors import ConfigError, DataError
+from dtbh.training.pair_space import fit_pairs
 from dtbh.training.shallow import Floats, Ints, Sample, principal_axes, quantizing_rotation, ridged
 
 SENTENCE_SPACE = "sentence_space"
@@ -71,8 +73,10 @@ def fit_sentence_space(
         _set(head.concepts, _unit(concepts))
         w, b = _classifier(x, y, decay)
         _set_linear(head.evidence, weight * w[class_of], weight * b[class_of])
+    if image.pair is not None:
+        _fit_pairs(image, text, Sample(vectors, labels, images.pairs[rows]), texts[said], said_of[said], seed)
     with torch.inference_mode():
-        places = image.placed(torch.from_numpy(vectors).float()).double().numpy()
+        places = image.hashed(torch.from_numpy(vectors).float())[0].double().numpy()
     hashed = image.hash[0]
     assert isinstance(hashed, nn.Linear)
     axes = principal_axes(places, hashed.out_features)
@@ -80,6 +84,18 @@ def fit_sentence_space(
     turned = quantizing_rotation(centred, rng) @ axes / centred.std()
     for head in (image, text):
         _set_linear(head.hash[0], turned, -turned @ places.mean(axis=0))
+
+
+def _fit_pairs(image: ConceptHead, text: TextHead, images: Sample, texts: Floats, said_of: Ints, seed: int) -> None:
+    """Set the maps that tell images of a class apart: from the ridge regression to what captions mean, by contrast."""
+    assert isinstance(image.pair, nn.Linear)
+    assert isinstance(text.pair, nn.Linear)
+    meant = _mean_by(texts, said_of)
+    wanted = np.stack([meant[pair] for pair in images.pairs.tolist()])
+    middle = texts.mean(axis=0)
+    _set_linear(image.pair, *_linear(images.vectors, wanted - middle))
+    _set_linear(text.pair, np.eye(text.pair.in_features), -middle)
+    fit_pairs(image.pair, text.pair, images.vectors, images.pairs, texts, said_of, seed=seed)
 
 
 def _mean_by(texts: Floats, said_of: Ints) -> dict[int, Floats]:
