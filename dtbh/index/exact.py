@@ -91,11 +91,6 @@ class View(ABC):
     def __len__(self) -> int:
         return len(self.words) - len(self.removed)
 
-    def vectors_at(self, rows: Rows) -> NDArray[np.int8]:
-        """The vectors at these rows, int8 [m, d], where they are kept."""
-        assert self.vectors is not None
-        return self.vectors[rows]
-
     def live(self, field: str) -> tuple[str, ...]:
         """The values of a field that items have which are not removed."""
         values = self.values(field)
@@ -261,8 +256,9 @@ class ExactIndex(ABC):
         else:
             check_rescore(rescore, codes, view.vector_dim, of=self.name)
             assert codes.vectors is not None
+            assert view.vectors is not None
             candidates = searcher.nearest(codes.words, max(k, rescore))
-            distances, found, similarities = rescored(codes.vectors, *candidates, view.vectors_at, k)
+            distances, found, similarities = rescored(codes.vectors, *candidates, view.vectors, k)
         items = view.items(found.ravel().tolist())
         width = found.shape[1]
         split = tuple(items[query * width : (query + 1) * width] for query in range(len(codes)))

@@ -1,20 +1,22 @@
 """The second stage of a search: the nearest codes, ordered by the cosine of their vectors to the query's.
 
-Vectors are whole numbers, so that a product of two is exact in whatever order it is summed up: every engine, and any
-number of queries at once, gives the same order.
+Vectors are whole numbers, so that a product of two is exact in whatever order it is summed up: every engine, compiled
+or not, and any number of queries at once, gives the same order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dtbh.codes import HashCodes
 from dtbh.errors import CodesError, ConfigError
+from dtbh.index.hamming.search import compiled_already
 
-CELLS = 1 << 22  # numbers of candidates that are worked on at once: 32 MB as float64
+CELLS = 1 << 22  # numbers of candidates that are worked on at once in NumPy: 32 MB as float64
 NEEDS = "index again with --vectors"
 
 
@@ -45,8 +47,10 @@ def rescored(
     queries: NDArray[np.int16],
     distances: NDArray[np.int32],
     rows: NDArray[np.int64],
-    vectors_of: Callable[[NDArray[np.int64]], NDArray[np.int8]],
+    vectors: NDArray[np.int8],
     k: int,
+    *,
+    places: NDArray[np.int64] | None = None,
 ) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.float32]]:
     """The k candidates of each query that lie nearest by cosine, ties by distance and then by row.
 
@@ -54,26 +58,44 @@ def rescored(
         queries: int16 [q, d].
         distances: int32 [q, c], of the candidates, ordered by distance and then by row, as a search gives them.
         rows: int64 [q, c].
-        vectors_of: Gives the vectors at rows [m], int8 [m, d].
+        vectors: int8 [n, d]; they may be memory-mapped.
         k: At most c.
+        places: int64 [q, c], where among the vectors that of each candidate stands; at its row unless given.
 
     Returns:
         Distances int32 [q, k], rows int64 [q, k] and cosines float32 [q, k], -1 to 1; that of a vector of zeros is 0.
     """
-    found = np.empty(rows.shape, np.float64)
-    block = max(1, CELLS // max(1, rows.shape[1] * queries.shape[1]))
-    for start in range(0, len(rows), block):
-        part = slice(start, start + block)
-        vectors = vectors_of(rows[part].ravel()).reshape(*rows[part].shape, queries.shape[1])
-        found[part] = cosines(queries[part], vectors)
+    found = cosines(queries, vectors, rows if places is None else places)
     order = np.argsort(-found, axis=1, kind="stable")[:, :k]
     every = np.arange(len(rows))[:, None]
     return distances[every, order], rows[every, order], found[every, order].astype(np.float32)
 
 
-def cosines(queries: NDArray[np.int16], vectors: NDArray[np.int8]) -> NDArray[np.float64]:
-    """Cosines of each query, int16 [q, d], to its own candidates, int8 [q, c, d]: float64 [q, c]."""
-    asked, given = queries.astype(np.float64), vectors.astype(np.float64)  # holds every sum of products exactly
-    products = np.matmul(given, asked[:, :, None])[..., 0]
-    squares = np.einsum("qcd,qcd->qc", given, given) * np.einsum("qd,qd->q", asked, asked)[:, None]
-    return np.asarray(products / np.sqrt(np.where(squares > 0, squares, 1)))
+def cosines(queries: NDArray[np.int16], vectors: NDArray[np.int8], places: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Cosines of each query, int16 [q, d], to its own candidates among vectors, int8 [n, d]: float64 [q, c].
+
+    It is compiled where searching is compiled in this process already; short work is done before that is loaded.
+    """
+    found = np.empty(places.shape, np.float64)
+    if compiled_already() and (kernel := _kernel()) is not None:
+        kernel.fill(queries, vectors, places, found)
+        return found
+    block = max(1, CELLS // max(1, places.shape[1] * queries.shape[1]))
+    for start in range(0, len(places), block):
+        part = slice(start, start + block)
+        asked, given = queries[part].astype(np.float64), vectors[places[part]].astype(np.float64)  # all sums are exact
+        squares = np.einsum("qcd,qcd->qc", given, given) * np.einsum("qd,qd->q", asked, asked)[:, None]
+        found[part] = np.matmul(given, asked[:, :, None])[..., 0] / np.sqrt(np.where(squares > 0, squares, 1))
+    return found
+
+
+@functools.cache
+def _kernel() -> ModuleType | None:
+    """The compiled loop; None where its cache can't be written."""
+    try:
+        from dtbh.index import rescoring_kernel
+
+        rescoring_kernel.warm()
+    except (ImportError, OSError, RuntimeError):
+        return None
+    return rescoring_kernel

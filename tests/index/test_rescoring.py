@@ -150,6 +150,26 @@ def test_blocks_of_queries_change_nothing(monkeypatch) -> None:
     np.testing.assert_array_equal(whole.similarities, blocks.similarities)
 
 
+@given(n=st.integers(1, 20), d=st.integers(1, 1100), q=st.integers(0, 4), c=st.integers(0, 9), seed=st.integers(0, 9))
+@settings(max_examples=40, deadline=None)
+def test_compiled_or_not_it_is_the_same_to_the_last_bit(n, d, q, c, seed) -> None:
+    pytest.importorskip("numba")
+    from dtbh.index import rescoring_kernel
+
+    rng = np.random.default_rng(seed)
+    queries = rng.choice(np.array([-32767, 32767, 5, 0]), (q, d)).astype(np.int16)
+    vectors = rng.choice(np.array([-127, 127, 3]), (n, d)).astype(np.int8) * (np.arange(n) % 4 != 3)[:, None]
+    vectors = vectors.astype(np.int8)
+    places, found = rng.integers(0, n, (q, c)), np.empty((q, c))
+    rescoring_kernel.fill(queries, vectors, places, found)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rescoring, "compiled_already", lambda: False)
+        np.testing.assert_array_equal(rescoring.cosines(queries, vectors, places), found)
+    for row, at in enumerate(places.tolist()):
+        exact = [reference.cosine(queries[row].tolist(), vectors[place].tolist()) for place in at]
+        np.testing.assert_allclose(found[row], exact, atol=1e-12)
+
+
 @given(st.lists(st.lists(st.floats(-1e6, 1e6), min_size=3, max_size=3), max_size=5))
 def test_whole_numbers_are_those_of_loops(vectors) -> None:
     drawn = np.array(vectors, np.float64).reshape(-1, 3)
@@ -165,7 +185,8 @@ def test_an_angle_is_kept() -> None:
     drawn = np.random.default_rng(0).normal(size=(200, 384)).astype(np.float32)
     drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
     made = whole_numbers(drawn, np.int8)
-    found = rescoring.cosines(whole_numbers(drawn[:50], np.int16), np.broadcast_to(made, (50, *made.shape)))
+    every = np.broadcast_to(np.arange(200), (50, 200))
+    found = rescoring.cosines(whole_numbers(drawn[:50], np.int16), made, every)
     assert np.abs(found - drawn[:50] @ drawn.T).max() < 2e-3
 
 

@@ -31,7 +31,7 @@ class FakeModel:
     config = make_config({})
     confidence = Confidence({"sound->image": np.linspace(1, 0, 9)})
 
-    def encode(self, items):
+    def encode(self, items, vectors=False):
         octets = np.array([[Path(item.path).read_bytes()[0]] for item in items], np.uint8)
         bits = np.unpackbits(octets, axis=1, bitorder="little")
         return Encoding(HashCodes.from_values(bits * 2.0 - 1, encoder=self.fingerprint, items=items), ())

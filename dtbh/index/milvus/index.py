@@ -196,7 +196,12 @@ class MilvusIndex:
         check_rescore(rescore, codes, self.vector_dim, of=self.name)
         assert codes.vectors is not None
         pairs = self._nearest(codes, max(k, rescore), found, end)
-        near, rows, alike = rescored(codes.vectors, pairs[..., 0].astype(np.int32), pairs[..., 1], self._vectors, k)
+        rows = pairs[..., 1]
+        wanted, places = np.unique(rows, return_inverse=True)
+        near, rows, alike = rescored(
+            codes.vectors, pairs[..., 0].astype(np.int32), rows, self._vectors(wanted), k,
+            places=places.reshape(rows.shape),
+        )  # fmt: skip
         return self._result(np.stack([near, rows], axis=-1), alike)
 
     def _nearest(self, codes: HashCodes, k: int, found: Sequence[Condition], end: int) -> NDArray[np.int64]:
