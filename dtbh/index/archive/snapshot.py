@@ -37,6 +37,7 @@ from dtbh.index.archive.layout import (
 )
 from dtbh.index.archive.postings import COLUMNS, POSTED, SEGMENT, Row, postings, unpacked
 from dtbh.index.exact import Footprint, Rows, View
+from dtbh.index.hamming.rows import read_ahead, read_scattered
 from dtbh.utils.files import read_meta
 from dtbh.utils.progress import track
 
@@ -85,6 +86,7 @@ class Snapshot(View):
         self.words = _map(codes_file(path, self.generation), "<u8", self.count, word_count(self.bits))
         if (dim := self.meta.get("vectors")) is not None:
             self.vectors = _map(vectors_file(path, self.generation), "i1", self.count, int(dim))
+            read_scattered(self.vectors)
         self.state = (meta, self.segments, tuple(sha256 for _, _, sha256 in removals))
 
     def names(self) -> tuple[str, ...]:
@@ -223,6 +225,7 @@ class Snapshot(View):
         part = slice(segment.first, segment.first + segment.size)
         compared = [("codes", codes_file, digest_of_codes(self.words[part]), segment.codes)]
         if self.vectors is not None:
+            read_ahead(self.vectors, part.start, part.stop)
             compared.append(("vectors", vectors_file, digest_of_vectors(self.vectors[part]), str(segment.vectors)))
         for what, file, found, wanted in compared:
             if found != wanted:
