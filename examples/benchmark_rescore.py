@@ -10,10 +10,10 @@ numbers). What is right are the ten nearest by cosine of the exact vectors; a ce
 ``R`` is the number of candidates; 0 is the search by codes alone. "All rescored" is what 8 bits a number keep. Vectors
 lie in a file that is memory-mapped, as in an archive.
 
-Times are milliseconds a query of processor time, the best of some runs, of one query and of 64 at once, on one thread;
-"added" is what rescoring takes beyond the search for ten codes, "cold" the same of one query on the clock while nothing
-of the vectors is in memory. FAISS is ``IndexRefine`` over ``IndexLSH`` with its own 8 bits a number, over as many
-candidates; the ratio is of both stages together.
+Times are milliseconds a query of processor time, in the middle of 25 runs with other queries each, of one query and of
+64 at once, on one thread; "added" is what rescoring takes beyond the search for ten codes, "cold" what it takes on the
+clock for one query while nothing of the vectors is in memory. FAISS is ``IndexRefine`` over ``IndexLSH`` with its own 8
+bits a number, over as many candidates; the ratio is of both stages together.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from dtbh.index.hamming.rows import let_go, read_scattered
 from dtbh.index.rescoring import cosines, rescored
 
 Floats = NDArray[np.float32]
-K, BLOCK, MANY = 10, 1 << 16, 64
+K, BLOCK, MANY, RUNS = 10, 1 << 16, 64, 25
 QUICK = {"vectors": 0.01, "queries": 20, "bits": [64, 128], "rescore": [50, 100]}
 
 
@@ -104,15 +104,16 @@ def kept(found: NDArray[np.int64], right: NDArray[np.int64]) -> float:
     return sum(len({*a} & {*b}) for a, b in zip(found.tolist(), right.tolist(), strict=True)) / right.size
 
 
-def best_of(asks: Sequence[Callable[[], object]], queries: int, runs: int = 25) -> list[float]:
-    """Milliseconds of processor time a query of each, the best of some runs in turns."""
-    best = [float("inf")] * len(asks)
-    for _ in range(runs):
-        for place, ask in enumerate(asks):
+def middle(asks: Sequence[Callable[[NDArray[np.int64]], object]], queries: int, of: int) -> list[float]:
+    """Milliseconds of processor time a query of each, in the middle of some runs in turns, of other queries each."""
+    times: list[list[float]] = [[] for _ in asks]
+    for run in range(RUNS):
+        chosen = (run * queries + np.arange(queries)) % of
+        for took, ask in zip(times, asks, strict=True):
             start = time.process_time()
-            ask()
-            best[place] = min(best[place], 1000 * (time.process_time() - start) / queries)
-    return best
+            ask(chosen)
+            took.append(1000 * (time.process_time() - start) / queries)
+    return [sorted(took)[RUNS // 2] for took in times]
 
 
 def cold(path: Path, mapped: NDArray[np.int8], ask: Callable[[], object], runs: int = 5) -> float:
@@ -193,22 +194,24 @@ def table(drawn: Drawn, folder: Path, settings: argparse.Namespace) -> None:
         searcher, queries = hamming.Searcher(gallery), coded(asked, of[kind, bits])
 
         def two(
-            q: int, r: int, vectors: NDArray[np.int8] = mapped, searcher: hamming.Searcher = searcher,
+            chosen: NDArray[np.int64], r: int, searcher: hamming.Searcher = searcher,
             queries: NDArray[np.uint64] = queries,
         ) -> NDArray[np.int64]:  # fmt: skip
-            near = searcher.nearest(queries[:q], max(r, K), threads=1)
-            return near[1][:, :K] if not r else rescored(numbers[:q], *near, vectors, K)[1]
+            near = searcher.nearest(queries[chosen], max(r, K), threads=1)
+            return near[1][:, :K] if not r else rescored(numbers[chosen], *near, mapped, K)[1]
 
-        found = [kept(two(len(asked), r), right) for r in (0, *settings.rescore)]
+        every = np.arange(len(asked))
+        found = [kept(two(every, r), right) for r in (0, *settings.rescore)]
         line = f"{kind:<8}{bits:>5}{8 * gallery.shape[1] + drawn.dim:>7}" + "".join(f"{share:>8.3f}" for share in found)
         refined = faiss_refined(drawn, bits) if kind == "random" and settings.faiss else None
         many = min(MANY, len(asked))
         for r in settings.rescore:
             took = []
             for q in (1, many):
-                asks: list[Callable[[], object]] = [lambda q=q, c=c: two(q, c) for c in (0, r)]
-                asks += [] if refined is None else [lambda q=q, r=r, ask=refined: ask(asked[:q], r)]
-                took.append(best_of(asks, q))
+                asks = [lambda chosen, r=c, two=two: two(chosen, r) for c in (0, r)]
+                if refined is not None:
+                    asks.append(lambda chosen, r=r, ask=refined: ask(asked[chosen], r))
+                took.append(middle(asks, q, len(asked)))
             near = searcher.nearest(queries[:1], r, threads=1)
             slow = cold(path, mapped, lambda near=near: rescored(numbers[:1], *near, mapped, K))
             line += f" | {r:>4}" + "".join(f"{both - plain:>8.3f}" for plain, both, *_ in took) + f"{slow:>8.2f}"
