@@ -1,7 +1,7 @@
 """What a second stage brings: codes find candidates, and stored vectors of 8 bits a number order them.
 
     python examples/benchmark_rescore.py                  200,000 vectors, about a minute
-    python examples/benchmark_rescore.py --vectors 10 --queries 200 --bits 64 128 256      ten million: 2.6 GB on disk
+    python examples/benchmark_rescore.py --vectors 10 --parts times --no-faiss     ten million: 2.6 GB on disk
     python examples/benchmark_rescore.py --quick          a small run, to see that it works
 
 Vectors are drawn around clusters, in as many directions as ``--within`` says, and brought to length one. Codes are the
@@ -10,10 +10,11 @@ numbers). What is right are the ten nearest by cosine of the exact vectors; a ce
 ``R`` is the number of candidates; 0 is the search by codes alone. "All rescored" is what 8 bits a number keep. Vectors
 lie in a file that is memory-mapped, as in an archive.
 
-Times are milliseconds a query of processor time, in the middle of 25 runs with other queries each, of one query and of
-64 at once, on one thread; "added" is what rescoring takes beyond the search for ten codes, "cold" what it takes on the
-clock for one query while nothing of the vectors is in memory. FAISS is ``IndexRefine`` over ``IndexLSH`` with its own 8
-bits a number, over as many candidates; the ratio is of both stages together.
+Times are milliseconds a query of processor time, of 15 runs with other queries each, of one query and of 64 at once, on
+one thread: "codes" is what so many nearest codes take beyond ten (the least of the runs), "vectors" what ordering them
+takes (the middle one), "cold" the same on the clock for one query while nothing of the vectors is in memory. "FAISS" is
+how many times as long ``IndexRefine`` over ``IndexLSH``, with its own 8 bits a number and as many candidates, takes for
+both stages. With ``--parts times`` alone codes and vectors mean nothing, which takes no time to draw.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +42,7 @@ from dtbh.index.hamming.rows import let_go, read_scattered
 from dtbh.index.rescoring import cosines, rescored
 
 Floats = NDArray[np.float32]
-K, BLOCK, MANY, RUNS = 10, 1 << 16, 64, 25
+K, BLOCK, MANY, RUNS = 10, 1 << 16, 64, 15
 QUICK = {"vectors": 0.01, "queries": 20, "bits": [64, 128], "rescore": [50, 100]}
 
 
@@ -104,16 +105,16 @@ def kept(found: NDArray[np.int64], right: NDArray[np.int64]) -> float:
     return sum(len({*a} & {*b}) for a, b in zip(found.tolist(), right.tolist(), strict=True)) / right.size
 
 
-def middle(asks: Sequence[Callable[[NDArray[np.int64]], object]], queries: int, of: int) -> list[float]:
-    """Milliseconds of processor time a query of each, in the middle of some runs in turns, of other queries each."""
-    times: list[list[float]] = [[] for _ in asks]
+def times(asks: Sequence[Callable[[NDArray[np.int64]], object]], queries: int, of: int) -> list[list[float]]:
+    """Milliseconds of processor time a query of each, sorted, of some runs in turns, of other queries each."""
+    took: list[list[float]] = [[] for _ in asks]
     for run in range(RUNS):
         chosen = (run * queries + np.arange(queries)) % of
-        for took, ask in zip(times, asks, strict=True):
+        for own, ask in zip(took, asks, strict=True):
             start = time.process_time()
             ask(chosen)
-            took.append(1000 * (time.process_time() - start) / queries)
-    return [sorted(took)[RUNS // 2] for took in times]
+            own.append(1000 * (time.process_time() - start) / queries)
+    return [sorted(own) for own in took]
 
 
 def cold(path: Path, mapped: NDArray[np.int8], ask: Callable[[], object], runs: int = 5) -> float:
@@ -167,59 +168,114 @@ def exact_in_8_bits(queries: NDArray[np.int16], vectors: NDArray[np.int8], right
     return kept(rows, right)
 
 
-def table(drawn: Drawn, folder: Path, settings: argparse.Namespace) -> None:
-    """Draw, write, search, and print a row for each kind and length of codes."""
-    path, sample = folder / "vectors.bin", next(drawn.blocks())[1][:20_000]
-    asked = drawn.some(10**9, settings.queries)
-    right, numbers = truth(drawn, asked), whole_numbers(asked, np.int16)
-    of = {
-        (kind, bits): projection(kind, sample, bits)
-        for kind in settings.codes for bits in settings.bits if kind == "random" or bits <= drawn.dim
-    }  # fmt: skip
-    words = {name: np.empty((drawn.count, -(-name[1] // 64)), np.uint64) for name in of}
+class Codes(NamedTuple):
+    """Codes of one kind and length, and those of the queries."""
+
+    kind: str
+    bits: int
+    gallery: NDArray[np.uint64]
+    asked: NDArray[np.uint64]
+
+
+def write_drawn(drawn: Drawn, asked: Floats, path: Path, settings: argparse.Namespace) -> list[Codes]:
+    """Write the vectors, and make all kinds of codes of them."""
+    sample, every = next(drawn.blocks())[1][:20_000], []
+    for kind in settings.codes:
+        for bits in settings.bits if kind == "random" else [bits for bits in settings.bits if bits <= drawn.dim]:
+            of = projection(kind, sample, bits)
+            every.append((of, Codes(kind, bits, np.empty((drawn.count, -(-bits // 64)), np.uint64), coded(asked, of))))
     with path.open("wb") as file:
         for start, vectors in drawn.blocks():
             file.write(whole_numbers(vectors, np.int8).tobytes())
-            for name in of:
-                words[name][start : start + len(vectors)] = coded(vectors, of[name])
+            for of, codes in every:
+                codes.gallery[start : start + len(vectors)] = coded(vectors, of)
         os.fsync(file.fileno())  # what is not yet on the disk stays in memory
+    return [codes for _, codes in every]
+
+
+def write_random(drawn: Drawn, path: Path, settings: argparse.Namespace) -> list[Codes]:
+    """Write vectors that mean nothing, and codes that don't either: times are the same."""
+    rng = np.random.default_rng(0)
+    with path.open("wb") as file:
+        for start in range(0, drawn.count, BLOCK):
+            file.write(rng.bytes(min(BLOCK, drawn.count - start) * drawn.dim))
+        os.fsync(file.fileno())
+    sizes = {bits: [(n, -(-bits // 64)) for n in (drawn.count, settings.queries)] for bits in settings.bits}
+    return [
+        Codes("random", bits, *(rng.integers(0, 2**64, s, np.uint64) for s in size)) for bits, size in sizes.items()
+    ]
+
+
+def print_recall(every: Sequence[Codes], right: NDArray[np.int64], numbers: NDArray[np.int16],
+                 mapped: NDArray[np.int8], settings: argparse.Namespace) -> None:  # fmt: skip
+    """A row for each kind and length of codes."""
+    if len(mapped) * len(numbers) <= 10**8:
+        print(f"all rescored: {exact_in_8_bits(numbers, mapped, right):.3f} of the right ten are found")
+    print(f"{'codes':<8}{'bits':>5}{'bytes':>7}" + "".join(f"{f'R={r}':>8}" for r in (0, *settings.rescore)))
+    for kind, bits, gallery, asked in every:
+        searcher = hamming.Searcher(gallery)
+        shares = [kept(searcher.nearest(asked, K)[1], right)]
+        for r in settings.rescore:
+            shares.append(kept(rescored(numbers, *searcher.nearest(asked, r), mapped, K)[1], right))
+        size = 8 * gallery.shape[1] + mapped.shape[1]
+        print(f"{kind:<8}{bits:>5}{size:>7}" + "".join(f"{share:>8.3f}" for share in shares), flush=True)
+
+
+def print_times(
+    codes: Codes, numbers: NDArray[np.int16], mapped: NDArray[np.int8], path: Path, settings: argparse.Namespace,
+    refined: Callable[[NDArray[np.int64], int], object] | None,
+) -> None:  # fmt: skip
+    """A row for each number of candidates."""
+    searcher, count = hamming.Searcher(codes.gallery), len(numbers)
+    searcher.nearest(codes.asked, K)
+    for r in settings.rescore:
+        cells = []
+        for q in (1, min(MANY, count)):
+
+            def near(chosen: NDArray[np.int64], k: int = r) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+                return searcher.nearest(codes.asked[chosen], k, threads=1)
+
+            found = near(np.arange(count))
+            rescored(numbers, *found, mapped, K)  # what is asked for lies in memory
+            asks: list[Callable[[NDArray[np.int64]], object]] = [
+                lambda chosen, near=near: near(chosen, K), near,
+                lambda chosen, found=found: rescored(
+                    numbers[chosen], found[0][chosen], found[1][chosen], mapped, K
+                ),
+            ]  # fmt: skip
+            if refined is not None:
+                asks.append(lambda chosen, r=r: refined(chosen, r))
+            plain, more, vectors, *peer = times(asks, q, count)
+            cells.append(f"{more[0] - plain[0]:>9.3f}{vectors[RUNS // 2]:>9.3f}")
+            cells += [f"{own[0] / (more[0] + vectors[0]):>9.1f}" for own in peer]
+        slow = cold(path, mapped, lambda found=found: rescored(numbers[:1], found[0][:1], found[1][:1], mapped, K))
+        print(f"{codes.bits:>5}{r:>6}" + "".join(cells) + f"{slow:>9.2f}", flush=True)
+
+
+def benchmark(drawn: Drawn, folder: Path, settings: argparse.Namespace) -> None:
+    """Write, search, and print both tables."""
+    path, asked = folder / "vectors.bin", drawn.some(10**9, settings.queries)
+    numbers = whole_numbers(asked, np.int16)
+    recall = "recall" in settings.parts
+    every = write_drawn(drawn, asked, path, settings) if recall else write_random(drawn, path, settings)
     mapped = np.memmap(path, np.int8, "r").reshape(-1, drawn.dim).view(np.ndarray)
     read_scattered(mapped)
-    if drawn.count * settings.queries <= 10**8:
-        print(f"all rescored: {exact_in_8_bits(numbers, mapped, right):.3f} of the right ten are found")
-    columns = "".join(f"{f'R={r}':>8}" for r in (0, *settings.rescore))
-    print(f"{'codes':<8}{'bits':>5}{'bytes':>7}{columns} | {'R':>4}{'added':>8}{f'x{MANY}':>8}{'cold':>8} | "
-          f"{'FAISS':>7}{'ratio':>7}{f'x{MANY}':>7}")  # fmt: skip
-    for (kind, bits), gallery in words.items():
-        searcher, queries = hamming.Searcher(gallery), coded(asked, of[kind, bits])
-
-        def two(
-            chosen: NDArray[np.int64], r: int, searcher: hamming.Searcher = searcher,
-            queries: NDArray[np.uint64] = queries,
-        ) -> NDArray[np.int64]:  # fmt: skip
-            near = searcher.nearest(queries[chosen], max(r, K), threads=1)
-            return near[1][:, :K] if not r else rescored(numbers[chosen], *near, mapped, K)[1]
-
-        every = np.arange(len(asked))
-        found = [kept(two(every, r), right) for r in (0, *settings.rescore)]
-        line = f"{kind:<8}{bits:>5}{8 * gallery.shape[1] + drawn.dim:>7}" + "".join(f"{share:>8.3f}" for share in found)
-        refined = faiss_refined(drawn, bits) if kind == "random" and settings.faiss else None
-        many = min(MANY, len(asked))
-        for r in settings.rescore:
-            took = []
-            for q in (1, many):
-                asks = [lambda chosen, r=c, two=two: two(chosen, r) for c in (0, r)]
-                if refined is not None:
-                    asks.append(lambda chosen, r=r, ask=refined: ask(asked[chosen], r))
-                took.append(middle(asks, q, len(asked)))
-            near = searcher.nearest(queries[:1], r, threads=1)
-            slow = cold(path, mapped, lambda near=near: rescored(numbers[:1], *near, mapped, K))
-            line += f" | {r:>4}" + "".join(f"{both - plain:>8.3f}" for plain, both, *_ in took) + f"{slow:>8.2f}"
-            if refined is not None:
-                ratios = [peer / both for _, both, peer in took]
-                line += f" | {kept(refined(asked, r), right):>7.3f}" + "".join(f"{ratio:>7.1f}" for ratio in ratios)
-            print(line, flush=True)
-            line = " " * (20 + 8 * (1 + len(settings.rescore)))
+    if recall:
+        print_recall(every, truth(drawn, asked), numbers, mapped, settings)
+    if "times" not in settings.parts:
+        return
+    ways = ("one", f"of {MANY}")
+    peers = [f"{'FAISS':>9}"] if settings.faiss else []
+    print(
+        f"{'bits':>5}{'R':>6}"
+        + "".join(f"{f'codes,{way}':>9}{'vectors':>9}{''.join(peers)}" for way in ways)
+        + "     cold"
+    )
+    for codes in every:
+        if codes.kind == "random":
+            search = faiss_refined(drawn, codes.bits) if settings.faiss else None
+            ask = None if search is None else lambda chosen, r, search=search: search(asked[chosen], r)
+            print_times(codes, numbers, mapped, path, settings, ask)
 
 
 def main() -> int:
@@ -233,6 +289,7 @@ def main() -> int:
     parser.add_argument("--bits", type=int, nargs="+", default=[64, 128, 256, 512])
     parser.add_argument("--codes", nargs="+", default=["random", "pca"], choices=("random", "pca"))
     parser.add_argument("--rescore", type=int, nargs="+", default=[50, 100, 200, 500])
+    parser.add_argument("--parts", nargs="+", default=["recall", "times"], choices=("recall", "times"))
     parser.add_argument("--faiss", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--folder", type=Path, help="where the vectors are written for the time (default: temporary)")
     parser.add_argument("--quick", action="store_true", help="a small run")
@@ -245,7 +302,7 @@ def main() -> int:
     drawn = Drawn(round(1e6 * settings.vectors), settings.dim, settings.clusters, settings.within)
     print(f"{drawn.count:,} vectors of {drawn.dim} numbers, {settings.queries} queries, one thread")
     with tempfile.TemporaryDirectory(dir=settings.folder) as folder:
-        table(drawn, Path(folder), settings)
+        benchmark(drawn, Path(folder), settings)
     return 0
 
 

@@ -139,6 +139,7 @@ def test_what_a_second_stage_brings_is_printed(
     lines = capsys.readouterr().out.splitlines()
     rows = [line.split() for line in lines if line.startswith(("random", "pca"))]
     assert [row[1:3] for row in rows] == [["64", "264"], ["128", "272"]] * 2
+    assert [line.split()[:2] for line in lines[-4:]] == [[bits, r] for bits in ("64", "128") for r in ("50", "100")]
     for row in rows:
         plain, *better = map(float, row[3:6])
         assert plain < better[0] < better[1] <= 1, "more candidates find more"
