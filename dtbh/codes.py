@@ -2,6 +2,9 @@
 
 Bit ``j`` of a code is bit ``j % 64`` of its word ``j // 64``; words are little-endian uint64 and unused high bits are
 0. Zero counts as +1 (bit 1). A folder of codes holds ``codes.npy``, ``items.jsonl`` and ``meta.json``.
+
+In memory a code may have a vector beside it, which a search can order its nearest by: whole numbers, of which the
+direction counts and the length means nothing, so that sums over them are exact in whatever order they are made.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,9 +29,11 @@ from dtbh.data.shards import Shard
 from dtbh.errors import CodesError, DataError
 from dtbh.utils.files import atomic_folder, check_place, read_meta
 
+Whole = TypeVar("Whole", np.int8, np.int16)
 VERSION = 1
 CODES, ITEMS, META = "codes.npy", "items.jsonl", "meta.json"
 AGAIN = "run dtbh encode again"
+ROWS = 4096  # vectors that are worked on at once
 
 
 def signs(values: ArrayLike) -> NDArray[np.bool_]:
@@ -106,6 +111,28 @@ def check_words(words: NDArray[np.uint64], bits: int) -> None:
         raise CodesError(f"some codes have bits set beyond bit {bits}; the unused high bits must be 0")
 
 
+def whole_numbers(vectors: NDArray[Any], kind: type[Whole]) -> NDArray[Whole]:
+    """Vectors as whole numbers of nearly the same directions: each is scaled so that its largest is the kind's.
+
+    A scale for each vector keeps five times as much of an angle as one for all does (docs/search.md).
+
+    Args:
+        vectors: Real numbers, finite, [n, d]; a vector of zeros stays one.
+        kind: ``np.int16``, for queries, or ``np.int8``, for what is stored.
+
+    Raises:
+        CodesError: A value is not finite.
+    """
+    most, whole = np.iinfo(kind).max, np.empty(vectors.shape, kind)
+    for start in range(0, len(vectors), ROWS):
+        part = vectors[start : start + ROWS].astype(np.float64)
+        if not np.isfinite(part).all():
+            raise CodesError("some vectors are not finite; the encoder has diverged")
+        largest = np.abs(part).max(axis=1, keepdims=True, initial=0)
+        whole[start : start + ROWS] = np.rint(part / np.where(largest > 0, largest, 1) * most)
+    return whole
+
+
 @dataclass(frozen=True, eq=False)
 class HashCodes:
     """Hash codes with the items they stand for.
@@ -116,12 +143,15 @@ class HashCodes:
         encoder: Fingerprint of the encoder that made them; codes of two encoders can't be compared.
         items: The n items, in the order of the rows; their paths, where they have one, are absolute. An
             item may stand more than once in memory, but not in a file.
+        vectors: int16 [n, d], read-only, as `whole_numbers` makes them of the deep features: what a search with
+            ``rescore`` orders by. None where nobody asked for them; a folder of codes has none.
     """
 
     words: NDArray[np.uint64]
     bits: int
     encoder: str
     items: tuple[Item, ...]
+    vectors: NDArray[np.int16] | None = None
 
     def __post_init__(self) -> None:
         check_words(self.words, self.bits)
@@ -135,6 +165,15 @@ class HashCodes:
         view = self.words.view()
         view.flags.writeable = False
         object.__setattr__(self, "words", view)
+        if (vectors := self.vectors) is not None:
+            if vectors.dtype != np.int16 or vectors.ndim != 2 or len(vectors) != len(view) or not vectors.shape[1]:
+                raise CodesError(
+                    f"vectors must be int16 [{len(view)}, d] with d from 1, found {vectors.dtype} "
+                    f"{list(vectors.shape)}; dtbh.codes.whole_numbers makes them"
+                )
+            vectors = vectors.view()
+            vectors.flags.writeable = False
+            object.__setattr__(self, "vectors", vectors)
         object.__setattr__(self, "bits", int(self.bits))
         object.__setattr__(self, "items", tuple(self.items))
 
@@ -147,13 +186,19 @@ class HashCodes:
         found = {item.modality for item in self.items}
         return found.pop() if len(found) == 1 else "mixed"
 
+    @property
+    def vector_dim(self) -> int | None:
+        """How many numbers a vector has; None without vectors."""
+        return None if self.vectors is None else self.vectors.shape[1]
+
     def select(self, rows: ArrayLike) -> HashCodes:
         """The codes at ``rows``: row numbers in any order, or a bool mask of length n."""
         index = np.asarray(rows)
         if index.size == 0 and index.dtype != np.bool_:
             index = index.astype(np.int64)
         chosen = np.arange(len(self))[index]
-        return replace(self, words=self.words[chosen], items=tuple(self.items[row] for row in chosen))
+        vectors = None if self.vectors is None else self.vectors[chosen]
+        return replace(self, words=self.words[chosen], items=tuple(self.items[row] for row in chosen), vectors=vectors)
 
     def of(self, modality: Modality) -> HashCodes:
         """The codes of the images, or of the sounds; possibly none."""
@@ -172,14 +217,19 @@ class HashCodes:
         """All codes of one or more parts, in order.
 
         Raises:
-            CodesError: No part, or parts of different encoders or lengths.
+            CodesError: No part, or parts of different encoders or lengths, or of which only some have vectors.
         """
         if not parts:
             raise CodesError("nothing to concatenate: give at least one part")
         for part in parts[1:]:
             check_same(part, parts[0].bits, parts[0].encoder, of="the first part")
+            check_vectors(part, parts[0].vector_dim, of="the first part")
         items = tuple(item for part in parts for item in part.items)
-        return replace(parts[0], words=np.concatenate([part.words for part in parts]), items=items)
+        vectors = [part.vectors for part in parts if part.vectors is not None]
+        return replace(
+            parts[0], words=np.concatenate([part.words for part in parts]), items=items,
+            vectors=np.concatenate(vectors) if vectors else None,
+        )  # fmt: skip
 
 
 def check_same(codes: HashCodes, bits: int, encoder: str, *, of: str) -> None:
@@ -191,6 +241,17 @@ def check_same(codes: HashCodes, bits: int, encoder: str, *, of: str) -> None:
         )
     if codes.bits != bits:
         raise CodesError(f"the codes have {codes.bits} bits, {of} {bits}; encode both with the same run")
+
+
+def check_vectors(codes: HashCodes, dim: int | None, *, of: str) -> None:
+    """Raise `CodesError` unless ``codes`` have vectors of this dimension, or none where it is None."""
+    if codes.vector_dim == dim:
+        return
+    if dim is None:
+        raise CodesError(f"the codes have vectors, {of} keeps none; index again with --vectors, or give codes without")
+    if codes.vector_dim is None:
+        raise CodesError(f"the codes have no vectors, {of} has one of {dim} numbers for each; encode with vectors=True")
+    raise CodesError(f"the vectors have {codes.vector_dim} numbers, {of} {dim}; encode both with the same run")
 
 
 def write_codes(codes: HashCodes, folder: str | Path, *, shard: Shard | None = None) -> Path:

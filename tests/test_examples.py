@@ -127,6 +127,24 @@ def test_the_search_benchmark_agrees_with_its_peers(
     assert not benchmark.same((np.array([[1, 2, 2, 3, 4, 5]]), wanted[1]), wanted)
 
 
+def test_what_a_second_stage_brings_is_printed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from dtbh.index.hamming import search
+
+    monkeypatch.setattr(search, "WORTH", search.WORTH)
+    benchmark = load("benchmark_rescore")
+    monkeypatch.setattr("sys.argv", ["benchmark_rescore.py", "--quick", "--no-faiss"])
+    assert benchmark.main() == 0
+    lines = capsys.readouterr().out.splitlines()
+    rows = [line.split() for line in lines if line.startswith(("random", "pca"))]
+    assert [row[1:3] for row in rows] == [["64", "264"], ["128", "272"]] * 2
+    assert [line.split()[:2] for line in lines[-4:]] == [[bits, r] for bits in ("64", "128") for r in ("50", "100")]
+    for row in rows:
+        plain, *better = map(float, row[3:6])
+        assert plain < better[0] < better[1] <= 1, "more candidates find more"
+
+
 def test_what_a_big_archive_costs_is_printed(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -50,6 +50,7 @@ def _add_index(parser: argparse.ArgumentParser) -> None:
     _add_made(parser)
     parser.add_argument("--out", dest="archive", type=Path)
     parser.add_argument("--add", action="store_true", help="add to the archive what it does not have")
+    parser.add_argument("--vectors", action="store_true", help="keep the model's vectors too, for search --rescore")
     add_engine(parser, making=True)
 
 
@@ -65,6 +66,7 @@ def index(args: Arguments) -> int:
     from dtbh.stages.index import grow
 
     what: dict[str, Any] = {"split": args.split, "strict": args.strict, "cutting": cutting(args)}
+    what["vectors"] = args.vectors
     done = grow(args.run_folder, args.source, out=engine, make=not args.add, **what)
     return _left_out(args, f"{done.path}: {done.new} items added, {done.count} in all", done)
 
@@ -145,7 +147,8 @@ def compact(args: Arguments) -> int:
     before = archive.info()
     archive.compact()
     after = archive.info()
-    freed = before.code_bytes + before.item_bytes - after.code_bytes - after.item_bytes
+    sizes = [info.code_bytes + info.vector_bytes + info.item_bytes for info in (before, after)]
+    freed = sizes[0] - sizes[1]
     text = (
         f"{args.archive}: {after.items} items, {before.removed} removed rows dropped, {max(freed, 0)} bytes given back"
     )
@@ -163,6 +166,7 @@ def _made(stage: Literal["encode", "index"], args: Arguments, out: Path) -> Stag
     if args.shard and args.ray is not None:
         raise ConfigError("--ray makes the shards itself; leave --shard away")
     what: dict[str, Any] = {"out": out, "split": args.split, "strict": args.strict, "cutting": cutting(args)}
+    what |= {"vectors": args.vectors} if stage == "index" else {}
     if args.ray is not None:
         from dtbh.stages.distributed import over_cluster
 

@@ -15,6 +15,8 @@ class Service(Settings):
     sound_seconds: float = Field(60.0, gt=0, description="longest sound that is taken as a query")
     image_megapixels: float = Field(50.0, gt=0, description="largest image that is taken as a query or drawn")
     hits: int = Field(1000, ge=1, description="most hits a query may ask for")
+    rescore: int = Field(0, ge=0, description="nearest codes that a query which does not say has ordered by their "
+                         "vectors; 0 for none")  # fmt: skip
     queries: int = Field(32, ge=1, description="most queries in one request")
     batch: int = Field(16, ge=1, description="most queries that are encoded, or searched, together")
     waiting: int = Field(256, ge=1, description="most queries under way; others are sent away with 503")

@@ -45,6 +45,10 @@ class Index(Protocol):
     def model(self) -> Path | None:
         """The run that holds the encoder, where it is known."""
 
+    @property
+    def vector_dim(self) -> int | None:
+        """How many numbers the vector has that is kept with each code; None where none are kept."""
+
     def __len__(self) -> int:
         """How many items can be found."""
 
@@ -79,7 +83,7 @@ class Index(Protocol):
         """
 
     def at(self, rows: Iterable[int], /) -> HashCodes:
-        """The codes at these rows, in this order, with their items.
+        """The codes at these rows, in this order, with their items, and with their vectors where they are kept.
 
         Raises:
             CodesError: A row that is not there, or not any more.
@@ -96,8 +100,9 @@ class Index(Protocol):
         """
 
     def search(
-        self, codes: HashCodes, k: int = 10, *, find: Find | None = None, where: Mapping[str, str] | None = None
-    ) -> SearchResult:
+        self, codes: HashCodes, k: int = 10, *, find: Find | None = None, where: Mapping[str, str] | None = None,
+        rescore: int | None = None,
+    ) -> SearchResult:  # fmt: skip
         """The k nearest items of each query, exactly, by distance and then by order of insertion.
 
         Args:
@@ -108,10 +113,12 @@ class Index(Protocol):
             where: Field to value: only items that have exactly these values pass. A field is one of an item
                 (`FIELDS`) or of its ``fields``; with a modality here and no ``find``, it alone decides.
                 ``"bbox"`` takes ``"west,south,east,north"`` in degrees: what meets that box passes.
+            rescore: Order so many nearest items, at least k, by the cosine of their vectors to the query's, ties as
+                otherwise, and give the first k of them. Queries and index must have vectors.
 
         Raises:
-            CodesError: Codes of another encoder or length.
-            ConfigError: k below 1, an unknown field or ``find``, or queries of both modalities without
+            CodesError: Codes of another encoder or length; ``rescore`` where vectors are missing.
+            ConfigError: k or ``rescore`` below 1, an unknown field or ``find``, or queries of both modalities without
                 ``find``.
         """
 
@@ -135,7 +142,8 @@ class Index(Protocol):
         """Add codes with new ids, all or none; returns how many.
 
         Raises:
-            CodesError: Codes of another encoder or length, or an id that is there already.
+            CodesError: Codes of another encoder or length, with vectors where none are kept or without where they are,
+                or an id that is there already.
         """
 
     def remove(self, ids: Iterable[str], /) -> int:

@@ -13,13 +13,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dtbh.codes import HashCodes, check_same
+from dtbh.codes import HashCodes, check_same, whole_numbers
 from dtbh.data.manifest import MODALITIES, Item
 from dtbh.errors import CodesError
 from dtbh.index.base import Condition, Find, checked, conditions
 from dtbh.index.bounds import BOX, bounds_of, meets, parse_box
 from dtbh.index.hamming.rows import Found
 from dtbh.index.hamming.search import Searcher, check_k
+from dtbh.index.rescoring import check_rescore, rescored
 from dtbh.index.result import SearchResult
 
 KEPT = 2  # times its own rows that a view remembers as having passed some filter
@@ -37,6 +38,7 @@ class View(ABC):
         encoder: Fingerprint of the encoder.
         words: uint64 [n, ceil(bits / 64)], read-only; also of rows that were removed.
         removed: The rows that were removed, int64 [m], ascending.
+        vectors: int8 [n, d], read-only, where they are kept.
     """
 
     name: str
@@ -44,8 +46,10 @@ class View(ABC):
     encoder: str
     words: NDArray[np.uint64]
     removed: Rows
+    vectors: NDArray[np.int8] | None
 
     def __init__(self) -> None:
+        self.vectors = None
         self._kept: dict[tuple[Condition, ...], Rows] = {}
         self._searchers: dict[tuple[Condition, ...], Searcher] = {}
         self._keeping = threading.Lock()
@@ -74,6 +78,11 @@ class View(ABC):
     @abstractmethod
     def stored(self, rows: Sequence[int]) -> tuple[Item, ...]:
         """The items at these rows, in this order."""
+
+    @property
+    def vector_dim(self) -> int | None:
+        """How many numbers a vector has; None where none are kept."""
+        return None if self.vectors is None else self.vectors.shape[1]
 
     def number(self, field: str, value: str) -> int:
         """How many items have this value."""
@@ -180,6 +189,11 @@ class ExactIndex(ABC):
         """The run that holds the encoder, where it is known."""
         return None
 
+    @property
+    def vector_dim(self) -> int | None:
+        """As `Index.vector_dim`."""
+        return self._view().vector_dim
+
     def __len__(self) -> int:
         return len(self._view())
 
@@ -229,16 +243,26 @@ class ExactIndex(ABC):
         return _at(view, rows)
 
     def search(
-        self, codes: HashCodes, k: int = 10, *, find: Find | None = None, where: Mapping[str, str] | None = None
-    ) -> SearchResult:
+        self, codes: HashCodes, k: int = 10, *, find: Find | None = None, where: Mapping[str, str] | None = None,
+        rescore: int | None = None,
+    ) -> SearchResult:  # fmt: skip
         """As `Index.search`."""
         check_k(k)
         view = self._view()
-        distances, found = self._asked(view, codes, find, where).nearest(codes.words, k)
+        searcher = self._asked(view, codes, find, where)
+        similarities = None
+        if rescore is None:
+            distances, found = searcher.nearest(codes.words, k)
+        else:
+            check_rescore(rescore, codes, view.vector_dim, of=self.name)
+            assert codes.vectors is not None
+            assert view.vectors is not None
+            candidates = searcher.nearest(codes.words, max(k, rescore))
+            distances, found, similarities = rescored(codes.vectors, *candidates, view.vectors, k)
         items = view.items(found.ravel().tolist())
         width = found.shape[1]
         split = tuple(items[query * width : (query + 1) * width] for query in range(len(codes)))
-        return SearchResult(distances, found, split)
+        return SearchResult(distances, found, split, similarities=similarities)
 
     def within(
         self, codes: HashCodes, radius: int, *, find: Find | None = None, where: Mapping[str, str] | None = None
@@ -256,8 +280,9 @@ class ExactIndex(ABC):
 
 def _at(view: View, rows: list[int]) -> HashCodes:
     """The codes at these rows."""
-    items = view.items(rows)
-    return HashCodes(view.words[np.array(rows, np.int64)], view.bits, view.encoder, items)
+    items, index = view.items(rows), np.array(rows, np.int64)
+    vectors = None if view.vectors is None else whole_numbers(view.vectors[index], np.int16)
+    return HashCodes(view.words[index], view.bits, view.encoder, items, vectors)
 
 
 def _result(view: View, answer: Found) -> SearchResult:

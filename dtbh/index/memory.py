@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from dtbh.codes import HashCodes, check_same
+from dtbh.codes import HashCodes, check_same, check_vectors, whole_numbers
 from dtbh.data.manifest import MODALITIES, Item
 from dtbh.errors import CodesError
 from dtbh.index.base import refuse_known, refuse_unknown
@@ -43,6 +43,7 @@ class MemoryIndex(ExactIndex):
         with self._adding:
             now = self._now
             check_same(codes, now.bits, now.encoder, of=self.name)
+            check_vectors(codes, now.vector_dim, of=self.name)
             refuse_known(self.name, (item.id for item in codes.items if now.row(item.id) is not None))
             self._now = _Memory(HashCodes.concatenate([now.codes, codes]), now.removed)
         return len(codes)
@@ -64,6 +65,7 @@ class _Memory(View):
         super().__init__()
         self.name, self.codes, self.removed = NAME, codes, removed
         self.bits, self.encoder, self.words = codes.bits, codes.encoder, codes.words
+        self.vectors = None if codes.vectors is None else whole_numbers(codes.vectors, np.int8)
         gone = set(removed.tolist())
         self._rows: dict[str, int] = {}
         for row, item in enumerate(codes.items):

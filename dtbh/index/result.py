@@ -23,16 +23,19 @@ class Hit:
         distance: Number of bits that differ from the query's, from 0.
         item: The item, with an absolute path.
         probability: That it is right, 0 to 1; None where nobody knows.
+        similarity: Cosine of its vector to the query's, -1 to 1; None where the search was not rescored.
     """
 
     rank: int
     distance: int
     item: Item
     probability: float | None = None
+    similarity: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Rank, distance and probability, then the item's known fields."""
-        known = {} if self.probability is None else {"probability": self.probability}
+        """Rank, distance, similarity and probability, then the item's known fields."""
+        known = {} if self.similarity is None else {"similarity": round(self.similarity, 4)}
+        known |= {} if self.probability is None else {"probability": self.probability}
         return {"rank": self.rank, "distance": self.distance, **known, **self.item.to_dict()}
 
 
@@ -40,18 +43,22 @@ class Hit:
 class SearchResult:
     """The nearest items of q queries, ordered by distance and, where that ties, by order of insertion.
 
+    Those of a search with ``rescore`` are ordered by similarity first, the most similar in front.
+
     Attributes:
         distances: int32 [q, k]; k is what was asked for, or the number of items that passed, if fewer.
         rows: int64 [q, k], the items' rows in the archive.
         items: q tuples of k items.
         probabilities: q tuples of k probabilities, 0 to 1, that an item is right, None where nobody knows; empty for
             a search by codes alone, without the model that made them.
+        similarities: float32 [q, k], cosines of the vectors to the query's; None where the search was not rescored.
     """
 
     distances: NDArray[np.int32]
     rows: NDArray[np.int64]
     items: tuple[tuple[Item, ...], ...]
     probabilities: tuple[tuple[float | None, ...], ...] = ()
+    similarities: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         if self.distances.dtype != np.int32 or self.rows.dtype != np.int64:
@@ -67,6 +74,8 @@ class SearchResult:
             raise CodesError(f"a result needs items for {queries} queries with {k} hits each")
         if self.probabilities and [len(row) for row in self.probabilities] != [k] * queries:
             raise CodesError(f"a result needs probabilities for {queries} queries with {k} hits each, or none")
+        if self.similarities is not None and self.similarities.shape != (queries, k):
+            raise CodesError(f"a result needs similarities [{queries}, {k}], found {list(self.similarities.shape)}")
 
     def __len__(self) -> int:
         """The number of queries."""
@@ -80,7 +89,8 @@ class SearchResult:
         """The hits of one query, nearest first."""
         items = self.items[query]
         sure = self.probabilities[query] if self.probabilities else [None] * len(items)
-        found = zip(self.distances[query].tolist(), items, sure, strict=True)
+        alike = [None] * len(items) if self.similarities is None else self.similarities[query].tolist()
+        found = zip(self.distances[query].tolist(), items, sure, alike, strict=True)
         return tuple(Hit(rank, *hit) for rank, hit in enumerate(found, start=1))
 
     def strength(self, query: int = 0) -> Strength | None:

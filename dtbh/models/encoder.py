@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dtbh.codes import HashCodes, pack, signs, word_count
+from dtbh.codes import HashCodes, pack, signs, whole_numbers, word_count
 from dtbh.data.manifest import MODALITIES, Item, Modality
 from dtbh.errors import DtbhError
 from dtbh.media.transcriber import Heard
@@ -41,7 +41,7 @@ class Encoding:
     """Codes, and what could not be encoded.
 
     Attributes:
-        codes: Of the items that could be read, in their order.
+        codes: Of the items that could be read, in their order; with vectors, where these were asked for.
         failures: One line for each item that could not.
         values: The hash-like codes whose signs they are, float32 [n, bits]; None where they were not asked for.
     """
@@ -90,6 +90,14 @@ class Encoder(Protocol):
     def config(self) -> Config:
         """The settings of the run."""
 
+    @property
+    def vector_dim(self) -> int:
+        """How many numbers the vector of an item has.
+
+        Raises:
+            DtbhError: It gives no vectors that could be compared.
+        """
+
     language: str
     """What is spoken, as in ``"es"``, for models that hear any language; ``"auto"`` at first: found for each sound."""
 
@@ -101,21 +109,21 @@ class Encoder(Protocol):
             RunError: A damaged file.
         """
 
-    def encode_images(self, paths: Sequence[str | Path]) -> HashCodes:
-        """Codes of image files, in order; ids are the paths as given.
+    def encode_images(self, paths: Sequence[str | Path], *, vectors: bool = False) -> HashCodes:
+        """Codes of image files, in order; ids are the paths as given. ``vectors`` is that of `encode`.
 
         Raises:
             MediaError: A file can't be read.
         """
 
-    def encode_sounds(self, paths: Sequence[str | Path]) -> HashCodes:
+    def encode_sounds(self, paths: Sequence[str | Path], *, vectors: bool = False) -> HashCodes:
         """Codes of sound files, in order; ids are the paths as given, transcripts the words that were heard.
 
         Raises:
             MediaError: A file can't be read.
         """
 
-    def encode_texts(self, texts: Sequence[str]) -> HashCodes:
+    def encode_texts(self, texts: Sequence[str], *, vectors: bool = False) -> HashCodes:
         """Codes of texts, in order; ids and transcripts are the texts as given.
 
         Raises:
@@ -124,8 +132,9 @@ class Encoder(Protocol):
         """
 
     def encode(
-        self, items: Sequence[Item], *, skip: bool = False, stored: bool = False, values: bool = False
-    ) -> Encoding:
+        self, items: Sequence[Item], *, skip: bool = False, stored: bool = False, values: bool = False,
+        vectors: bool = False,
+    ) -> Encoding:  # fmt: skip
         """Codes of images, sounds and texts.
 
         Args:
@@ -134,9 +143,12 @@ class Encoder(Protocol):
             stored: Look outputs of frozen backbones up in the store on disk, and keep new ones there, where
                 the encoder has such a store: for items that will be encoded again, as in evaluation.
             values: Give the hash-like codes too.
+            vectors: Give the codes vectors, the directions of the deep features; of sounds that words lead those of
+                both, mixed as the codes are.
 
         Raises:
-            DtbhError: No items; or, without ``skip``, a file that can't be read.
+            DtbhError: No items; or, without ``skip``, a file that can't be read; or vectors that the encoder does not
+                give.
         """
 
 
@@ -147,14 +159,24 @@ class CodeBatch:
     Attributes:
         reasons: Of each item of the batch, in order: None, or why it can't be read.
         values: Hash-like codes, float32 [those that can be read, bits].
+        features: Deep features, float32 [those that can be read, d]; None where the encoder gives none.
         heard: The words of each of those that can be read, None where a code is not that of words; empty for none.
         familiarity: How familiar the words are of each of those that can be read, None where there are none.
     """
 
     reasons: Sequence[DtbhError | None]
     values: NDArray[np.float32]
+    features: NDArray[np.float32] | None = None
     heard: Sequence[str | None] = ()
     familiarity: Sequence[float | None] = ()
+
+
+class _Rows(NamedTuple):
+    """What is filled in, a row an item; None where it was not asked for."""
+
+    words: NDArray[np.uint64]
+    values: NDArray[np.float32] | None
+    vectors: NDArray[np.int16] | None
 
 
 def word_shares(
@@ -201,45 +223,58 @@ class FileEncoder(ABC):
         """How far its hits can be believed, as `Encoder` says."""
         return read_confidence(self.path)
 
-    def encode_images(self, paths: Sequence[str | Path]) -> HashCodes:
+    @property
+    @abstractmethod
+    def vector_dim(self) -> int:
+        """How many numbers the vector of an item has, as `Encoder` says."""
+
+    def encode_images(self, paths: Sequence[str | Path], *, vectors: bool = False) -> HashCodes:
         """Codes of image files, as `Encoder` says."""
-        return self.encode(_items(paths, "image")).codes
+        return self.encode(_items(paths, "image"), vectors=vectors).codes
 
-    def encode_sounds(self, paths: Sequence[str | Path]) -> HashCodes:
+    def encode_sounds(self, paths: Sequence[str | Path], *, vectors: bool = False) -> HashCodes:
         """Codes of sound files, as `Encoder` says."""
-        return self.encode(_items(paths, "sound")).transcribed()
+        return self.encode(_items(paths, "sound"), vectors=vectors).transcribed()
 
-    def encode_texts(self, texts: Sequence[str]) -> HashCodes:
+    def encode_texts(self, texts: Sequence[str], *, vectors: bool = False) -> HashCodes:
         """Codes of texts, as `Encoder` says."""
         if isinstance(texts, str):
             raise DtbhError("wanted a list of texts, found one text: give [text]")
-        return self.encode([text_item(text) for text in texts]).codes
+        return self.encode([text_item(text) for text in texts], vectors=vectors).codes
 
     def encode(
-        self, items: Sequence[Item], *, skip: bool = False, stored: bool = False, values: bool = False
-    ) -> Encoding:
+        self, items: Sequence[Item], *, skip: bool = False, stored: bool = False, values: bool = False,
+        vectors: bool = False,
+    ) -> Encoding:  # fmt: skip
         """Codes of images and sounds, as `Encoder` says."""
         if not items:
             raise DtbhError("nothing to encode: no items given")
-        words = np.zeros((len(items), word_count(self.bits)), dtype=np.uint64)
-        real = np.zeros((len(items), self.bits), dtype=np.float32) if values else None
+        n = len(items)
+        found = _Rows(
+            np.zeros((n, word_count(self.bits)), dtype=np.uint64),
+            np.zeros((n, self.bits), dtype=np.float32) if values else None,
+            np.zeros((n, self.vector_dim), dtype=np.int16) if vectors else None,
+        )
         failures: dict[int, str] = {}
         words_of: _Words = {}, {}
         for modality in MODALITIES:
             rows = [row for row, item in enumerate(items) if item.modality == modality]
             if rows:
                 batches = self._batches(modality, [items[row] for row in rows], stored)
-                self._fill(words, real, failures, words_of, items, rows, batches, skip=skip)
-        kept = [row for row in range(len(items)) if row not in failures]
-        codes = HashCodes(words[kept], self.bits, self.fingerprint, tuple(items[row] for row in kept))
+                self._fill(found, failures, words_of, items, rows, batches, skip=skip)
+        kept = [row for row in range(n) if row not in failures]
+        codes = HashCodes(
+            found.words[kept], self.bits, self.fingerprint, tuple(items[row] for row in kept),
+            None if found.vectors is None else found.vectors[kept],
+        )  # fmt: skip
         reasons = tuple(failures[row] for row in sorted(failures))
-        return Encoding(codes, reasons, None if real is None else real[kept], *words_of)
+        return Encoding(codes, reasons, None if found.values is None else found.values[kept], *words_of)
 
     def _fill(
-        self, words: NDArray[np.uint64], real: NDArray[np.float32] | None, failures: dict[int, str],
-        words_of: _Words, items: Sequence[Item], rows: list[int], batches: Iterator[CodeBatch], *, skip: bool,
+        self, found: _Rows, failures: dict[int, str], words_of: _Words, items: Sequence[Item], rows: list[int],
+        batches: Iterator[CodeBatch], *, skip: bool,
     ) -> None:  # fmt: skip
-        """Put the codes of one modality into their rows of ``words``."""
+        """Put the codes of one modality into their rows of what is found."""
         done = 0
         for batch in batches:
             good = []
@@ -252,9 +287,12 @@ class FileEncoder(ABC):
                     raise reason
             done += len(batch.reasons)
             if good:
-                words[good] = pack(signs(batch.values))
-                if real is not None:
-                    real[good] = batch.values
+                found.words[good] = pack(signs(batch.values))
+                if found.values is not None:
+                    found.values[good] = batch.values
+                if found.vectors is not None:
+                    assert batch.features is not None
+                    found.vectors[good] = whole_numbers(batch.features, np.int16)
             ids = [items[row].id for row in good]
             heard, familiarity = words_of
             heard |= {id: said for id, said in zip(ids, batch.heard, strict=False) if said is not None}

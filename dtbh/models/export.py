@@ -8,6 +8,7 @@ import importlib.util
 import json
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from dtbh.encoders.concept_head import TextHead
 from dtbh.encoders.dual_encoder import DualEncoder, Tower
 from dtbh.encoders.readers import Reader, TextReader
 from dtbh.encoders.sentence_encoder import WIDTH
-from dtbh.errors import MissingExtraError, RunError
+from dtbh.errors import ConfigError, MissingExtraError, RunError
 from dtbh.media.text import INSTALL
 from dtbh.models.encoder import EXPORTED
 from dtbh.models.onnx_encoder import BATCH, ROUNDING, VERSION, Agreement, OnnxEncoder, open_exported
@@ -40,7 +41,9 @@ OPSET = 18
 INPUTS: dict[Modality, list[str]] = {
     "image": ["pixels"], "sound": ["waveforms", "lengths"], "text": ["tokens", "lengths"],
 }  # fmt: skip
-OUTPUTS: dict[Modality, list[str]] = {"image": ["codes"], "sound": ["codes"], "text": ["codes", "familiarity"]}
+OUTPUTS: dict[Modality, list[str]] = {
+    "image": ["codes", "features"], "sound": ["codes", "features"], "text": ["codes", "features", "familiarity"],
+}  # fmt: skip
 REQUIREMENTS = "requirements.txt"
 NODE = (
     "numpy", "soundfile", "soxr", "pyyaml", "pydantic", "rich", "pillow", "onnxruntime", "numba",
@@ -50,19 +53,20 @@ NODE = (
 
 
 class _Codes(nn.Module):
-    """A tower that gives its hash-like codes, and of texts how familiar they are."""
+    """A tower that gives its hash-like codes and deep features, and of texts how familiar they are."""
 
     def __init__(self, tower: Tower) -> None:
         super().__init__()
         self.tower = tower
 
-    def forward(self, *media: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+    def forward(self, *media: Tensor) -> tuple[Tensor, ...]:
         head = self.tower.head
         if not isinstance(head, TextHead):
-            codes: Tensor = self.tower(*media).codes
-            return codes
+            encoded = self.tower(*media)
+            return encoded.codes, encoded.features
         vectors = self.tower.vectors(*self.tower.outputs(*media))
-        return self.tower.finish(vectors).codes, head.familiarity(vectors)
+        encoded = self.tower.finish(vectors)
+        return encoded.codes, encoded.features, head.familiarity(vectors)
 
 
 def write_model(
@@ -100,6 +104,8 @@ def write_model(
             "version": VERSION, "bits": model.bits, "fingerprint": model.fingerprint, "run": model.fingerprint,
             "int8": calibration is not None, "towers": towers,
         }  # fmt: skip
+        with suppress(ConfigError):  # without it, the model gives codes alone
+            meta["vector_dim"] = model.vector_dim
         if calibration is not None:
             sums = [tower["sha256"] for tower in towers.values()]
             meta["fingerprint"] = hashlib.sha256(f"int8 {model.fingerprint} {sums}".encode()).hexdigest()[:16]

@@ -82,13 +82,24 @@ class OnnxEncoder(FileEncoder):
 
     def values(self, modality: Modality, media: Arrays) -> NDArray[np.float32]:
         """Hash-like codes, float32 [n, bits], of a batch as `collate` puts it together."""
-        return self._run(modality, media)[0]
+        return self._run(modality, media)["codes"]
 
-    def _run(self, modality: Modality, media: Arrays) -> list[NDArray[np.float32]]:
-        """Hash-like codes, and of texts their familiarity, float32 [n]."""
+    @property
+    def vector_dim(self) -> int:
+        """How many numbers the vector of an item has, as `Encoder` says."""
+        if self.meta.get("vector_dim") is None:
+            raise RunError(f"{self.path}: gives codes and no vectors; {AGAIN}, by this dtbh")
+        return int(self.meta["vector_dim"])
+
+    def _run(self, modality: Modality, media: Arrays) -> dict[str, NDArray[np.float32]]:
+        """Hash-like ``codes``, deep ``features`` unless it is an old model, and of texts ``familiarity``, each [n]."""
         session = self._session(modality)
         feed = {wanted.name: array for wanted, array in zip(session.get_inputs(), media, strict=True)}
-        return [np.asarray(values, dtype=np.float32) for values in session.run(None, feed)]
+        names = [given.name for given in session.get_outputs()]
+        return {
+            name: np.asarray(values, dtype=np.float32)
+            for name, values in zip(names, session.run(names, feed), strict=True)
+        }
 
     def self_test(self) -> dict[str, Agreement]:
         """How its codes compared with the run's when it was exported, by modality."""
@@ -120,22 +131,27 @@ class OnnxEncoder(FileEncoder):
         good = [row for row in read if not isinstance(row, DtbhError)]
         if not good:
             return CodeBatch(reasons, np.zeros((0, self.bits), dtype=np.float32))
-        values, *more = self._run(modality, collate(modality, good))
+        own = self._run(modality, collate(modality, good))
+        values, features = own["codes"], own.get("features")
         if modality == "text":
-            return CodeBatch(reasons, values, familiarity=more[0].tolist())
+            return CodeBatch(reasons, values, features, familiarity=own["familiarity"].tolist())
         heard = self._transcriber(good, self.language) if self._tower(modality).get("words") else []
         words = {place: said for place, said in enumerate(heard) if said is not None}
         if not words:
-            return CodeBatch(reasons, values)
+            return CodeBatch(reasons, values, features)
         places, backbone = list(words), self._tower("text")["backbone"]
         rows = [text_row(said.text, backbone) for said in words.values()]
-        of_words, likeness = self._run("text", collate("text", rows))
-        share, near = word_shares([*words.values()], values[places], likeness.tolist())
-        values[places] += share * (of_words - values[places])
+        of_words = self._run("text", collate("text", rows))
+        share, near = word_shares([*words.values()], values[places], of_words["familiarity"].tolist())
+        values[places] += share * (of_words["codes"] - values[places])
+        if features is not None:
+            features = _unit(features)
+            features[places] += share * (_unit(of_words["features"]) - features[places])
         familiarity = dict(zip(words, near, strict=True))
         return CodeBatch(
-            reasons, values, [said and said.text for said in heard], [*map(familiarity.get, range(len(heard)))]
-        )
+            reasons, values, features, [said and said.text for said in heard],
+            [*map(familiarity.get, range(len(heard)))],
+        )  # fmt: skip
 
     @cached_property
     def _transcriber(self) -> Transcriber:
@@ -192,6 +208,12 @@ def collate(modality: Modality, rows: Sequence[NDArray[Any]]) -> Arrays:
     for padded, row in zip(together, rows, strict=True):
         padded[: len(row)] = row
     return together, lengths
+
+
+def _unit(features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Each brought to length one, float32 [n, d]."""
+    lengths = np.linalg.norm(features, axis=1, keepdims=True)
+    return np.asarray(features / lengths.clip(1e-12), dtype=np.float32)
 
 
 def _tried(read: Callable[[Item], NDArray[Any]], item: Item) -> NDArray[Any] | DtbhError:

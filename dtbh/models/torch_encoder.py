@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from dtbh.codes import Embeddings
 from dtbh.config import Encoders, read_config
@@ -21,12 +21,12 @@ from dtbh.data.manifest import Item, Modality
 from dtbh.data.tiling import media_of
 from dtbh.encoders.cached_readers import media_reader, reader_for
 from dtbh.encoders.concept_head import TextHead
-from dtbh.encoders.dual_encoder import DualEncoder
+from dtbh.encoders.dual_encoder import DualEncoder, Tower
 from dtbh.encoders.hash_head import Encoded
 from dtbh.encoders.readers import Reader, Rows, TextReader
 from dtbh.encoders.transcripts import transcripts
 from dtbh.encoders.weights import state_fingerprint
-from dtbh.errors import DtbhError, RunError
+from dtbh.errors import ConfigError, DtbhError, RunError
 from dtbh.media.transcriber import VERSION, Heard, Transcriber
 from dtbh.models.encoder import CodeBatch, FileEncoder, word_shares
 from dtbh.models.run_files import CONFIG, MODEL, read_run
@@ -57,6 +57,18 @@ class TorchEncoder(FileEncoder):
         super().__init__(path, bits=twin.settings.bits, fingerprint=_fingerprint(twin))
         self._device = resolve_device()  # not the one it was trained on
         self.twin = twin.eval().to(self._device)
+
+    @property
+    def vector_dim(self) -> int:
+        """How many numbers the vector of an item has, as `Encoder` says."""
+        widths = {modality: _width(self.twin.tower(modality)) for modality in self.twin.modalities}
+        if len({*widths.values()}) > 1:
+            found = ", ".join(f"{width} of {modality}s" for modality, width in widths.items())
+            raise ConfigError(
+                f"{self.path}: the deep features are of different widths ({found}), so no vectors can be compared; "
+                "train with encoders.feature_dim above 0"
+            )
+        return next(iter(widths.values()))
 
     def embed(self, items: Sequence[Item], *, stored: bool = False) -> Embeddings:
         """The deep features of images and sounds, brought to length one: what methods without codes rank by.
@@ -90,9 +102,11 @@ class TorchEncoder(FileEncoder):
     def _batches(self, modality: Modality, items: Sequence[Item], stored: bool) -> Iterator[CodeBatch]:
         """The codes of one modality's items, a batch at a time."""
         for reasons, encoded, heard, familiarity in self._encoded(modality, items, stored):
-            none = np.zeros((0, self.bits), dtype=np.float32)
-            values = none if encoded is None else encoded.codes.float().cpu().numpy()
-            yield CodeBatch(reasons, values, heard, familiarity)
+            if encoded is None:
+                yield CodeBatch(reasons, np.zeros((0, self.bits), dtype=np.float32))
+                continue
+            features, values = (part.float().cpu().numpy() for part in encoded)
+            yield CodeBatch(reasons, values, features, heard, familiarity)
 
     @torch.inference_mode()
     def _encoded(self, modality: Modality, items: Sequence[Item], stored: bool) -> Iterator[_Part]:
@@ -149,7 +163,8 @@ class TorchEncoder(FileEncoder):
     def _led_by_words(self, part: _Part, heard: Sequence[Heard | None]) -> _Part:
         """What the tower says of sounds, but where words were heard what the text tower says of them.
 
-        Words that are unsure leave a share to the sound, and so do any where the sound is clear.
+        Words that are unsure leave a share to the sound, and so do any where the sound is clear. Features are brought
+        to length one before they are mixed: of those that are learned only the direction counts.
         """
         words = {row: said for row, said in enumerate(heard) if said is not None}
         ((_, texts, _, familiarity),) = self._texts([said.text for said in words.values()])
@@ -161,6 +176,7 @@ class TorchEncoder(FileEncoder):
         own = encoded.codes[places].float().cpu().numpy()
         shares, near = word_shares([*words.values()], own, [float(x or 0) for x in familiarity])
         share = torch.from_numpy(shares).to(device)
+        encoded, texts = (Encoded(F.normalize(part.features), part.codes) for part in (encoded, texts))
         pairs = zip(encoded, texts, strict=True)
         mixed = (own.index_copy(0, places, own[places].lerp(said.to(own.dtype), share)) for own, said in pairs)
         known = dict(zip(words, near, strict=True))
@@ -199,6 +215,13 @@ def load(path: str | Path) -> TorchEncoder:
         found = " ".join(str(error).split())[:200]
         raise RunError(f"{file}: not this configuration's weights, or damaged ({found}); train again") from error
     return TorchEncoder(twin, path=path)
+
+
+def _width(tower: Tower) -> int:
+    """The width of a tower's deep features: what its hash layer takes."""
+    linear = tower.head.hash[0]
+    assert isinstance(linear, nn.Linear)
+    return linear.in_features
 
 
 def _fingerprint(twin: DualEncoder) -> str:

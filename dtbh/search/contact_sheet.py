@@ -141,7 +141,8 @@ def _section(
 def _card(hit: Hit, asked: NDArray[np.bool_], found: NDArray[np.bool_] | None) -> str:
     """One hit."""
     likely = "" if hit.probability is None else f", {hit.probability:.0%} likely"
-    rank = f'<div class="rank"><b>{hit.rank}</b><span>distance {hit.distance}{likely}</span></div>'
+    alike = "" if hit.similarity is None else f", similarity {hit.similarity:.3f}"
+    rank = f'<div class="rank"><b>{hit.rank}</b><span>distance {hit.distance}{alike}{likely}</span></div>'
     bits = "" if found is None else _bits(found, asked)
     return f'<li class="card">{_media(hit.item)}{rank}{_texts(hit.item)}{bits}</li>\n'
 

@@ -19,9 +19,10 @@ from dtbh.search.confidence import belief, hit_probabilities
 
 
 def encode_query(
-    model: Encoder, *, sound: str | Path | None = None, image: str | Path | None = None, text: str | None = None
-) -> Encoding:
-    """The code of one query: a sound file, an image file or a text.
+    model: Encoder, *, sound: str | Path | None = None, image: str | Path | None = None, text: str | None = None,
+    vectors: bool = False,
+) -> Encoding:  # fmt: skip
+    """The code of one query: a sound file, an image file or a text; with its vector, where that is wanted.
 
     Raises:
         ConfigError: None of them, or several.
@@ -32,13 +33,13 @@ def encode_query(
     if sum(query is not None for query in (sound, image, text)) != 1:
         raise ConfigError("a search needs one query: give a sound, an image or a text, and only one of them")
     if text is not None:
-        return model.encode([text_item(text)])
+        return model.encode([text_item(text)], vectors=vectors)
     path = sound if image is None else image
     assert path is not None
     if not Path(path).is_file():
         raise DataError(f"{path}: no such file; give a query that exists")
     modality: Modality = "image" if image is not None else "sound"
-    return model.encode([Item(str(path), modality, str(Path(path).resolve()))])
+    return model.encode([Item(str(path), modality, str(Path(path).resolve()))], vectors=vectors)
 
 
 def check_encoder(index: Index, model: Encoder) -> None:
@@ -60,6 +61,7 @@ def query_file(
     k: int = 10,
     find: Find | None = None,
     where: Mapping[str, str] | None = None,
+    rescore: int | None = None,
 ) -> SearchResult:
     """Search an index with one sound file, one image file or one text.
 
@@ -72,6 +74,7 @@ def query_file(
         k: Number of hits, from 1.
         find: What to find, as in `Index.search`.
         where: Filters, as in `Index.search`.
+        rescore: Candidates that are ordered by their vectors, as in `Index.search`.
 
     Raises:
         ConfigError: Several queries or none, or what `Index.search` refuses.
@@ -79,15 +82,17 @@ def query_file(
         CodesError: The model is not the one the index was made with.
     """
     check_encoder(index, model)
-    return search(index, model, encode_query(model, sound=sound, image=image, text=text), k, find=find, where=where)
+    query = encode_query(model, sound=sound, image=image, text=text, vectors=rescore is not None)
+    return search(index, model, query, k, find=find, where=where, rescore=rescore)
 
 
 def search(
     index: Index, model: Encoder, asked: Encoding, k: int = 10, *, find: Find | None = None,
-    where: Mapping[str, str] | None = None,
+    where: Mapping[str, str] | None = None, rescore: int | None = None,
 ) -> SearchResult:  # fmt: skip
     """Search an index with one query that is encoded, and say how far each hit can be believed."""
-    result = index.search(asked.codes, k, find=find, where=where)
+    more = {} if rescore is None else {"rescore": rescore}  # of a package's own engine, only where it is asked for
+    result = index.search(asked.codes, k, find=find, where=where, **more)
     (items,), (distances,) = result.items, result.distances.tolist()
     pairs = [(item.modality, distance) for item, distance in zip(items, distances, strict=True)]
     return replace(result, probabilities=(tuple(hit_probabilities(model.confidence, belief(model, asked), pairs)),))

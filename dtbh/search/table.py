@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dtbh.index.result import Hit, SearchResult
 
 WIDTH = 80
-NUMBERS = 3  # columns, before those of text
+NUMBERS = 4  # columns, before those of text
 
 
 def render_table(result: SearchResult) -> str:
-    """The hits as plain text of at most 80 columns: rank, distance, probability, id, label, caption.
+    """The hits as plain text of at most 80 columns: rank, distance, similarity, probability, id, label, caption.
 
     A column that nobody fills is left out; a text too long for its column ends with an ellipsis.
     """
@@ -27,17 +27,17 @@ def _table(hits: Sequence[Hit]) -> list[str]:
     """The lines of one query's table."""
     if not hits:
         return ["nothing passes"]
-    heads = ("rank", "distance", "right", "id", "label", "caption")
+    heads = ("rank", "distance", "similarity", "right", "id", "label", "caption")
     cells = [
-        (str(hit.rank), str(hit.distance), _percent(hit.probability),
+        (str(hit.rank), str(hit.distance), _decimals(hit.similarity), _percent(hit.probability),
          *map(_plain, (hit.item.id, hit.item.label, hit.item.transcript)))
         for hit in hits
     ]  # fmt: skip
-    kept = [column for column in range(6) if any(row[column] for row in cells)]
+    kept = [column for column in range(len(heads)) if any(row[column] for row in cells)]
     widths = {c: max(_width(heads[c]), *(_width(row[c]) for row in cells)) for c in kept}
     room = WIDTH - 2 * (len(kept) - 1) - sum(widths[c] for c in kept if c < NUMBERS)
     widths |= _shared({c: widths[c] for c in kept if c >= NUMBERS}, room)
-    rule = tuple("-" * widths.get(c, 0) for c in range(6))
+    rule = tuple("-" * widths.get(c, 0) for c in range(len(heads)))
     return [
         "  ".join(_fitted(row[c], widths[c], right=c < NUMBERS) for c in kept).rstrip() for row in (heads, rule, *cells)
     ]
@@ -49,6 +49,10 @@ def _shared(widths: dict[int, int], room: int) -> dict[int, int]:
         widest = max(widths, key=lambda c: widths[c])
         widths[widest] -= 1
     return widths
+
+
+def _decimals(similarity: float | None) -> str:
+    return "" if similarity is None else f"{similarity:.3f}"
 
 
 def _percent(probability: float | None) -> str:

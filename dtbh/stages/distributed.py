@@ -35,6 +35,7 @@ def over_cluster(
     split: str = "all",
     strict: bool = False,
     cutting: Tiling | None = None,
+    vectors: bool = False,
 ) -> StageResult:
     """Encode or index in shards, each a task of Ray Data, and merge them.
 
@@ -50,6 +51,7 @@ def over_cluster(
         split: Of a manifest, the split to take.
         strict: Stop at the first file that can't be read.
         cutting: How to cut scenes into tiles.
+        vectors: Keep vectors too; of an archive alone.
 
     Raises:
         MissingExtraError: Ray is not installed.
@@ -60,7 +62,8 @@ def over_cluster(
     out = Path(out).absolute()
     parts = out.parent / f".{out.name}.shards"
     arguments = {"run": str(Path(run).absolute()), "source": str(Path(source).absolute()), "split": split,
-                 "strict": strict, "known": str(out), "cutting": cutting.to_json() if cutting else ""}  # fmt: skip
+                 "strict": strict, "known": str(out), "cutting": cutting.to_json() if cutting else "",
+                 "vectors": vectors}  # fmt: skip
     rows = [
         {"stage": stage, "number": number, "of": shards, "out": str(parts / str(number)), **arguments}
         for number in range(1, shards + 1)
@@ -82,11 +85,13 @@ def over_cluster(
 def _one(row: dict[str, Any]) -> dict[str, Any]:
     """One shard, in a worker."""
     answer = {"number": row["number"], "said": "", "error": "", "new": 0, "failures": list[str]()}
+    more = {"vectors": True} if row["vectors"] else {}
     try:
         done = STAGES[row["stage"]](row["run"], row["source"], out=row["out"], split=row["split"],
                                     strict=row["strict"], shard=Shard(row["number"], row["of"]),
                                     known=row["known"],
-                                    cutting=Tiling.from_json(row["cutting"]) if row["cutting"] else None)  # fmt: skip
+                                    cutting=Tiling.from_json(row["cutting"]) if row["cutting"] else None,
+                                    **more)  # fmt: skip
     except DtbhError as error:
         return answer | {"error": str(error) or type(error).__name__}
     said = f"{row['number']}/{row['of']} has {done.count} items, {done.new} of them new"

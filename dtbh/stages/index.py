@@ -37,8 +37,13 @@ def index(
     strict: bool = False,
     known: str | Path | None = None,
     cutting: Tiling | None = None,
+    vectors: bool = False,
 ) -> StageResult:
-    """Encode as `encode` does, and make a searchable archive of it; one that is up to date is left as it is."""
+    """Encode as `encode` does, and make a searchable archive of it; one that is up to date is left as it is.
+
+    With ``vectors`` it keeps those of the items too, for searches with ``rescore``; an archive that stands there and
+    keeps vectors goes on keeping them. The other arguments are those of `encode`.
+    """
     model, out = load(run), Path(out)
     check_place(out, ARCHIVE_META, "archive")
 
@@ -50,8 +55,17 @@ def index(
 
     places = [out, *([] if known is None else [Path(known)])]
     return make(
-        model, source, places, split=split, shard=shard, strict=strict, cutting=cutting, standing=standing, write=write
-    )
+        model, source, places, split=split, shard=shard, strict=strict, cutting=cutting, standing=standing, write=write,
+        vectors=vectors or any(map(_keeps_vectors, places)),
+    )  # fmt: skip
+
+
+def _keeps_vectors(place: Path) -> bool:
+    """Whether an archive stands there that keeps vectors; not so where it is damaged."""
+    try:
+        return (place / ARCHIVE_META).is_file() and open_archive(place).vector_dim is not None
+    except CodesError:
+        return False
 
 
 def grow(
@@ -63,6 +77,7 @@ def grow(
     split: str = "all",
     strict: bool = False,
     cutting: Tiling | None = None,
+    vectors: bool = False,
 ) -> StageResult:
     """Add to an index the items of a source that it does not have.
 
@@ -76,18 +91,21 @@ def grow(
         split: As in `index`.
         strict: As in `index`.
         cutting: As in `index`.
+        vectors: Make an index that keeps vectors; one that is there keeps them if it was made so.
 
     Raises:
-        CodesError: No index, one of another encoder (both fingerprints are named), or ids that stand for other files
-            there; nothing is added then.
+        CodesError: No index, one without vectors where ``vectors`` are asked for, one of another encoder (both
+            fingerprints are named), or ids that stand for other files there; nothing is added then.
     """
     model, engine = load(run), ArchiveEngine(Path(out)) if isinstance(out, str | Path) else out
     if make:
         items = items_of(model, source, split, cutting)
-        found = engine.open() if engine.exists() else engine.create(no_codes(model), model=run)
+        found = engine.open() if engine.exists() else engine.create(no_codes(model, vectors=vectors), model=run)
     else:
         found = engine.open()
         items = items_of(model, source, split, cutting)
+    if vectors and found.vector_dim is None:
+        raise CodesError(f"{found.name}: was made without vectors; index everything again with --vectors, elsewhere")
     done = _grow(model, items, found, strict=strict)
     return replace(done, path=engine.path) if isinstance(engine, ArchiveEngine) else done
 
@@ -112,7 +130,7 @@ def _grow(model: Encoder, items: Sequence[Item], index: Index, *, strict: bool) 
     missing = [item for item, row in zip(items, places, strict=True) if row is None]
     added = 0
     for batch in batches(missing):
-        encoding = model.encode(batch, skip=not strict)
+        encoding = model.encode(batch, skip=not strict, vectors=index.vector_dim is not None)
         added += index.add(encoding.codes)
         failures += encoding.failures
     return StageResult(index.name, len(index), tuple(failures), added)

@@ -67,18 +67,20 @@ Standing = Callable[[Path, Sequence[Item]], KeptCodes | None]
 def make(
     model: Encoder, source: str | Path, places: Sequence[Path], *, split: str, shard: Shard | None, strict: bool,
     cutting: Tiling | None, standing: Standing, write: Callable[[HashCodes, Shard | None], None],
+    vectors: bool = False,
 ) -> StageResult:  # fmt: skip
-    """Have the codes of a source written to the first of the places, unless they are there."""
+    """Have the codes of a source written to the first of the places, unless they are there; with vectors or without."""
+    none = no_codes(model, vectors=vectors)
     items: Sequence[Item] = items_of(model, source, split, cutting)
     if shard is not None:
         shard, items = shard.take(items)
     old, *others = [_standing(place, items, standing) for place in places]
-    with _going_on(model, places[0], len(items) > BATCH) as store:
+    with _going_on(none, places[0], len(items) > BATCH) as store:
         kept = [old, *others, None if store is None else stored_in(store, items)]
-        codes, failures, new = _codes_of(model, items, kept, store, strict=strict)
+        codes, failures, new = _codes_of(model, items, none, kept, store, strict=strict)
         if items and not len(codes):
             raise DataError(f"{source}: none of {len(items)} files could be read", failures[:20])
-        same = old is not None and old.whole and old.codes.encoder == model.fingerprint
+        same = old is not None and old.whole and _alike(old.codes, none)
         if new or old is None or not same or old.codes.items != codes.items or old.shard != shard:
             write(codes, shard)
     return StageResult(places[0], len(codes), failures, new)
@@ -93,26 +95,34 @@ def _standing(place: Path, items: Sequence[Item], standing: Standing) -> KeptCod
         return None
 
 
+def _alike(codes: HashCodes, none: HashCodes) -> bool:
+    """Whether codes are of the encoder, and have vectors, as those that are to be made."""
+    return (codes.encoder, codes.vector_dim) == (none.encoder, none.vector_dim)
+
+
 def _codes_of(
-    model: Encoder, items: Sequence[Item], kept: Sequence[KeptCodes | None], store: Archive | None, *, strict: bool
-) -> tuple[HashCodes, tuple[str, ...], int]:
+    model: Encoder, items: Sequence[Item], none: HashCodes, kept: Sequence[KeptCodes | None], store: Archive | None,
+    *, strict: bool,
+) -> tuple[HashCodes, tuple[str, ...], int]:  # fmt: skip
     """Codes of the items that can be read, why the others can't, and how many were encoded now."""
-    words = np.zeros((len(items), word_count(model.bits)), np.uint64)
+    words = np.zeros((len(items), none.words.shape[1]), np.uint64)
+    vectors = None if none.vector_dim is None else np.zeros((len(items), none.vector_dim), np.int16)
     have = np.zeros(len(items), np.bool_)
     for part in kept:
-        if part is not None and part.codes.encoder == model.fingerprint:
-            _take_over(items, part, words, have)
+        if part is not None and _alike(part.codes, none):
+            _take_over(items, part, words, vectors, have)
     missing = np.flatnonzero(~have)
     if 0 < len(missing) < len(items):
         echo(f"{int(have.sum())} of {len(items)} items are encoded already")
     failures: list[str] = []
     for places in batches(missing.tolist()):
-        encoding = model.encode([items[place] for place in places], skip=not strict)
+        encoding = model.encode([items[place] for place in places], skip=not strict, vectors=vectors is not None)
         failures += encoding.failures
         codes, done = encoding.codes, 0
         for place in places:
             if done < len(codes) and codes.items[done] == items[place]:
-                words[place], have[place] = codes.words[done], True
+                _copy(codes, done, words, vectors, place)
+                have[place] = True
                 done += 1
         if store is not None:
             store.remove(
@@ -120,11 +130,25 @@ def _codes_of(
             )
             store.add(codes)
     chosen = np.flatnonzero(have)
-    found = HashCodes(words[chosen], model.bits, model.fingerprint, tuple(items[place] for place in chosen.tolist()))
+    found = HashCodes(
+        words[chosen], model.bits, model.fingerprint, tuple(items[place] for place in chosen.tolist()),
+        None if vectors is None else vectors[chosen],
+    )  # fmt: skip
     return found, tuple(failures), int(have[missing].sum())
 
 
-def _take_over(items: Sequence[Item], kept: KeptCodes, words: NDArray[np.uint64], have: NDArray[np.bool_]) -> None:
+def _copy(codes: HashCodes, row: int, words: NDArray[np.uint64], vectors: NDArray[np.int16] | None, place: int) -> None:
+    """Put the code at a row, and its vector, in their place."""
+    words[place] = codes.words[row]
+    if vectors is not None:
+        assert codes.vectors is not None
+        vectors[place] = codes.vectors[row]
+
+
+def _take_over(
+    items: Sequence[Item], kept: KeptCodes, words: NDArray[np.uint64], vectors: NDArray[np.int16] | None,
+    have: NDArray[np.bool_],
+) -> None:  # fmt: skip
     """Fill in the codes of media that did not change since."""
     rows = {media_key(item): row for row, item in enumerate(kept.codes.items)}
     for place, item in enumerate(items):
@@ -132,12 +156,13 @@ def _take_over(items: Sequence[Item], kept: KeptCodes, words: NDArray[np.uint64]
         if row is not None and not have[place]:
             file = Path(str(item.path))
             if file.is_file() and file.stat().st_mtime_ns < kept.when:
-                words[place], have[place] = kept.codes.words[row], True
+                _copy(kept.codes, row, words, vectors, place)
+                have[place] = True
 
 
 @contextmanager
-def _going_on(model: Encoder, out: Path, many: bool) -> Iterator[Archive | None]:
-    """Where codes are kept until all are there, if they are many; it goes when the block ends well."""
+def _going_on(none: HashCodes, out: Path, many: bool) -> Iterator[Archive | None]:
+    """Where codes of this kind are kept until all are there, if they are many; it goes when the block ends well."""
     folder = out.parent / f".{out.name}.partial"
     if not many and not folder.is_dir():
         yield None
@@ -147,12 +172,12 @@ def _going_on(model: Encoder, out: Path, many: bool) -> Iterator[Archive | None]
         path = folder / "archive"
         try:
             store = open_archive(path)
-            whole = (store.encoder, store.bits) == (model.fingerprint, model.bits)
+            whole = (store.encoder, store.bits, store.vector_dim) == (none.encoder, none.bits, none.vector_dim)
         except DtbhError:
             whole = False
         if not whole:
             shutil.rmtree(path, ignore_errors=True)
-            store = create_archive(path, no_codes(model))
+            store = create_archive(path, none)
         try:
             yield store
         except BaseException:
@@ -162,9 +187,10 @@ def _going_on(model: Encoder, out: Path, many: bool) -> Iterator[Archive | None]
         shutil.rmtree(folder)
 
 
-def no_codes(model: Encoder) -> HashCodes:
-    """No codes at all, of this encoder."""
-    return HashCodes(np.empty((0, word_count(model.bits)), np.uint64), model.bits, model.fingerprint, ())
+def no_codes(model: Encoder, *, vectors: bool = False) -> HashCodes:
+    """No codes at all, of this encoder, with vectors or without."""
+    none = np.empty((0, model.vector_dim), np.int16) if vectors else None
+    return HashCodes(np.empty((0, word_count(model.bits)), np.uint64), model.bits, model.fingerprint, (), none)
 
 
 def stored_in(archive: Archive, items: Sequence[Item]) -> KeptCodes:

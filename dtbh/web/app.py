@@ -22,13 +22,14 @@ from dtbh.config import Service
 from dtbh.data.manifest import Item, Modality
 from dtbh.errors import CodesError, ConfigError, MediaError
 from dtbh.index.engines.base import Engine
+from dtbh.index.rescoring import check_rescore
 from dtbh.models.encoder import Encoder
 from dtbh.models.load import load as load_model
 from dtbh.search.confidence import Belief
 from dtbh.utils.version import __version__
 from dtbh.web import schemas
 from dtbh.web.api_docs import render
-from dtbh.web.archives import ArchiveRegistry, Question, from_hex, to_hex
+from dtbh.web.archives import ArchiveRegistry, Question, from_hex, to_base64, to_hex
 from dtbh.web.exception_handlers import PROBLEMS, add_exception_handlers
 from dtbh.web.metrics import Metrics
 from dtbh.web.middleware import ServiceMiddleware
@@ -68,9 +69,11 @@ def create_app(
 
     Raises:
         CodesError: No archive there.
+        ConfigError: The limits say to rescore, and an archive keeps no vectors.
     """
     limits = limits or Service()
     registry, metrics = ArchiveRegistry(archives), Metrics()
+    registry.check_rescore(limits.rescore, registry.names)
     models = Models(None if model is None else Path(model), load, limits.language)
     service = QueryService(registry, models, limits, metrics)
 
@@ -109,7 +112,16 @@ def _add_search(app: FastAPI, registry: ArchiveRegistry, service: QueryService, 
         if wrong := [text for text, (_, equals, _) in zip(asked.where, pairs, strict=True) if not equals]:
             raise ConfigError(f"where: wanted field=value, as in label=harbor, found {wrong[0]!r}")
         where = tuple((field, value) for field, _, value in pairs)
-        return Question(registry.together(asked.archive), asked.k, asked.find, where, asked.distance)
+        rescore = limits.rescore if asked.rescore is None else asked.rescore
+        if (asked.rescore or 0) > limits.hits:
+            raise ConfigError(f"rescore: at most {limits.hits} codes can be rescored, found {rescore}")
+        if isinstance(asked, schemas.CodeQuery) and not asked.vectors:
+            if asked.rescore:
+                raise ConfigError("rescore: the codes came without vectors; send those of an answer or of an item too")
+            rescore = 0
+        together = registry.together(asked.archive)
+        registry.check_rescore(rescore, together)
+        return Question(together, asked.k, asked.find, where, asked.distance, rescore or None)
 
     async def answer(
         request: Request, files: list[UploadFile], modality: Modality, asked: schemas.Asked
@@ -154,7 +166,16 @@ def _add_search(app: FastAPI, registry: ArchiveRegistry, service: QueryService, 
         _few(len(asked.codes), limits)
         archive = registry.archive(asks.archives[0])
         try:
-            codes = [from_hex(code, archive.bits, archive.encoder) for code in asked.codes]
+            vectors = asked.vectors if asks.rescore and asked.vectors else [None] * len(asked.codes)
+            if len(vectors) != len(asked.codes):
+                raise ConfigError(f"vectors: wanted one for each of {len(asked.codes)} codes, found {len(vectors)}")
+            codes = [
+                from_hex(code, archive.bits, archive.encoder, vector)
+                for code, vector in zip(asked.codes, vectors, strict=True)
+            ]
+            if asks.rescore is not None:
+                for query in codes:
+                    check_rescore(asks.rescore, query, archive.vector_dim, of=asks.archives[0])
         except CodesError as error:
             raise ConfigError(f"codes: {error}") from None
         by = None if asked.belief is None else Belief(asked.belief.modality, asked.belief.share)
@@ -164,14 +185,15 @@ def _add_search(app: FastAPI, registry: ArchiveRegistry, service: QueryService, 
 def _add_items(app: FastAPI, registry: ArchiveRegistry, limits: Service) -> None:
     """Items and their media."""
 
-    def found(id: str, archive: str | None) -> tuple[str, Item, str]:
+    def found(id: str, archive: str | None) -> tuple[str, Item, str, str | None]:
         name = archive or registry.names[0]
         _existing(registry, name)
         try:
             codes = registry.archive(name).codes([schemas.storable(id)])
         except (CodesError, ValueError):
             raise HTTPException(404, f"{name}: no item has the id {id!r}") from None
-        return name, codes.items[0], to_hex(codes.words[0], codes.bits)
+        vector = None if codes.vectors is None else to_base64(codes.vectors[0])
+        return name, codes.items[0], to_hex(codes.words[0], codes.bits), vector
 
     @app.get("/v1/items/{id:path}/media", tags=["items"], response_class=Response)
     def media(
@@ -180,7 +202,7 @@ def _add_items(app: FastAPI, registry: ArchiveRegistry, limits: Service) -> None
         size: Annotated[int | None, Query(ge=16, le=2048, description="a picture of at most so many pixels")] = None,
     ) -> Response:
         """The item's file; with a size, a thumbnail of an image or the waveform of a sound."""
-        name, item, _ = found(id, archive)
+        name, item, *_ = found(id, archive)
         if item.path is None or not Path(item.path).is_file():
             raise HTTPException(404, f"{name}: the file of {id!r} is {'gone' if item.path else 'not known'}")
         kept = {"cache-control": "private, max-age=600"}
@@ -196,7 +218,7 @@ def _add_items(app: FastAPI, registry: ArchiveRegistry, limits: Service) -> None
 
     @app.get("/v1/items/{id:path}", tags=["items"])
     def one(id: str, archive: Named = None) -> schemas.Entry:
-        """What is known of an item, with its code."""
+        """What is known of an item, with its code and its vector."""
         return entry(*found(id, archive))
 
     @app.get("/v1/items", tags=["items"])
@@ -226,7 +248,7 @@ def _add_service(app: FastAPI, registry: ArchiveRegistry, models: Models, metric
             entries.append(schemas.ArchiveEntry(
                 name=name, bits=archive.bits, encoder=archive.encoder, images=counts.get("image", 0),
                 sounds=counts.get("sound", 0), labels=list(archive.labels()), model=state, problem=problem,
-                texts=models.takes_texts(archive),
+                texts=models.takes_texts(archive), vectors=archive.vector_dim is not None,
             ))  # fmt: skip
         shown = schemas.Limits(**limits.model_dump(include=set(schemas.Limits.model_fields)))
         return schemas.ArchivesReply(version=__version__, archives=entries, limits=shown, tiles=limits.tiles)

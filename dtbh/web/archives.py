@@ -5,6 +5,7 @@ Whatever engine holds them; those of one encoder can be searched at once.
 
 from __future__ import annotations
 
+import base64
 import threading
 import time
 from collections import defaultdict
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dtbh.codes import HashCodes
 from dtbh.data.manifest import Item
@@ -34,6 +36,7 @@ class Question:
         find: ``"image"``, ``"sound"``, ``"any"``, or None for the other modality.
         where: Filters as (field, value).
         distance: Only hits at most so far away.
+        rescore: Candidates that are ordered by their vectors, which the codes must have then; None for none.
     """
 
     archives: tuple[str, ...]
@@ -41,16 +44,18 @@ class Question:
     find: Find | None = None
     where: tuple[tuple[str, str], ...] = ()
     distance: int | None = None
+    rescore: int | None = None
 
 
 @dataclass(frozen=True)
 class Found:
-    """A hit: its distance, its archive's name, the item and its code in hex."""
+    """A hit: its distance, its archive's name, the item and its code in hex; its similarity where it was rescored."""
 
     distance: int
     archive: str
     item: Item
     code: str
+    similarity: float | None = None
 
 
 class ArchiveRegistry:
@@ -114,6 +119,12 @@ class ArchiveRegistry:
             raise ConfigError(f"{', '.join(chosen)} were made by different encoders; name those to search together")
         return chosen
 
+    def check_rescore(self, rescore: int | None, names: Sequence[str]) -> None:
+        """Raise `ConfigError` if any of these archives is to be rescored, and keeps no vectors."""
+        for name in names:
+            if rescore and self.archive(name).vector_dim is None:
+                raise ConfigError(f"{name}: keeps no vectors, so nothing can be rescored; index again with --vectors")
+
     def search(self, asked: Sequence[tuple[HashCodes, Question]]) -> list[list[Found] | Exception]:
         """Answer single queries, those of one question together.
 
@@ -121,7 +132,8 @@ class ArchiveRegistry:
             asked: Codes of one item each, with their questions.
 
         Returns:
-            For each its hits, by distance, then in the archives' order; or why there are none.
+            For each its hits, by distance, or by similarity and then by distance where they were rescored, then in
+            the archives' order; or why there are none.
         """
         alike: dict[tuple[Question, str], list[int]] = defaultdict(list)
         for place, (code, question) in enumerate(asked):
@@ -152,16 +164,22 @@ class ArchiveRegistry:
 
     def _together(self, codes: HashCodes, question: Question) -> list[list[Found] | Exception]:
         hits: list[list[Found]] = [[] for _ in range(len(codes))]
+        k, more = question.k, {}
+        if question.rescore is not None:
+            more = {"rescore": question.rescore}
+            if question.distance is not None:
+                k = max(k, question.rescore)  # those that are near enough need not be the first k
         for name in question.archives:
             archive = self.archive(name)
-            result = archive.search(codes, question.k, find=question.find, where=dict(question.where))
-            for found, distances, rows, items in zip(hits, result.distances, result.rows, result.items, strict=True):
+            result = archive.search(codes, k, find=question.find, where=dict(question.where), **more)
+            for found, rows, answer in zip(hits, result.rows, result, strict=True):
                 words = archive.words_at(rows.tolist())
-                for distance, word, item in zip(distances.tolist(), words, items, strict=True):
-                    if question.distance is None or distance <= question.distance:
-                        found.append(Found(distance, name, item, to_hex(word, archive.bits)))
+                for word, hit in zip(words, answer, strict=True):
+                    if question.distance is None or hit.distance <= question.distance:
+                        code = to_hex(word, archive.bits)
+                        found.append(Found(hit.distance, name, hit.item, code, hit.similarity))
         for found in hits:
-            found.sort(key=lambda hit: hit.distance)  # stable: ties keep the archives' order
+            found.sort(key=lambda hit: (-(hit.similarity or 0), hit.distance))  # stable: ties keep the archives' order
             del found[question.k :]
         return list(hits)
 
@@ -171,14 +189,28 @@ def to_hex(words: np.ndarray, bits: int) -> str:
     return words.astype("<u8").tobytes()[: -(-bits // 8)].hex()
 
 
-def from_hex(text: str, bits: int, encoder: str) -> HashCodes:
-    """The inverse of `to_hex`, as a query.
+def from_hex(text: str, bits: int, encoder: str, vector: str | None = None) -> HashCodes:
+    """The inverse of `to_hex`, as a query; with a vector as `to_base64` writes it.
 
     Raises:
-        CodesError: Another length, or a bit set beyond ``bits``.
+        CodesError: Another length, a bit set beyond ``bits``, or no such vector.
     """
     octets = bytes.fromhex(text)
     if len(octets) != -(-bits // 8):
         raise CodesError(f"a code of {bits} bits has {2 * -(-bits // 8)} hex digits, found {len(text)}")
     words = np.frombuffer(octets.ljust(8 * -(-bits // 64), b"\0"), "<u8").astype(np.uint64)[None]
-    return HashCodes(words, bits, encoder, (Item(text, "image"),))
+    return HashCodes(words, bits, encoder, (Item(text, "image"),), None if vector is None else _from_base64(vector))
+
+
+def to_base64(vector: NDArray[np.int16]) -> str:
+    """One vector, int16 [d], as text for addresses: little-endian, RFC 4648 with ``-`` and ``_``, no padding."""
+    return base64.urlsafe_b64encode(vector.astype("<i2").tobytes()).decode().rstrip("=")
+
+
+def _from_base64(text: str) -> NDArray[np.int16]:
+    """The inverse of `to_base64`, int16 [1, d]."""
+    try:
+        octets = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        return np.frombuffer(octets, "<i2").astype(np.int16)[None]
+    except ValueError as error:
+        raise CodesError(f"{text[:20]!r}... is no vector as an answer or an item gives it ({error})") from None

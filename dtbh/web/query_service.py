@@ -24,7 +24,7 @@ from dtbh.errors import DtbhError, MediaError
 from dtbh.models.confidence import Confidence, strength
 from dtbh.models.encoder import Encoder, Encoding, text_item
 from dtbh.search.confidence import Belief, belief, hit_probabilities
-from dtbh.web.archives import ArchiveRegistry, Found, Question, to_hex
+from dtbh.web.archives import ArchiveRegistry, Found, Question, to_base64, to_hex
 from dtbh.web.batching import MicroBatcher, OverloadedError
 from dtbh.web.metrics import Metrics
 from dtbh.web.models import Models
@@ -36,7 +36,7 @@ GONE = 499  # nginx's number for a client that left; nobody reads it
 
 T = TypeVar("T")
 Asked = tuple[HashCodes, Question]
-Sent = tuple[Encoder, Item]
+Sent = tuple[Encoder, Item, bool]  # with its vector or without
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,8 @@ class QueryService:
         archive = self._registry.archive(question.archives[0])
         model = await self._wait(request, self._models.of(archive), "the model is still loading; try again in a moment")
         try:
-            futures = self._encoding.submit([(model, upload.item) for upload in uploads])
+            vectors = question.rescore is not None
+            futures = self._encoding.submit([(model, upload.item, vectors) for upload in uploads])
             encoded = await self._wait(request, asyncio.gather(*futures))
         except MediaError as error:
             raise MediaError(_named(str(error), uploads)) from None
@@ -128,20 +129,20 @@ class QueryService:
             gone.cancel()
 
     def _encode(self, batch: Sequence[Sent]) -> list[Encoding | Exception]:
-        """Codes of single files, those of one model together; runs in the batcher's thread."""
+        """Codes of single files, those of one model together, and those with vectors; runs in the batcher's thread."""
         started = time.perf_counter()
         results: list[Encoding | Exception] = [OverloadedError()] * len(batch)
-        good: dict[int, list[int]] = defaultdict(list)
-        for place, (model, item) in enumerate(batch):
+        good: dict[tuple[int, bool], list[int]] = defaultdict(list)
+        for place, (model, item, vectors) in enumerate(batch):
             try:
                 if item.modality != "text":
                     (check_sound if item.modality == "sound" else check_image)(Path(str(item.path)), self._limits)
-                good[id(model)].append(place)
+                good[id(model), vectors].append(place)
             except DtbhError as error:
                 results[place] = error
-        for places in good.values():
-            model = batch[places[0]][0]
-            for place, result in zip(places, _encoded(model, [batch[p][1] for p in places]), strict=True):
+        for (_, vectors), places in good.items():
+            found = _encoded(batch[places[0]][0], [batch[place][1] for place in places], vectors)
+            for place, result in zip(places, found, strict=True):
                 results[place] = result
         self._metrics.batch.labels("encode").observe(len(batch))
         self._metrics.work.labels("encode").observe(time.perf_counter() - started)
@@ -163,21 +164,21 @@ class QueryService:
         return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def _encoded(model: Encoder, items: Sequence[Item]) -> list[Encoding | Exception]:
+def _encoded(model: Encoder, items: Sequence[Item], vectors: bool) -> list[Encoding | Exception]:
     """A code, or why there is none, for each item; one that breaks the encoder breaks no other."""
     numbered = [replace(item, id=str(number)) for number, item in enumerate(items)]
     try:
-        encoding = model.encode(numbered, skip=True)
+        encoding = model.encode(numbered, skip=True, vectors=vectors)
     except Exception as error:
-        return [error] if len(items) == 1 else [result for item in items for result in _encoded(model, [item])]
+        return [error] if len(items) == 1 else [result for item in items for result in _encoded(model, [item], vectors)]
     rows = {item.id: row for row, item in enumerate(encoding.codes.items)}
     failures = iter(encoding.failures)
     return [encoding.row(rows[item.id]) if item.id in rows else MediaError(next(failures)) for item in numbered]
 
 
-def entry(archive: str, item: Item, code: str) -> Entry:
+def entry(archive: str, item: Item, code: str, vector: str | None = None) -> Entry:
     """An item as the service tells of it: all but where its file lies."""
-    return Entry(archive=archive, code=code, **_known(item))
+    return Entry(archive=archive, code=code, vector=vector, **_known(item))
 
 
 def _answer(
@@ -187,11 +188,13 @@ def _answer(
     pairs = [(hit.item.modality, hit.distance) for hit in found]
     likely = [None] * len(pairs) if by is None else hit_probabilities(confidence, by, pairs)
     hits = [
-        Hit(rank=rank, distance=hit.distance, probability=right, archive=hit.archive, code=hit.code, **_known(hit.item))
+        Hit(rank=rank, distance=hit.distance, similarity=hit.similarity and round(hit.similarity, 4), probability=right,
+            archive=hit.archive, code=hit.code, **_known(hit.item))
         for rank, (hit, right) in enumerate(zip(found, likely, strict=True), start=1)
-    ]
+    ]  # fmt: skip
     return {
         "code": to_hex(code.words[0], code.bits), "belief": by and by._asdict(), "hits": hits,
+        "vector": None if code.vectors is None else to_base64(code.vectors[0]),
         "strength": strength(next(iter(likely), None)),
     }  # fmt: skip
 

@@ -21,6 +21,11 @@ def storable(text: str) -> str:
 
 
 Text = Annotated[str, Field(max_length=1000), AfterValidator(storable)]
+RESCORE = (
+    "so many nearest codes, at least k, are ordered by the cosine of their vectors to the query's; of archives that "
+    "keep vectors. 0 for none; default: what the service was started with"
+)
+Vector = Annotated[str, Field(pattern=r"^[0-9A-Za-z_-]+$", max_length=16384)]
 Code = Annotated[str, Field(pattern=r"^([0-9a-f]{2})+$", max_length=256, examples=["9f3a00c2d41b7e55"])]
 
 
@@ -50,6 +55,9 @@ class Entry(Schema):
     fields: dict[str, str] = Field(default_factory=dict, description="any further metadata")
     footprint: list[tuple[float, float]] | None = Field(None, description="corners as (longitude, latitude), WGS 84")
     code: str = Field(description="its hash code, in hex; a query for /v1/search/code")
+    vector: str | None = Field(
+        None, description="goes with the code into a query that is rescored; of one item, where its archive keeps them"
+    )
 
 
 class Hit(Entry):
@@ -57,6 +65,9 @@ class Hit(Entry):
 
     rank: int = Field(description="from 1")
     distance: int = Field(description="bits that differ from the query's")
+    similarity: float | None = Field(
+        None, description="cosine of its vector to the query's, -1 to 1; null where nothing was rescored"
+    )
     probability: float | None = Field(None, description="that it is right, by validation; null where nobody knows")
 
 
@@ -68,7 +79,7 @@ class Belief(Schema):
 
 
 class Answer(Schema):
-    """One query and its hits, nearest first."""
+    """One query and its hits, nearest first: by distance, or, where they were rescored, by similarity."""
 
     name: str = Field(description="the query's file name, its text, or its code")
     modality: Modality | None = Field(None, description="null for a code")
@@ -78,6 +89,7 @@ class Answer(Schema):
     )
     belief: Belief | None = Field(None, description="null for a code that came without")
     code: str = Field(description="the query's hash code, in hex")
+    vector: str | None = Field(None, description="the query's vector, where it was rescored")
     preview: str | None = Field(None, description="a thumbnail, or a waveform, as a data URL, where it was asked for")
     hits: list[Hit]
 
@@ -98,6 +110,7 @@ class Asked(Schema):
     find: Find | None = Field(None, description="default: the other modality")
     where: list[Text] = Field(default_factory=list, description="filters as field=value")
     distance: Annotated[int, Field(ge=0)] | None = Field(None, description="only hits at most so far away")
+    rescore: Annotated[int, Field(ge=0)] | None = Field(None, description=RESCORE)
     preview: bool = Field(False, description="whether to send pictures of the queries back")
 
 
@@ -110,18 +123,23 @@ class TextQuery(Schema):
     find: Find | None = Field(None, description="default: images, where there are any")
     where: list[Text] = Field(default_factory=list, description="filters as field=value")
     distance: Annotated[int, Field(ge=0)] | None = Field(None, description="only hits at most so far away")
+    rescore: Annotated[int, Field(ge=0)] | None = Field(None, description=RESCORE)
 
 
 class CodeQuery(Schema):
     """A search with codes that are known already."""
 
     codes: Annotated[list[Code], Field(min_length=1)]
+    vectors: list[Vector] | None = Field(
+        None, description="of each code, as an answer or an item gives it; without them nothing is rescored"
+    )
     belief: Belief | None = Field(None, description="as an answer gave it; without it hits have no probability")
     archive: list[Text] = Field(default_factory=list, description="those to search; all, if none is named")
     k: Annotated[int, Field(ge=1)] = 10
     find: Find = "any"
     where: list[Text] = Field(default_factory=list, description="filters as field=value", examples=[["label=harbor"]])
     distance: Annotated[int, Field(ge=0)] | None = Field(None, description="only hits at most so far away")
+    rescore: Annotated[int, Field(ge=0)] | None = Field(None, description=RESCORE)
 
 
 class ArchiveEntry(Schema):
@@ -136,6 +154,7 @@ class ArchiveEntry(Schema):
     model: Literal["loading", "ready", "failed"] = Field(description="whether sounds and images can be encoded yet")
     problem: str | None = Field(None, description="why the model failed")
     texts: bool = Field(description="whether the model, once ready, takes texts")
+    vectors: bool = Field(False, description="whether vectors are kept, so that hits can be rescored")
 
 
 class Limits(Schema):
@@ -146,6 +165,7 @@ class Limits(Schema):
     image_megapixels: float
     hits: int
     queries: int
+    rescore: int = Field(0, description="nearest codes that are rescored where a query does not say; 0 for none")
 
 
 class ArchivesReply(Schema):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from dtbh.codes import HashCodes
+from dtbh.codes import HashCodes, whole_numbers
 from dtbh.data.manifest import Item
 
 
@@ -14,8 +16,11 @@ def box_at(west: float, south: float, width: float = 16.0, height: float = 3.0):
     return (west, south + height), (east, south + height), (east, south), (west, south)
 
 
-def make_codes(n=60, bits=20, seed=0, encoder="e1", modalities=("image", "sound"), prefix="i"):
-    """Few distinct codes, so that distances tie; every field is known of some items and not of others."""
+def make_codes(n=60, bits=20, seed=0, encoder="e1", modalities=("image", "sound"), prefix="i", dim=None):
+    """Few distinct codes, so that distances tie; every field is known of some items and not of others.
+
+    With ``dim`` there are vectors, of which some are alike, and some have no length.
+    """
     rng = np.random.default_rng(seed)
     values = rng.normal(size=(5, bits))[rng.integers(0, 5, n)]
     items = []
@@ -36,4 +41,9 @@ def make_codes(n=60, bits=20, seed=0, encoder="e1", modalities=("image", "sound"
                 {"sensor": "S2" if row % 4 else "S1", **({"écluse": "oui ' \" %"} if row % 5 == 0 else {})},
             )
         )
-    return HashCodes.from_values(values, encoder=encoder, items=items)
+    codes = HashCodes.from_values(values, encoder=encoder, items=items)
+    if dim is None:
+        return codes
+    drawn = rng.normal(size=(n, dim)) * (np.arange(n) % 9 != 4)[:, None]
+    drawn[n // 2 :] = drawn[: n - n // 2]
+    return replace(codes, vectors=whole_numbers(drawn, np.int16))

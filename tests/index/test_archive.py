@@ -209,8 +209,8 @@ OPENING = [
     ("archive.json", Path.unlink, r"archive: no archive here, archive\.json is missing"),
     (
         "archive.json",
-        lambda path: edit(path, version=3),
-        r"archive\.json: version 3, this dtbh reads 1 and 2; update",
+        lambda path: edit(path, version=4),
+        r"archive\.json: version 4, this dtbh reads 1 and 2 and 3; update",
     ),
     ("archive.json", lambda path: path.write_text("{"), r"archive\.json: can't be read as JSON"),
     ("archive.json", lambda path: path.write_text("[" * 100_000), r"archive\.json: can't be read as JSON"),

@@ -52,6 +52,16 @@ def test_it_is_there_when_opened_again(name) -> None:
     assert index.model.parts[-2:] == ("some", "run")
 
 
+def test_vectors_are_there_when_opened_again(name) -> None:
+    codes, queries = make_codes(30, dim=7), make_codes(2, seed=9, prefix="q", dim=7)
+    create_milvus(URI, codes.select([]), collection=name).add(codes)
+    index, right = open_milvus(URI, collection=name), MemoryIndex(codes)
+    assert index.vector_dim == 7
+    np.testing.assert_array_equal(index.at([4, 3]).vectors, right.at([4, 3]).vectors)
+    for mine, other in zip(*(one.search(queries, 5, find="any", rescore=20) for one in (index, right)), strict=True):
+        assert mine == other
+
+
 def test_what_a_killed_addition_left_does_not_count(name) -> None:
     codes = make_codes(70)
     index = create_milvus(URI, codes.select(range(50)), collection=name)

@@ -27,6 +27,7 @@ from dtbh.errors import CodesError, ConfigError, MediaError, MissingExtraError, 
 from dtbh.index.archive.archive import open_archive
 from dtbh.models import export
 from dtbh.models.onnx_encoder import OnnxEncoder, collate, open_exported
+from dtbh.models.torch_encoder import TorchEncoder
 from dtbh.stages.evaluate import evaluate
 from dtbh.stages.export import export as export_run
 from dtbh.stages.index import index
@@ -91,6 +92,41 @@ def test_codes_are_those_of_the_run(tiny_run: Path, tiny_model: Path, tiny_data:
     assert len(np.unique(wanted.words, axis=0)) > 2
     assert np.array_equal(found.words, wanted.words)
     assert (found.encoder, found.bits, found.items) == (wanted.encoder, wanted.bits, wanted.items)
+
+
+@pytest.mark.parametrize("modality", ["image", "sound"])
+def test_vectors_are_the_directions_of_the_run_s_features(
+    tiny_run: Path, tiny_model: Path, tiny_data: Path, modality: str
+) -> None:
+    run, exported = dtbh.load(tiny_run), dtbh.load(tiny_model)
+    items = [dtbh.Item(file.name, modality, str(file)) for file in media(tiny_data, modality)[:20]]
+    wanted = run.embed(items).values
+    assert run.vector_dim == exported.vector_dim == wanted.shape[1] == 32
+    for model in (run, exported):
+        codes = model.encode(items, vectors=True).codes
+        largest = np.abs(wanted).max(axis=1, keepdims=True)
+        assert np.abs(codes.vectors - 32767 * wanted / largest).max() < 32
+        assert np.array_equal(codes.words, model.encode(items).codes.words)
+        assert model.encode(items).codes.vectors is None
+        files = [item.path for item in items]
+        assert np.array_equal(getattr(model, f"encode_{modality}s")(files, vectors=True).vectors, codes.vectors)
+
+
+def test_an_export_of_before_gives_codes_and_says_what_to_do_for_vectors(tiny_data: Path) -> None:
+    old = Path(__file__).parents[1] / "compat" / "old"
+    model = dtbh.load(old / "exported")
+    items = dtbh.read_codes(old / "codes").items
+    assert len(model.encode(items).codes) == len(items)
+    with pytest.raises(RunError, match="gives codes and no vectors; export the run again with dtbh export"):
+        model.encode(items, vectors=True)
+
+
+def test_features_of_different_widths_are_no_vectors() -> None:
+    image = {"backbone": "small_cnn", "weights": "none", "size": 16}
+    settings = make_config({"encoders": {"bits": 8, "feature_dim": 0, "image": image, "sound": {"width": 16}}}).encoders
+    model = TorchEncoder(DualEncoder(settings), path=Path("a-run"))
+    with pytest.raises(ConfigError, match=r"a-run: .* of different widths \(.* of images, .* of sounds"):
+        _ = model.vector_dim
 
 
 def test_a_clip_of_any_length_and_batch_gives_one_code(tiny_run: Path, tiny_model: Path, tmp_path: Path) -> None:
@@ -293,8 +329,9 @@ def test_a_sound_tower_on_a_frozen_network_of_speech(backbone: str, wheel: str) 
         waves = [rng.normal(0, 0.1, n).astype(np.float32) for n in lengths]
         media = collate("sound", waves)
         with torch.inference_mode():
-            wanted = twin.tower("sound")(*map(torch.from_numpy, media)).codes.numpy()
-        (found,) = session.run(None, dict(zip(("waveforms", "lengths"), media, strict=True)))
+            features, wanted = (part.numpy() for part in twin.tower("sound")(*map(torch.from_numpy, media)))
+        found, found_features = session.run(None, dict(zip(("waveforms", "lengths"), media, strict=True)))
         different = [np.abs(wanted[0] - row).max() > 0.05 for row in wanted[1:]]
         assert all(different)
         np.testing.assert_allclose(found, wanted, atol=1e-4)
+        np.testing.assert_allclose(found_features, features, atol=1e-3)

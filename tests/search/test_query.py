@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from dtbh.cli.main import main
 from dtbh.codes import HashCodes
 from dtbh.config import make_config
 from dtbh.data.manifest import Item
 from dtbh.errors import CodesError, ConfigError, DataError
-from dtbh.index.archive.archive import create_archive
+from dtbh.index.archive.archive import create_archive, open_archive
 from dtbh.index.memory import MemoryIndex
 from dtbh.index.result import Hit, SearchResult
 from dtbh.models.confidence import Confidence
 from dtbh.models.encoder import Encoding
+from dtbh.models.load import load
+from dtbh.search.contact_sheet import write_sheet
 from dtbh.search.query import query_file, why_nothing
 from dtbh.search.table import WIDTH, _width, render_table
 
@@ -31,7 +35,7 @@ class FakeModel:
     config = make_config({})
     confidence = Confidence({"sound->image": np.linspace(1, 0, 9)})
 
-    def encode(self, items):
+    def encode(self, items, vectors=False):
         octets = np.array([[Path(item.path).read_bytes()[0]] for item in items], np.uint8)
         bits = np.unpackbits(octets, axis=1, bitorder="little")
         return Encoding(HashCodes.from_values(bits * 2.0 - 1, encoder=self.fingerprint, items=items), ())
@@ -139,6 +143,45 @@ def test_columns_nobody_fills_are_left_out():
     assert render_table(result_of([])) == "nothing passes"
     both = render_table(result_of([Item("i1", "image")], [Item("i2", "image")]))
     assert re.findall("^query .*$", both, re.MULTILINE) == ["query 1", "query 2"]
+
+
+def test_what_was_rescored_says_how_alike_it_is(tmp_path):
+    result = result_of([Item("i1", "image", "/a.tif"), Item("i2", "image", "/b.tif")])
+    result = replace(result, similarities=np.array([[0.98764, -0.5]], np.float32))
+    assert render_table(result).splitlines()[:3] == [
+        "rank  distance  similarity  id",
+        "----  --------  ----------  --",
+        "   1         0       0.988  i1",
+    ]
+    assert [hit["similarity"] for hit in result.to_dict()["queries"][0]["hits"]] == [0.9876, -0.5]
+    assert result.hits()[1].similarity == -0.5
+    asked = HashCodes(np.zeros((1, 1), np.uint64), 8, "e1", (Item("q", "image"),))
+    assert "distance 0, similarity 0.988</span>" in write_sheet(result, asked, tmp_path / "sheet.html").read_text()
+    with pytest.raises(CodesError, match=r"needs similarities \[1, 2\], found \[1, 1\]"):
+        replace(result, similarities=np.zeros((1, 1), np.float32))
+
+
+def test_two_stages_from_the_shell(tiny_run, tiny_data, tmp_path, capsys):
+    images, (sound, *_) = tiny_data / "images", sorted((tiny_data / "sounds").rglob("*red3*"))
+    place, bare = str(tmp_path / "archive"), str(tmp_path / "bare")
+    assert main(["index", str(tiny_run), str(images), "--out", place, "--vectors"]) == 0
+    assert main(["index", str(tiny_run), str(images), "--out", bare]) == 0
+    capsys.readouterr()
+    assert main(["search", place, "--sound", str(sound), "-k", "4", "--rescore", "20", "--json"]) == 0
+    (answer,) = json.loads(capsys.readouterr().out)["queries"]
+    found = query_file(open_archive(place), load(tiny_run), sound=sound, k=4, rescore=20)
+    assert [hit["id"] for hit in answer["hits"]] == [hit.item.id for hit in found.hits()]
+    alike = [hit["similarity"] for hit in answer["hits"]]
+    assert alike == sorted(alike, reverse=True)
+    assert alike[0] > alike[-1]
+    for arguments, message in (
+        ([bare, "--rescore", "20"], "keeps no vectors, so that nothing can be rescored; index again with --vectors"),
+        ([place, "--rescore", "0"], "rescore, the number of candidates, must be a whole number from 1, found 0"),
+    ):
+        assert main(["search", *arguments, "--sound", str(sound)]) == 2
+        said = capsys.readouterr().err
+        assert message in said
+        assert said.count("\n") == 1
 
 
 @pytest.mark.parametrize("text", ["long words " * 30, "飛行機" * 40, "e\u0301" * 200])

@@ -7,13 +7,15 @@ import json
 import os
 import shutil
 import signal
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from dtbh.cli.main import main
-from dtbh.codes import HashCodes, read_codes
+from dtbh.codes import HashCodes, read_codes, whole_numbers
 from dtbh.config import Config
 from dtbh.data.manifest import Item, Manifest, write_manifest
 from dtbh.data.shards import Shard
@@ -30,15 +32,15 @@ N = 23
 class Counting:
     """The code of a file is its content's hash; a file that says ``bad`` can't be read."""
 
-    bits, config = 20, Config()
+    bits, config, vector_dim = 20, Config(), 6
 
     def __init__(self, path):
         self.path, self.fingerprint = Path(path), "e1"
         self.encoded: list[str] = []
         self.kill_at: int | None = None
 
-    def encode(self, items, *, skip=False, stored=False):
-        words, good, failures = [], [], []
+    def encode(self, items, *, skip=False, stored=False, vectors=False):
+        words, real, good, failures = [], [], [], []
         for item in items:
             if self.kill_at is not None and len(self.encoded) == self.kill_at:
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -51,8 +53,11 @@ class Counting:
                 continue
             digest = hashlib.sha256(content + str(item.window).encode()).digest()
             words.append(int.from_bytes(digest[:2], "little"))
+            real.append(vector_of(words[-1]))
             good.append(item)
         codes = HashCodes(np.array(words, np.uint64).reshape(-1, 1), self.bits, self.fingerprint, tuple(good))
+        if vectors:
+            codes = replace(codes, vectors=whole_numbers(np.reshape(real, (-1, 6)), np.int16))
         return Encoding(codes, tuple(failures))
 
 
@@ -75,7 +80,11 @@ def media(tmp_path):
     return folder
 
 
-STAGES = {"encode": (encode, read_codes), "index": (index, lambda path: whole(open_archive(path)))}
+STAGES = {
+    "encode": (encode, read_codes),
+    "index": (index, lambda path: whole(open_archive(path))),
+    "index with vectors": (partial(index, vectors=True), lambda path: with_vectors(open_archive(path))),
+}
 
 
 @pytest.fixture(params=STAGES)
@@ -87,6 +96,19 @@ def stage(request):
 def whole(archive):
     archive.verify()
     return archive.at(archive.rows())
+
+
+def vector_of(word):
+    """What stands for the vector of a code."""
+    return np.random.default_rng(int(word)).normal(size=6)
+
+
+def with_vectors(archive):
+    """All of an archive, if each code has its own vector beside it."""
+    codes = whole(archive)
+    wanted = np.array([vector_of(word) for word in codes.words[:, 0]]).reshape(-1, 6)
+    np.testing.assert_array_equal(whole_numbers(codes.vectors, np.int8), whole_numbers(wanted, np.int8))
+    return codes
 
 
 def same(one, other):
@@ -159,6 +181,29 @@ def test_what_is_there_is_not_encoded_again(model, media, stage, tmp_path):
     ]
     assert (after.words[5] != before.words[5]).any()
     assert (after.words[7:-1] == before.words[8:]).all()
+
+
+def test_vectors_are_kept_once_they_were_asked_for(model, media, tmp_path):
+    out = tmp_path / "out"
+    index("x", media, out=out)
+    assert open_archive(out).vector_dim is None
+    model.encoded.clear()
+    assert index("x", media, out=out, vectors=True).new == N, "codes alone don't do"
+    assert len(with_vectors(open_archive(out))) == len(model.encoded) == N
+    model.encoded.clear()
+    (media / "new.png").write_bytes(b"new")
+    index("x", media, out=out)
+    assert model.encoded == ["new.png"]
+    assert len(with_vectors(open_archive(out))) == N + 1
+    (media / "newer.png").write_bytes(b"newer")
+    for vectors in (False, True):
+        grow("x", media, out=out, vectors=vectors)
+    assert len(with_vectors(open_archive(out))) == N + 2
+    grow("x", media, out=tmp_path / "grown", make=True, vectors=True)
+    assert len(with_vectors(open_archive(tmp_path / "grown"))) == N + 2
+    index("x", media, out=tmp_path / "bare")
+    with pytest.raises(CodesError, match="bare: was made without vectors; index everything again with --vectors"):
+        grow("x", media, out=tmp_path / "bare", vectors=True)
 
 
 def test_files_that_cant_be_read_are_left_out_and_tried_again(model, media, stage, tmp_path):

@@ -17,13 +17,14 @@ from starlette.testclient import TestClient
 
 import dtbh
 from dtbh.cli.main import main
-from dtbh.codes import pack, signs
+from dtbh.codes import pack, signs, whole_numbers
 from dtbh.config import Concepts, Config, make_config
 from dtbh.data.manifest import Item, read_manifest, write_manifest
 from dtbh.data.splits import split_for
 from dtbh.data.transcripts import as_texts
 from dtbh.encoders.concept_head import ConceptHead
 from dtbh.errors import ConfigError, DataError, DtbhError, MediaError
+from dtbh.index import rescoring
 from dtbh.media.transcriber import SHARE, Heard
 from dtbh.models import torch_encoder
 from dtbh.models.encoder import CLEAR, SHARED, text_item, word_shares
@@ -184,8 +185,14 @@ def test_the_exported_model_listens_alike(run, tiny_data, tmp_path):
     exported.__dict__["_transcriber"] = lambda waves, language: said
     model._words = lambda *_: said  # type: ignore[attr-defined]
     items = [Item(path, "sound", path) for path in files]
-    ours, theirs = (one.encode(items, values=True) for one in (model, exported))
+    ours, theirs = (one.encode(items, values=True, vectors=True) for one in (model, exported))
     assert theirs.values == pytest.approx(ours.values, abs=1e-3)
+    assert np.abs(theirs.codes.vectors - ours.codes.vectors.astype(int)).max() < 32
+    among = whole_numbers(ours.codes.vectors, np.int8), np.arange(4)[None]
+    clear = rescoring.cosines(model.encode_texts(["something crimson"], vectors=True).vectors, *among)
+    assert clear[0, 0] > 0.999, "words that lead alone give their vector too"
+    unsure = rescoring.cosines(model.encode_texts(["sea"], vectors=True).vectors, *among)
+    assert SHARE - 0.1 < unsure[0, 2] < 0.999, "others leave a share to the sound, whose features are as long"
     assert theirs.heard == ours.heard
     assert theirs.familiarity == pytest.approx(ours.familiarity, abs=1e-5)
 

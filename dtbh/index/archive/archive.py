@@ -2,7 +2,8 @@
 
 An archive is a folder with ``codes.bin`` (raw little-endian uint64 [n, words]), ``items.sqlite`` (the items by row, the
 committed segments of ``codes.bin`` with their checksums, and what was removed) and ``archive.json`` (version, bits,
-encoder, model, and which generation of the two files counts). SQLite is the commit point: the codes that count are
+encoder, model, and which generation of the files counts). One that is made of codes with vectors has ``vectors.bin``
+too (int8 [n, d]), and takes codes with vectors alone. SQLite is the commit point: the codes and vectors that count are
 those of its segments.
 """
 
@@ -56,7 +57,8 @@ class Archive(ExactIndex):
         """Append codes with new ids, in one commit; returns how many.
 
         Raises:
-            CodesError: Codes of another encoder or length, or an id that is there already.
+            CodesError: Codes of another encoder or length, with vectors where none are kept or without where they are,
+                or an id that is there already.
             DtbhError: Another process is writing, or the disk is full; the archive stays as it was.
         """
         if len(codes):
@@ -130,7 +132,7 @@ def create_archive(
 
     Args:
         path: The archive's folder.
-        codes: Codes and items, of one encoder; the ids must be unique.
+        codes: Codes and items, of one encoder; the ids must be unique. With vectors, these are kept too.
         model: The run that made the codes.
         shard: Which part of a source this is.
 
@@ -145,5 +147,6 @@ def create_archive(
     root = path.parent.resolve() / path.name
     run = None if model is None else Path(os.path.relpath(Path(model).resolve(), root)).as_posix()
     meta = {"bits": codes.bits, "encoder": codes.encoder, "model": run, **({"shard": shard.to_dict()} if shard else {})}
+    meta |= {} if codes.vectors is None else {"vectors": codes.vector_dim}
     writing.create(path, meta, writing.chunked(codes, path))
     return Archive(path)

@@ -30,6 +30,7 @@ class ArchiveInfo:
         removed: How many rows were removed and still take place; ``dtbh compact`` gives it back.
         segments: In how many parts it was written.
         code_bytes: Size of the codes.
+        vector_dim: How many bytes of vectors are kept for each code; None where none are.
         item_bytes: Size of the database.
         shard: Which part of a source it is, as ``"3/16"``; None for a whole.
     """
@@ -48,11 +49,20 @@ class ArchiveInfo:
     code_bytes: int
     item_bytes: int
     shard: str | None
+    vector_dim: int | None = None
+
+    @property
+    def vector_bytes(self) -> int:
+        """Size of the vectors."""
+        return (self.vector_dim or 0) * (self.items + self.removed)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         texts = {"path": str(self.path), "model": None if self.model is None else str(self.model)}
-        return asdict(self) | texts | {"fields": list(self.fields)}
+        values = asdict(self) | texts | {"fields": list(self.fields)}
+        if values.pop("vector_dim") is None:
+            return values
+        return values | {"vectors": {"bytes_an_item": self.vector_dim, "bytes": self.vector_bytes}}
 
     def describe(self) -> str:
         """Lines of at most 80 columns, but for paths."""
@@ -65,6 +75,10 @@ class ArchiveInfo:
             f"on disk   {_size(self.code_bytes)} of codes, {_size(self.item_bytes)} of items",
             f"format    {self.version}, written in {self.segments:,} part{'' if self.segments == 1 else 's'}",
         ]
+        if self.vector_dim:
+            lines.insert(
+                3, f"vectors   {self.vector_dim} bytes an item, {_size(self.vector_bytes)}, for search --rescore"
+            )
         if self.shard:
             lines.append(f"shard     {self.shard} of a source; dtbh merge joins them")
         if self.removed:
@@ -95,6 +109,7 @@ def examine(now: Snapshot) -> ArchiveInfo:
         code_bytes=now.words.nbytes,
         item_bytes=now.item_bytes(),
         shard=str(shard) if (shard := Shard.read(now.meta, now.path)) else None,
+        vector_dim=now.vector_dim,
     )
 
 

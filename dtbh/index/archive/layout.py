@@ -1,4 +1,8 @@
-"""How an archive lies on disk: names of its files, segments of its codes, and what is summed into checksums."""
+"""How an archive lies on disk: names of its files, segments of its codes, and what is summed into checksums.
+
+Where vectors are kept, ``archive.json`` says under ``vectors`` how many numbers each has, and the version is
+`WITH_VECTORS`, so that no older dtbh adds codes without; all else is as without them.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,18 @@ from numpy.typing import NDArray
 from dtbh.index.archive.postings import Row
 
 META = "archive.json"
+VERSION, WITH_VECTORS = 2, 3
+READS = (1, VERSION, WITH_VECTORS)
+PIECE = 1 << 18  # rows whose bytes are read at once to be summed up
 AGAIN = "make the archive again with dtbh index"  # how a message on what can't be mended ends
+
+
+class Chunk(NamedTuple):
+    """Codes uint64 [n, words] and stored rows that are written together; vectors int8 [n, d], where they are kept."""
+
+    words: NDArray[np.uint64]
+    rows: list[Row]
+    vectors: NDArray[np.int8] | None = None
 
 
 class Segment(NamedTuple):
@@ -25,11 +40,17 @@ class Segment(NamedTuple):
     codes: str
     items: str | None  # archives of version 1 have none
     names: tuple[str, ...]
+    vectors: str | None = None
 
 
 def codes_file(path: Path, generation: int) -> Path:
     """The code file of a generation."""
     return path / (f"codes-{generation}.bin" if generation else "codes.bin")
+
+
+def vectors_file(path: Path, generation: int) -> Path:
+    """The file of vectors of a generation, where vectors are kept."""
+    return path / (f"vectors-{generation}.bin" if generation else "vectors.bin")
 
 
 def items_file(path: Path, generation: int) -> Path:
@@ -40,8 +61,16 @@ def items_file(path: Path, generation: int) -> Path:
 def digest_of_codes(words: NDArray[np.uint64]) -> str:
     """SHA-256 of codes as they lie on disk, read in pieces of some megabytes."""
     digest = hashlib.sha256()
-    for start in range(0, len(words), 1 << 18):
-        digest.update(np.ascontiguousarray(words[start : start + (1 << 18)], "<u8").data)
+    for start in range(0, len(words), PIECE):
+        digest.update(np.ascontiguousarray(words[start : start + PIECE], "<u8").data)
+    return digest.hexdigest()
+
+
+def digest_of_vectors(vectors: NDArray[np.int8]) -> str:
+    """SHA-256 of vectors as they lie on disk; likewise."""
+    digest = hashlib.sha256()
+    for start in range(0, len(vectors), PIECE):
+        digest.update(np.ascontiguousarray(vectors[start : start + PIECE]).data)
     return digest.hexdigest()
 
 

@@ -11,7 +11,7 @@ from dtbh.data.shards import Shard, in_order
 from dtbh.errors import CodesError
 from dtbh.index.archive import writing
 from dtbh.index.archive.archive import Archive
-from dtbh.index.archive.layout import META
+from dtbh.index.archive.layout import META, Chunk
 from dtbh.index.archive.postings import COLUMNS, Row
 from dtbh.index.archive.snapshot import Snapshot, open_snapshot
 from dtbh.utils.files import check_place
@@ -27,7 +27,8 @@ def merge_archives(path: str | Path, parts: Sequence[str | Path]) -> Archive:
     read is compared with its checksums.
 
     Raises:
-        CodesError: No archive, another encoder, an id in two parts, shards that are missing, altered files.
+        CodesError: No archive, another encoder, vectors in some parts alone, an id in two parts, shards that are
+            missing, altered files.
         DtbhError: The disk is full or the place can't be written.
     """
     path = Path(path)
@@ -41,9 +42,16 @@ def merge_archives(path: str | Path, parts: Sequence[str | Path]) -> Archive:
                 f"{part.name}: of encoder {part.encoder} with {part.bits} bits, {first.name} of {first.encoder} with "
                 f"{first.bits}; encode both with the same run"
             )
+        if part.vector_dim != first.vector_dim:
+            have, lack = (first, part) if part.vector_dim is None else (part, first)
+            raise CodesError(
+                f"{lack.name}: keeps no vectors, {have.name} keeps {have.vector_dim} numbers for each code; index the "
+                "one again with --vectors, or the other in another place without"
+            )
     root = path.resolve() if (path / META).is_file() else path.parent.resolve() / path.name
     run = None if first.model is None else Path(os.path.relpath(first.model, root)).as_posix()
     meta = {"bits": first.bits, "encoder": first.encoder, "model": run}
+    meta |= {} if first.vector_dim is None else {"vectors": first.vector_dim}
     try:
         writing.create(path, meta, writing.joined(_chunks(chosen, root)))
     except writing.TwiceError as error:
@@ -52,7 +60,7 @@ def merge_archives(path: str | Path, parts: Sequence[str | Path]) -> Archive:
     return Archive(path)
 
 
-def _chunks(parts: Sequence[Snapshot], root: Path) -> Iterator[writing.Chunk]:
+def _chunks(parts: Sequence[Snapshot], root: Path) -> Iterator[Chunk]:
     """The chunks of all parts, with paths as an archive at ``root`` has them."""
     for part in track(parts, "merging", total=len(parts)):
         old = part.path.resolve()
@@ -61,8 +69,8 @@ def _chunks(parts: Sequence[Snapshot], root: Path) -> Iterator[writing.Chunk]:
         def moved(folder: str, old: Path = old) -> str:
             return Path(os.path.relpath(os.path.normpath(old / folder), root)).as_posix()
 
-        for words, rows in part.chunks():
-            yield words, [_moved(row, moved) for row in rows]
+        for chunk in part.chunks():
+            yield chunk._replace(rows=[_moved(row, moved) for row in chunk.rows])
 
 
 def _moved(row: Row, moved: Callable[[str], str]) -> Row:

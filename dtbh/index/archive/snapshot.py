@@ -23,19 +23,24 @@ from dtbh.index.archive.database import Database
 from dtbh.index.archive.layout import (
     AGAIN,
     META,
+    READS,
+    VERSION,
+    Chunk,
     Segment,
     codes_file,
     digest_of_codes,
     digest_of_items,
     digest_of_meta,
+    digest_of_vectors,
     items_file,
+    vectors_file,
 )
 from dtbh.index.archive.postings import COLUMNS, POSTED, SEGMENT, Row, postings, unpacked
 from dtbh.index.exact import Footprint, Rows, View
+from dtbh.index.hamming.rows import read_ahead, read_scattered
 from dtbh.utils.files import read_meta
 from dtbh.utils.progress import track
 
-VERSION, READS = 2, (1, 2)
 SEEN = "first IN (SELECT first FROM segments WHERE first < ?)"
 
 
@@ -60,7 +65,7 @@ class Snapshot(View):
     Attributes:
         path: The folder.
         meta: What ``archive.json`` says.
-        generation: Which pair of files is meant.
+        generation: Which of the files are meant.
         model: The run that holds the encoder, or None where that was not said.
         segments: What was committed, in order.
         state: Tells this state from any other.
@@ -78,7 +83,10 @@ class Snapshot(View):
         self.segments, removals = self._committed()
         self.count = sum(segment.size for segment in self.segments)
         self.removed = _unpacked(removals, self._file)
-        self.words = _map(codes_file(path, self.generation), self.count, word_count(self.bits))
+        self.words = _map(codes_file(path, self.generation), "<u8", self.count, word_count(self.bits))
+        if (dim := self.meta.get("vectors")) is not None:
+            self.vectors = _map(vectors_file(path, self.generation), "i1", self.count, int(dim))
+            read_scattered(self.vectors)
         self.state = (meta, self.segments, tuple(sha256 for _, _, sha256 in removals))
 
     def names(self) -> tuple[str, ...]:
@@ -153,8 +161,8 @@ class Snapshot(View):
         ((pages,),), ((size,),) = self._database.query("PRAGMA page_count"), self._database.query("PRAGMA page_size")
         return int(pages * size)
 
-    def chunks(self) -> Iterator[tuple[NDArray[np.uint64], list[Row]]]:
-        """The codes and items that are not removed, in order, in pieces of one segment at most.
+    def chunks(self) -> Iterator[Chunk]:
+        """What is not removed, in order, in pieces of one segment at most.
 
         Raises:
             CodesError: A segment that was altered.
@@ -168,7 +176,8 @@ class Snapshot(View):
             rows = self._checked(segment)
             for start in range(0, len(kept), SEGMENT):
                 some = kept[start : start + SEGMENT]
-                yield self.words[part][some], [rows[offset] for offset in some]
+                vectors = None if self.vectors is None else self.vectors[part][some]
+                yield Chunk(self.words[part][some], [rows[offset] for offset in some], vectors)
 
     def verify(self, *, items: bool = True) -> None:
         """As `Archive.verify`."""
@@ -190,33 +199,40 @@ class Snapshot(View):
 
     def _committed(self) -> tuple[tuple[Segment, ...], list[tuple[int, bytes, str]]]:
         """Segments, which must join, and removals; by one statement, so that they are of one moment."""
-        segments = "SELECT 0 AS kind, first AS place, count, sha256, items_sha256, names FROM segments"
+        vectors = "vectors_sha256" if self.version > VERSION else "NULL"
+        segments = f"SELECT 0 AS kind, first AS place, count, sha256, items_sha256, names, {vectors} FROM segments"
+        removed = "SELECT 1, number, count, sha256, rows, NULL, NULL FROM removals"
         if self.version == 1:
-            sql = "SELECT 0, first, count, sha256, NULL, '[]' FROM segments ORDER BY first"
+            sql = "SELECT 0, first, count, sha256, NULL, '[]', NULL FROM segments ORDER BY first"
         else:
-            sql = f"{segments} UNION ALL SELECT 1, number, count, sha256, rows, NULL FROM removals ORDER BY kind, place"
+            sql = f"{segments} UNION ALL {removed} ORDER BY kind, place"
         total, parts, removals = 0, list[Segment](), list[tuple[int, bytes, str]]()
         try:
-            for kind, first, count, sha256, other, names in self._database.query(sql):
+            for kind, first, count, sha256, other, names, of_vectors in self._database.query(sql):
                 if kind == 1:
                     removals.append((count, other, sha256))
                 elif first != total:
                     raise CodesError(f"{self._file}: no segment starts at code {total}; {AGAIN}")
                 else:
                     total += count
-                    parts.append(Segment(first, count, sha256, other, tuple(json.loads(names))))
+                    parts.append(Segment(first, count, sha256, other, tuple(json.loads(names)), of_vectors))
         except (TypeError, ValueError) as error:
             raise CodesError(f"{self._file}: the list of segments was altered ({error}); {AGAIN}") from None
         return tuple(parts), removals
 
     def _check_codes(self, segment: Segment) -> None:
-        """Raise `CodesError` unless the codes of a segment are what was committed."""
-        last = segment.first + segment.size - 1
-        if (found := digest_of_codes(self.words[segment.first : last + 1])) != segment.codes:
-            raise CodesError(
-                f"{codes_file(self.path, self.generation)}: codes {segment.first} to {last} were altered: SHA-256 "
-                f"{found[:16]}, wanted {segment.codes[:16]}; {AGAIN}"
-            )
+        """Raise `CodesError` unless the codes of a segment, and its vectors, are what was committed."""
+        part = slice(segment.first, segment.first + segment.size)
+        compared = [("codes", codes_file, digest_of_codes(self.words[part]), segment.codes)]
+        if self.vectors is not None:
+            read_ahead(self.vectors, part.start, part.stop)
+            compared.append(("vectors", vectors_file, digest_of_vectors(self.vectors[part]), str(segment.vectors)))
+        for what, file, found, wanted in compared:
+            if found != wanted:
+                raise CodesError(
+                    f"{file(self.path, self.generation)}: {what} {part.start} to {part.stop - 1} were altered: SHA-256 "
+                    f"{found[:16]}, wanted {wanted[:16]}; {AGAIN}"
+                )
 
     def _checked(self, segment: Segment) -> list[Row]:
         """The stored rows of a segment, if they are what was committed."""
@@ -267,15 +283,15 @@ def _unpacked(removals: Sequence[tuple[int, bytes, str]], path: Path) -> Rows:
     return np.sort(np.frombuffer(b"".join(blob for _, blob, _ in removals), "<i8").astype(np.int64))
 
 
-def _map(path: Path, count: int, words: int) -> NDArray[np.uint64]:
-    """The committed codes, memory-mapped."""
-    wanted = 8 * words * count
+def _map(path: Path, kind: str, count: int, width: int) -> NDArray[Any]:
+    """The committed codes, or vectors, memory-mapped."""
+    wanted = np.dtype(kind).itemsize * width * count
     try:
         found = path.stat().st_size
         if found < wanted:
             raise CodesError(f"{path}: was cut: {found} bytes, wanted {wanted} for {count} codes; {AGAIN}")
         if not count:
-            return np.empty((0, words), np.uint64)
-        return np.memmap(path, "<u8", mode="r", shape=(count, words)).view(np.ndarray)
+            return np.empty((0, width), kind)
+        return np.memmap(path, kind, mode="r", shape=(count, width)).view(np.ndarray)
     except OSError as error:
         raise CodesError(f"{path}: can't be read ({error.strerror}); {AGAIN}") from None

@@ -1,8 +1,8 @@
 """Writing an archive: new generations, and adding to and removing from the one that is there.
 
-Codes are appended and flushed first; the commit of the SQLite transaction is the moment from which they count. A new
-generation is written beside the old one, and counts from the moment at which ``archive.json`` names it. One writer at a
-time; a killed one leaves nothing that counts.
+Codes, and vectors where they are kept, are appended and flushed first; the commit of the SQLite transaction is the
+moment from which they count. A new generation is written beside the old one, and counts from the moment at which
+``archive.json`` names it. One writer at a time; a killed one leaves nothing that counts.
 """
 
 from __future__ import annotations
@@ -14,21 +14,32 @@ import os
 import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from dtbh.codes import HashCodes, check_same, check_storable
+from dtbh.codes import HashCodes, check_same, check_storable, check_vectors, whole_numbers
 from dtbh.data.item_paths import relative_to
 from dtbh.data.manifest import Item
 from dtbh.errors import CodesError, DtbhError
 from dtbh.index.archive.database import BUSY
-from dtbh.index.archive.layout import META, codes_file, digest_of_codes, digest_of_items, digest_of_meta, items_file
+from dtbh.index.archive.layout import (
+    META,
+    VERSION,
+    WITH_VECTORS,
+    Chunk,
+    codes_file,
+    digest_of_codes,
+    digest_of_items,
+    digest_of_meta,
+    digest_of_vectors,
+    items_file,
+    vectors_file,
+)
 from dtbh.index.archive.postings import COLUMNS, SEGMENT, Row, further_names, postings
-from dtbh.index.archive.snapshot import VERSION, Snapshot, open_snapshot, read_settings
+from dtbh.index.archive.snapshot import Snapshot, open_snapshot, read_settings
 from dtbh.index.base import refuse_known, refuse_unknown
 from dtbh.utils.files import atomic_folder, check_place, explained, file_lock, write_file
 
@@ -41,9 +52,10 @@ class TwiceError(CodesError):
         super().__init__(f"the id {id!r} stands more than once; give each item its own")
 
 
-Chunk = tuple[NDArray[np.uint64], list[Row]]
-OWN = re.compile(r"codes(-\d+)?\.bin|items(-\d+)?\.sqlite(-journal)?|\.archive\.json\..+")
-NUMBER = re.compile(r"(?:codes|items)-?(\d+)?\.(?:bin|sqlite)")
+Files = tuple[io.FileIO, io.FileIO | None]
+"""Of codes, and of vectors where they are kept."""
+OWN = re.compile(r"(codes|vectors)(-\d+)?\.bin|items(-\d+)?\.sqlite(-journal)?|\.archive\.json\..+")
+NUMBER = re.compile(r"(?:codes|vectors|items)-?(\d+)?\.(?:bin|sqlite)")
 DOING = "adding, removing or compacting"
 SCHEMA = f"""
 CREATE TABLE segments (first INTEGER PRIMARY KEY, count INTEGER NOT NULL, sha256 TEXT NOT NULL,
@@ -61,8 +73,9 @@ def create(path: Path, meta: Mapping[str, Any], chunks: Iterable[Chunk]) -> None
 
     Args:
         path: The folder.
-        meta: Bits, encoder, model (relative to the folder) and whatever else ``archive.json`` is to say.
-        chunks: Codes and stored rows, of at most `SEGMENT`.
+        meta: Bits, encoder, model (relative to the folder) and whatever else ``archive.json`` is to say: under
+            ``vectors`` how many numbers a vector has, where vectors are kept.
+        chunks: Codes and stored rows, of at most `SEGMENT`, and vectors where they are kept.
     """
     check_place(path, META, "archive")
     if (path / META).is_file():
@@ -70,7 +83,7 @@ def create(path: Path, meta: Mapping[str, Any], chunks: Iterable[Chunk]) -> None
             _renew(path, meta, chunks)
         return
     with atomic_folder(path) as new:
-        _generation(new, 0, chunks)
+        _generation(new, 0, meta, chunks)
         _name(new, meta, 0)
 
 
@@ -86,8 +99,9 @@ def add(path: Path, codes: HashCodes) -> None:
     check_storable(codes)
     with _alone(path), _committing(path) as (now, sqlite):
         check_same(codes, now.bits, now.encoder, of=f"the archive {path}")
-        with codes_file(path, now.generation).open("ab", buffering=0) as file:
-            _append(file, sqlite, now.count, chunked(codes, path.resolve()))
+        check_vectors(codes, now.vector_dim, of=f"the archive {path}")
+        with _opened(path, now.generation, "ab", now.meta) as files:
+            _append(files, sqlite, now.count, chunked(codes, path.resolve()))
         _check_ids(now, sqlite)
         sqlite.commit()
 
@@ -110,21 +124,36 @@ def chunked(codes: HashCodes, path: Path) -> Iterator[Chunk]:
     encode = relative_to(path)
     for start in range(0, len(codes), SEGMENT):
         part = slice(start, start + SEGMENT)
-        yield codes.words[part], [_row(encode(item)) for item in codes.items[part]]
+        vectors = None if codes.vectors is None else whole_numbers(codes.vectors[part], np.int8)
+        yield Chunk(codes.words[part], [_row(encode(item)) for item in codes.items[part]], vectors)
 
 
 def joined(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
-    """The same codes and rows in chunks of `SEGMENT`, the last of what remains."""
-    words, rows = list[NDArray[np.uint64]](), list[Row]()
-    for some, more in chunks:
-        words.append(some)
-        rows += more
-        while len(rows) >= SEGMENT:
-            every = np.concatenate(words)
-            yield every[:SEGMENT], rows[:SEGMENT]
-            words, rows = [every[SEGMENT:]], rows[SEGMENT:]
-    if rows:
-        yield np.concatenate(words), rows
+    """The same codes, rows and vectors in chunks of `SEGMENT`, the last of what remains."""
+    waiting, count = list[Chunk](), 0
+    for chunk in chunks:
+        waiting.append(chunk)
+        count += len(chunk.rows)
+        while count >= SEGMENT:
+            whole = _one(waiting)
+            yield _part(whole, slice(SEGMENT))
+            waiting, count = [_part(whole, slice(SEGMENT, None))], count - SEGMENT
+    if count:
+        yield _one(waiting)
+
+
+def _one(chunks: list[Chunk]) -> Chunk:
+    """All of some chunks, in order."""
+    vectors = [chunk.vectors for chunk in chunks if chunk.vectors is not None]
+    return Chunk(
+        np.concatenate([chunk.words for chunk in chunks]), [row for chunk in chunks for row in chunk.rows],
+        np.concatenate(vectors) if vectors else None,
+    )  # fmt: skip
+
+
+def _part(chunk: Chunk, rows: slice) -> Chunk:
+    """Some rows of a chunk."""
+    return Chunk(chunk.words[rows], chunk.rows[rows], None if chunk.vectors is None else chunk.vectors[rows])
 
 
 def _row(item: Item) -> Row:
@@ -167,18 +196,20 @@ def _renew(path: Path, meta: Mapping[str, Any], chunks: Iterable[Chunk]) -> None
     _tidy(path)
     number = _current(path) + 1
     try:
-        _generation(path, number, chunks)
+        _generation(path, number, meta, chunks)
         _name(path, meta, number)
     finally:
         _tidy(path)
 
 
-def _generation(path: Path, number: int, chunks: Iterable[Chunk]) -> None:
-    """The two files of a generation, flushed; nothing names them yet."""
-    codes, items = codes_file(path, number), items_file(path, number)
-    with codes.open("xb", buffering=0) as file, _as_oserror(), closing(_open(items)) as sqlite:
+def _generation(path: Path, number: int, meta: Mapping[str, Any], chunks: Iterable[Chunk]) -> None:
+    """The files of a generation, flushed; nothing names them yet."""
+    items = items_file(path, number)
+    with _opened(path, number, "xb", meta) as files, _as_oserror(), closing(_open(items)) as sqlite:
         sqlite.executescript(f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; {SCHEMA}")
-        _append(file, sqlite, 0, chunks, between=sqlite.commit)
+        if files[1] is not None:
+            sqlite.execute("ALTER TABLE segments ADD COLUMN vectors_sha256 TEXT NOT NULL DEFAULT ''")
+        _append(files, sqlite, 0, chunks, between=sqlite.commit)
         twice = sqlite.execute("SELECT id FROM items GROUP BY id HAVING COUNT(*) > 1 LIMIT 1").fetchone()
         if twice:
             raise TwiceError(twice[0])
@@ -186,22 +217,38 @@ def _generation(path: Path, number: int, chunks: Iterable[Chunk]) -> None:
         os.fsync(file.fileno())
 
 
+@contextmanager
+def _opened(path: Path, generation: int, mode: str, meta: Mapping[str, Any]) -> Iterator[Files]:
+    """The files of codes and of vectors of a generation, to be written without a buffer."""
+    with ExitStack() as stack:
+        names = [codes_file(path, generation), *([vectors_file(path, generation)] if "vectors" in meta else [])]
+        codes, *more = (stack.enter_context(io.FileIO(name, mode.replace("b", ""))) for name in names)
+        yield codes, more[0] if more else None
+
+
 def _append(
-    file: io.FileIO, sqlite: sqlite3.Connection, first: int, chunks: Iterable[Chunk],
+    files: Files, sqlite: sqlite3.Connection, first: int, chunks: Iterable[Chunk],
     between: Callable[[], None] = lambda: None,
 ) -> None:  # fmt: skip
-    """Write chunks as segments from row ``first`` on, and flush the codes."""
-    for words, rows in chunks:
-        _write(file, np.ascontiguousarray(words, "<u8").view(np.uint8).ravel().data)
+    """Write chunks as segments from row ``first`` on, and flush codes and vectors."""
+    of_codes, of_vectors = files
+    for words, rows, vectors in chunks:
+        _write(of_codes, np.ascontiguousarray(words, "<u8").view(np.uint8).ravel().data)
         marks = ", ".join("?" * (1 + len(COLUMNS)))
         sqlite.executemany(f"INSERT INTO items VALUES ({marks})", ((first + n, *row) for n, row in enumerate(rows)))
         sqlite.executemany("INSERT INTO postings VALUES (?, ?, ?, ?, ?)", ((first, *p) for p in sorted(postings(rows))))
         names = json.dumps(further_names(rows))
-        digests = (digest_of_codes(words), digest_of_items(rows))
-        sqlite.execute("INSERT INTO segments VALUES (?, ?, ?, ?, ?)", [first, len(rows), *digests, names])
+        values = [first, len(rows), digest_of_codes(words), digest_of_items(rows), names]
+        if of_vectors is not None:
+            assert vectors is not None
+            _write(of_vectors, np.ascontiguousarray(vectors).view(np.uint8).ravel().data)
+            values.append(digest_of_vectors(vectors))
+        sqlite.execute(f"INSERT INTO segments VALUES ({', '.join('?' * len(values))})", values)
         first += len(rows)
         between()
-    os.fsync(file.fileno())
+    for file in files:
+        if file is not None:
+            os.fsync(file.fileno())
 
 
 def _write(file: io.FileIO, data: memoryview) -> None:
@@ -213,7 +260,7 @@ def _write(file: io.FileIO, data: memoryview) -> None:
 
 def _name(path: Path, meta: Mapping[str, Any], generation: int) -> None:
     """Write ``archive.json``: from here on the generation that it names counts."""
-    said = {**meta, "version": VERSION, "generation": generation}
+    said = {**meta, "version": WITH_VECTORS if "vectors" in meta else VERSION, "generation": generation}
     text = json.dumps(said | {"sha256": digest_of_meta(said)}, indent=2) + "\n"
     write_file(path / META, lambda file: file.write(text.encode()))
     handle = os.open(path, os.O_RDONLY)
@@ -232,17 +279,17 @@ def _current(path: Path) -> int:
 def _tidy(path: Path) -> None:
     """Remove the files of other generations: replaced ones, and those of a writer that was killed."""
     number = _current(path)
-    kept = (codes_file(path, number).name, items_file(path, number).name)
+    kept = tuple(of(path, number).name for of in (codes_file, vectors_file, items_file))
     for file in path.iterdir():
         if OWN.fullmatch(file.name) and not file.name.startswith(kept):
             file.unlink()
 
 
 def _cut(now: Snapshot) -> None:
-    """Cut off codes that were never committed: those of a writer that failed or was killed."""
-    file = codes_file(now.path, now.generation)
-    if file.stat().st_size > now.words.nbytes:
-        os.truncate(file, now.words.nbytes)
+    """Cut off codes and vectors that were never committed: those of a writer that failed or was killed."""
+    for of, rows in ((codes_file, now.words), (vectors_file, now.vectors)):
+        if rows is not None and (file := of(now.path, now.generation)).stat().st_size > rows.nbytes:
+            os.truncate(file, rows.nbytes)
 
 
 def _check_ids(now: Snapshot, sqlite: sqlite3.Connection) -> None:

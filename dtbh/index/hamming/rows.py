@@ -75,11 +75,28 @@ def choose(words: NDArray[np.uint64], rows: Which | None) -> Rows:
 
 def let_go(words: NDArray[np.uint64]) -> None:
     """Give back the memory in which this process saw a file that it maps read-only; the file is seen again at need."""
-    array: Any = words
+    if (found := _mapping(words)) is not None and hasattr(mmap, "MADV_DONTNEED"):
+        found.madvise(mmap.MADV_DONTNEED)
+
+
+def read_scattered(rows: NDArray[Any]) -> None:
+    """Say of a mapped file that rows here and there are read: without, each brings hundreds of kilobytes with it."""
+    if (found := _mapping(rows)) is not None and hasattr(mmap, "MADV_RANDOM"):
+        found.madvise(mmap.MADV_RANDOM)
+
+
+def read_ahead(rows: NDArray[Any], start: int, stop: int) -> None:
+    """Have these rows of a mapped file read at once, the other way about."""
+    if (found := _mapping(rows)) is not None and hasattr(mmap, "MADV_WILLNEED"):
+        first = start * rows.strides[0] // mmap.PAGESIZE * mmap.PAGESIZE
+        found.madvise(mmap.MADV_WILLNEED, first, max(1, stop * rows.strides[0] - first))
+
+
+def _mapping(array: Any) -> Any | None:
+    """The mapping of a whole file that is read only; None for other arrays."""
     while isinstance(array.base, np.ndarray):
         array = array.base
-    if isinstance(array, np.memmap) and array.mode == "r" and hasattr(mmap, "MADV_DONTNEED"):
-        array.base.madvise(mmap.MADV_DONTNEED)
+    return array.base if isinstance(array, np.memmap) and array.mode == "r" else None
 
 
 def _check(rows: Which, n: int) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 LONGEST = 8  # words a code: longer codes are not compiled for
 WORTH = 1 << 26  # query words times code words in NumPy that take as long as importing the compiler
-_spent = 0
+_spent, _compiled = 0, False
 
 
 def distances(queries: NDArray[np.uint64], gallery: NDArray[np.uint64]) -> NDArray[np.int32]:
@@ -164,13 +164,18 @@ class Searcher:
 
     def _compiled(self, queries: NDArray[np.uint64]) -> Learned | None:
         """What searches compiled, once there has been enough to do in this process, and if it is to be had."""
-        global _spent
+        global _spent, _compiled
         work = queries.size * self._rows.span
         if self._learned is None and work and queries.shape[1] <= LONGEST:
             _spent += work
             if _spent >= WORTH and (adaptive := _load(queries.shape[1])) is not None:
-                self._learned = adaptive.Learned(self._rows)
+                self._learned, _compiled = adaptive.Learned(self._rows), True
         return self._learned
+
+
+def compiled_already() -> bool:
+    """Whether searching has come to run compiled in this process, so that more may be compiled at little cost."""
+    return _compiled
 
 
 def check_k(k: int) -> None:

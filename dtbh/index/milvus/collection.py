@@ -1,8 +1,10 @@
 """A Milvus collection that holds codes and items by row: what `dtbh.index.milvus.index` asks of the server.
 
 The collection has one entity a row (``row``, ``code``, ``id``, ``item`` as JSON, ``terms``, the item's values as
-``field=value``, and the edges of its footprint), and one at row -1 whose ``item`` says how many rows count. Text is
-percent-encoded where it stands in an expression, so that no value can be read as one.
+``field=value``, and the edges of its footprint), and one at row -1 whose ``item`` says how many rows count. Where
+vectors are kept, ``vector`` has them as FLOAT16_VECTOR, which holds their whole numbers of 8 bits exactly; INT8_VECTOR
+would be half of that, but Milvus Lite has none. Text is percent-encoded where it stands in an expression, so that no
+value can be read as one.
 """
 
 from __future__ import annotations
@@ -56,8 +58,8 @@ class Collection:
         with self.explained():
             return bool(self._client.has_collection(self.name, **_once()))
 
-    def create(self, bits: int, index_type: str) -> None:
-        """Make it, for codes of this length."""
+    def create(self, bits: int, index_type: str, vector_dim: int | None = None) -> None:
+        """Make it, for codes of this length, and vectors of so many numbers where they are to be kept."""
         from pymilvus import DataType
 
         schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
@@ -71,6 +73,9 @@ class Collection:
         index = self._client.prepare_index_params()
         settings = {} if index_type == "BIN_FLAT" else {"nlist": 1024}
         index.add_index("code", index_type=index_type, metric_type="HAMMING", params=settings)
+        if vector_dim is not None:
+            schema.add_field("vector", DataType.FLOAT16_VECTOR, dim=vector_dim)
+            index.add_index("vector", index_type="FLAT", metric_type="COSINE")
         with self.explained():
             self._client.create_collection(
                 self.name, schema=schema, index_params=index, consistency_level="Strong", **_once()
@@ -92,10 +97,15 @@ class Collection:
         code = bytes(octets(meta["bits"]))
         entity = {"row": META_ROW, "code": code, "id": "", "item": json.dumps(meta), "terms": list[str]()}
         entity |= dict.fromkeys(EDGES, NOWHERE)
+        if "vectors" in meta:
+            entity["vector"] = np.zeros(meta["vectors"], np.float16)
         with self.explained():
             self._client.upsert(self.name, [entity], **_once())
 
-    def write(self, first: int, words: NDArray[np.uint64], items: Sequence[Item], bits: int) -> None:
+    def write(
+        self, first: int, words: NDArray[np.uint64], items: Sequence[Item], bits: int,
+        vectors: NDArray[np.int8] | None = None,
+    ) -> None:  # fmt: skip
         """Write items at rows from ``first`` on, in place of whatever a killed writer left there."""
         codes = np.ascontiguousarray(words, "<u8").view(np.uint8)[:, : octets(bits)]
         entities = [
@@ -104,6 +114,9 @@ class Collection:
             for place, (code, item) in enumerate(zip(codes, items, strict=True))
             for terms in [terms_of(item)]
         ]
+        if vectors is not None:
+            for entity, vector in zip(entities, vectors.astype(np.float16), strict=True):
+                entity["vector"] = vector
         with self.explained():
             self._client.delete(self.name, filter=f"row >= {first}", **_once())
             for start in range(0, len(entities), CHUNK):
@@ -142,6 +155,19 @@ class Collection:
                 )
             found |= {e["row"]: (e["code"][0], Item(**json.loads(e["item"]))) for e in answer}
         return found
+
+    def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.int8]:
+        """The vectors at these rows, which must be there, int8 [m, d]."""
+        wanted, places = np.unique(rows, return_inverse=True)
+        found: dict[int, NDArray[np.float16]] = {}
+        for start in range(0, len(wanted), CHUNK):
+            some = wanted[start : start + CHUNK].tolist()
+            with self.explained():
+                answer = self._client.query(self.name, ids=some, output_fields=["row", "vector"], **_once())
+            found |= {entity["row"]: np.frombuffer(entity["vector"][0], np.float16) for entity in answer}
+        if gone := [row for row in wanted.tolist() if row not in found]:
+            raise CodesError(f"{self.uri}: collection {self.name}: row {gone[0]} was removed meanwhile; ask again")
+        return np.stack([found[row] for row in wanted.tolist()]).astype(np.int8)[places]
 
     def rows_of(self, ids: Sequence[str], end: int) -> dict[str, int]:
         """The rows below ``end`` of those ids that are there."""

@@ -15,15 +15,16 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dtbh.codes import HashCodes, check_same, check_storable, word_count
+from dtbh.codes import HashCodes, check_same, check_storable, check_vectors, whole_numbers, word_count
 from dtbh.data.manifest import MODALITIES, Item
 from dtbh.errors import CodesError
 from dtbh.index.base import Condition, Find, checked, conditions, refuse_known, refuse_unknown
 from dtbh.index.hamming.search import check_k, check_radius
 from dtbh.index.milvus.collection import Collection, expression, octets
+from dtbh.index.rescoring import check_rescore, rescored
 from dtbh.index.result import SearchResult
 
-VERSION = 1
+VERSION, WITH_VECTORS = 1, 2
 NAME = "dtbh"
 BATCH = 64  # queries that a server gets at once
 IndexType = Literal["BIN_FLAT", "BIN_IVF_FLAT"]
@@ -43,7 +44,7 @@ def create_milvus(
 
     Args:
         uri: ``http://host:19530`` of a server, or a path that ends in ``.db`` for the embedded engine.
-        codes: Codes and items with unique ids.
+        codes: Codes and items with unique ids. With vectors, these are kept too.
         collection: Its name on the server.
         model: The run that made the codes, where it is known.
         index_type: ``"BIN_FLAT"`` is exact. ``"BIN_IVF_FLAT"`` looks at some parts only, so it is quicker and may
@@ -60,9 +61,13 @@ def create_milvus(
         raise CodesError(f"{uri}: there is an index in collection {collection} already; open it, or take another name")
     if place.exists():
         place.drop()  # a creation that was killed left it
-    place.create(codes.bits, index_type)
-    meta = {"version": VERSION, "bits": codes.bits, "encoder": codes.encoder, "rows": 0, "labels": [], "names": [],
-            "model": None if model is None else str(Path(model).resolve())}  # fmt: skip
+    place.create(codes.bits, index_type, codes.vector_dim)
+    meta: dict[str, Any] = {
+        "version": VERSION, "bits": codes.bits, "encoder": codes.encoder, "rows": 0, "labels": [], "names": [],
+        "model": None if model is None else str(Path(model).resolve()),
+    }  # fmt: skip
+    if codes.vectors is not None:
+        meta |= {"version": WITH_VECTORS, "vectors": codes.vector_dim}
     _append(place, meta, codes)
     return MilvusIndex(place)
 
@@ -109,6 +114,7 @@ class MilvusIndex:
         self.bits: int = meta["bits"]
         self.encoder: str = meta["encoder"]
         self.model: Path | None = None if meta["model"] is None else Path(meta["model"])
+        self.vector_dim: int | None = meta.get("vectors")
 
     @property
     def name(self) -> str:
@@ -150,16 +156,26 @@ class MilvusIndex:
 
     def at(self, rows: Iterable[int], /) -> HashCodes:
         """As `Index.at`."""
-        stored = self._stored(rows)
+        chosen = np.array([*rows], np.int64)
+        stored = self._stored(chosen.tolist())
+        vectors = None if self.vector_dim is None else whole_numbers(self._vectors(chosen), np.int16)
+        items = tuple(item for _, item in stored)
+        return HashCodes(self._words(stored), self.bits, self.encoder, items, vectors)
+
+    def _vectors(self, rows: NDArray[np.int64]) -> NDArray[np.int8]:
+        """The vectors at these rows, int8 [m, d]."""
+        return self._collection.vectors(rows) if len(rows) else np.empty((0, self.vector_dim or 0), np.int8)
+
+    def _words(self, stored: Sequence[tuple[bytes, Item]]) -> NDArray[np.uint64]:
+        """The codes of what is stored, uint64 [n, words]."""
         data = np.zeros((len(stored), 8 * word_count(self.bits)), np.uint8)
         for place, (code, _) in enumerate(stored):
             data[place, : len(code)] = np.frombuffer(code, np.uint8)
-        words = data.view("<u8").astype(np.uint64, copy=False)
-        return HashCodes(words, self.bits, self.encoder, tuple(item for _, item in stored))
+        return data.view("<u8").astype(np.uint64, copy=False)
 
     def words_at(self, rows: Iterable[int], /) -> NDArray[np.uint64]:
         """As `Index.words_at`."""
-        return self.at(rows).words
+        return self._words(self._stored(rows))
 
     def codes(self, ids: Sequence[str], /) -> HashCodes:
         """As `Index.codes`."""
@@ -169,11 +185,27 @@ class MilvusIndex:
         return self.at(row for row in rows if row is not None)
 
     def search(
-        self, codes: HashCodes, k: int = 10, *, find: Find | None = None, where: Mapping[str, str] | None = None
-    ) -> SearchResult:
+        self, codes: HashCodes, k: int = 10, *, find: Find | None = None, where: Mapping[str, str] | None = None,
+        rescore: int | None = None,
+    ) -> SearchResult:  # fmt: skip
         """As `Index.search`."""
         check_k(k)
         found, end = self._asked(codes, find, where)
+        if rescore is None:
+            return self._result(self._nearest(codes, k, found, end))
+        check_rescore(rescore, codes, self.vector_dim, of=self.name)
+        assert codes.vectors is not None
+        pairs = self._nearest(codes, max(k, rescore), found, end)
+        rows = pairs[..., 1]
+        wanted, places = np.unique(rows, return_inverse=True)
+        near, rows, alike = rescored(
+            codes.vectors, pairs[..., 0].astype(np.int32), rows, self._vectors(wanted), k,
+            places=places.reshape(rows.shape),
+        )  # fmt: skip
+        return self._result(np.stack([near, rows], axis=-1), alike)
+
+    def _nearest(self, codes: HashCodes, k: int, found: Sequence[Condition], end: int) -> NDArray[np.int64]:
+        """Distances and rows of the k nearest, or of all that pass where these are fewer, int64 [q, k, 2]."""
         k = min(k, self._collection.count(found, end))
         queries = _octets(codes)
         hits: list[Hits] = []
@@ -181,7 +213,7 @@ class MilvusIndex:
             part = queries[start : start + BATCH]
             first = self._collection.nearest(part, k, expression(found, 0, end))
             hits += [self._settled(code, some, k, found, end) for code, some in zip(part, first, strict=True)]
-        return self._result(hits or [[] for _ in queries], k)
+        return np.array(hits or [[] for _ in queries], np.int64).reshape(len(queries), k, 2)
 
     def within(
         self, codes: HashCodes, radius: int, *, find: Find | None = None, where: Mapping[str, str] | None = None
@@ -190,11 +222,12 @@ class MilvusIndex:
         check_radius(radius)
         found, end = self._asked(codes, find, where)
         every = [sorted(self._between(code, 0, min(int(radius), self.bits), found, end)) for code in _octets(codes)]
-        return tuple(self._result([hits], len(hits)) for hits in every)
+        return tuple(self._result(np.array(hits, np.int64).reshape(1, len(hits), 2)) for hits in every)
 
     def add(self, codes: HashCodes, /) -> int:
         """As `Index.add`; what a killed addition left does not count, and the next one replaces it."""
         check_same(codes, self.bits, self.encoder, of=self.name)
+        check_vectors(codes, self.vector_dim, of=self.name)
         check_storable(codes)
         meta = self._meta()
         refuse_known(self.name, self._collection.rows_of([item.id for item in codes.items], meta["rows"]))
@@ -233,11 +266,11 @@ class MilvusIndex:
         found = conditions(codes, find, where, names=lambda: meta["names"], held=lambda: frozenset(self.counts()))
         return found, meta["rows"]
 
-    def _result(self, hits: Sequence[Hits], k: int) -> SearchResult:
-        pairs = np.array(hits, np.int64).reshape(len(hits), k, 2)
-        items = self.items(pairs[..., 1].ravel().tolist())
-        split = tuple(items[query * k : (query + 1) * k] for query in range(len(hits)))
-        return SearchResult(pairs[..., 0].astype(np.int32), pairs[..., 1].copy(), split)
+    def _result(self, pairs: NDArray[np.int64], similarities: NDArray[np.float32] | None = None) -> SearchResult:
+        """The answers with these distances and rows, int64 [q, k, 2]."""
+        items, k = self.items(pairs[..., 1].ravel().tolist()), pairs.shape[1]
+        split = tuple(items[query * k : (query + 1) * k] for query in range(len(pairs)))
+        return SearchResult(pairs[..., 0].astype(np.int32), pairs[..., 1].copy(), split, similarities=similarities)
 
     def _stored(self, rows: Iterable[int]) -> list[tuple[bytes, Item]]:
         """Codes and items at these rows, in this order."""
@@ -264,8 +297,9 @@ class MilvusIndex:
         meta = self._collection.meta()
         if meta is None:
             self._none()
-        elif meta.get("version") != VERSION:
-            raise CodesError(f"{self.name}: version {meta.get('version')}, this dtbh reads {VERSION}; update dtbh")
+        elif meta.get("version") not in (VERSION, WITH_VECTORS):
+            reads = f"{VERSION} and {WITH_VECTORS}"
+            raise CodesError(f"{self.name}: version {meta.get('version')}, this dtbh reads {reads}; update dtbh")
         assert meta is not None
         return meta
 
@@ -275,7 +309,8 @@ class MilvusIndex:
 
 def _append(place: Collection, meta: dict[str, Any], codes: HashCodes) -> None:
     """Write codes after the last row and then say that they count."""
-    place.write(meta["rows"], codes.words, codes.items, codes.bits)
+    vectors = None if codes.vectors is None else whole_numbers(codes.vectors, np.int8)
+    place.write(meta["rows"], codes.words, codes.items, codes.bits, vectors)
     labels = {item.label for item in codes.items if item.label is not None} | set(meta["labels"])
     names = {name for item in codes.items for name in item.fields} | set(meta["names"])
     place.commit({**meta, "rows": meta["rows"] + len(codes), "labels": sorted(labels), "names": sorted(names)})

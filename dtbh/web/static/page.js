@@ -39,6 +39,9 @@ const count = (what) => entries().reduce((sum, archive) => sum + archive[what], 
 const media = (item, size) =>
   `/v1/items/${encodeURIComponent(item.id)}/media?` + new URLSearchParams({ archive: item.archive, ...(size && { size }) });
 
+/** An item with all that the service tells of it alone. */
+const known = (id, archive) => ask(`/v1/items/${encodeURIComponent(id)}?${new URLSearchParams({ archive })}`);
+
 /** Which modality a query finds if nobody said: the other one, where the archive has it. */
 const other = (modality) => (modality === "image" ? (count("sounds") ? "sound" : "image") : count("images") ? "image" : "sound");
 
@@ -53,7 +56,7 @@ async function search(query, run, { push = true } = {}) {
     if (under.signal.aborted) return;
     const [answer] = reply.queries;
     if (answer.modality === "sound") $("text").value = answer.heard ?? "";
-    Object.assign(state, { reply, find: find(), query: { ...query, heard: answer.heard ?? query.heard, belief: answer.belief, code: answer.code, preview: query.preview ?? answer.preview } });
+    Object.assign(state, { reply, find: find(), query: { ...query, heard: answer.heard ?? query.heard, belief: answer.belief, code: answer.code, vector: answer.vector ?? query.vector, preview: query.preview ?? answer.preview } });
     if (push) history.pushState({ query: { ...state.query, source: null } }, "", "?" + address());
     show();
   } catch (error) {
@@ -97,14 +100,15 @@ async function byText(text) {
 
 function byCode(query, options) {
   const asked = filters();
-  const body = { codes: [query.code], belief: query.belief ?? null, archive: chosen(), k: state.k, find: find(), where: asked.getAll("where") };
+  const body = { codes: [query.code], vectors: query.vector ? [query.vector] : null, belief: query.belief ?? null, archive: chosen(), k: state.k, find: find(), where: asked.getAll("where") };
   if (asked.has("distance")) body.distance = +asked.get("distance");
   const headers = { "content-type": "application/json" };
   return search(query, (signal) => ask("/v1/search/code", { method: "POST", headers, body: JSON.stringify(body), signal }), options);
 }
 
 async function byItem(item, options) {
-  await byCode({ name: item.label || item.id, modality: item.modality, belief: { modality: item.modality }, code: item.code, item }, options);
+  const { vector } = state.served.limits.rescore && !item.vector ? await known(item.id, item.archive).catch(() => item) : item;
+  await byCode({ name: item.label || item.id, modality: item.modality, belief: { modality: item.modality }, code: item.code, vector, item }, options);
   scrollTo({ top: 0 });
   $("result-name").focus({ preventScroll: true });
 }
@@ -127,9 +131,10 @@ function filters() {
 /** What the address bar says: enough to give these very hits again. */
 function address() {
   const asked = filters();
-  const { item, code, name, modality, belief } = state.query;
+  const { item, code, vector, name, modality, belief } = state.query;
   if (item) asked.set("like", item.id), asked.set("of", item.archive);
   else asked.set("code", code), asked.set("name", name), asked.set("by", modality ?? "");
+  if (!item && vector) asked.set("vector", vector);
   if (!item && belief) asked.set("believed", `${belief.modality} ${belief.share}`);
   return asked;
 }
@@ -154,13 +159,12 @@ async function restore() {
   moved();
   try {
     if (asked.has("like")) {
-      const from = new URLSearchParams({ archive: asked.get("of") });
-      await byItem(await ask(`/v1/items/${encodeURIComponent(asked.get("like"))}?${from}`), { push: false });
+      await byItem(await known(asked.get("like"), asked.get("of")), { push: false });
     } else {
-      const { code, name, by, believed } = Object.fromEntries(asked);
+      const { code, vector, name, by, believed } = Object.fromEntries(asked);
       const [modality, share] = (believed ?? "").split(" ");
       const belief = modality ? { modality, share: +share } : null;
-      await byCode(history.state?.query ?? { code, name: name || code, modality: by || null, belief }, { push: false });
+      await byCode(history.state?.query ?? { code, vector, name: name || code, modality: by || null, belief }, { push: false });
     }
   } catch (error) {
     say(error.message, true);
@@ -182,11 +186,11 @@ function show() {
   document.body.classList.add("asked");
   $("begin").hidden = true;
   $("result").hidden = false;
-  const { item } = query;
+  const { item } = query, apart = hits.map((hit) => hit.distance);
   $("result-name").textContent = item ? `More like ${item.label || item.id}` : query.name;
   $("asked-more").textContent = [
     item ? `${item.id}${item.transcript ? `: “${item.transcript}”` : ""}` : query.heard ? `heard: “${query.heard}”` : { sound: words() ? "no words heard, so searched by its sound" : "a sound", image: "an image", text: "typed" }[query.modality] ?? "a code",
-    `${hits.length} nearest`, hits.length && `${[...new Set([hits[0].distance, hits.at(-1).distance])].join(" to ")} of ${reply.bits} bits apart`,
+    `${hits.length} nearest`, hits.length && `${[...new Set([Math.min(...apart), Math.max(...apart)])].join(" to ")} of ${reply.bits} bits apart`,
   ].filter(Boolean).join(" · ");
   $("strength").hidden = !reply.queries[0].strength;
   $("strength").className = (reply.queries[0].strength ?? "").split(" ")[0];
@@ -209,7 +213,7 @@ function card(hit) {
   like.setAttribute("aria-label", `More like ${name}, rank ${hit.rank}`);
   like.onclick = () => byItem(hit);
   const line = make("div", { className: "line" }, make("i", { textContent: hit.rank, title: "rank" }), make("b", { textContent: name, title: name }));
-  const foot = make("div", { className: "foot" }, make("span", { textContent: `distance ${hit.distance}${likely(hit)}`, title: hit.probability == null ? "" : "how often a hit at this distance was right on validation data" }), like);
+  const foot = make("div", { className: "foot" }, make("span", { textContent: `distance ${hit.distance}${alike(hit)}${likely(hit)}`, title: hit.probability == null ? "" : "how often a hit at this distance was right on validation data" }), like);
   const narrow = $("hits").className !== "sounds" && state.reply.bits <= 64; // sounds alone have wide cards
   const several = state.reply.archives.length > 1 ? make("div", { className: "id", textContent: hit.archive }) : null;
   return make("li", { className: "card", id: `hit-${hit.rank}`, onmouseenter: () => map.mark(hit.rank, true), onmouseleave: () => map.mark(hit.rank, false) },
@@ -218,6 +222,7 @@ function card(hit) {
       several, bits(hit.code, state.query.code, state.reply.bits, narrow ? 16 : 32), foot));
 }
 
+const alike = ({ similarity }) => (similarity == null ? "" : `, similarity ${similarity.toFixed(3)}`);
 const likely = ({ probability }) => (probability == null ? "" : `, ${Math.round(100 * probability)}% likely`);
 
 function picture(hit, name) {
@@ -289,7 +294,7 @@ function detail(hit) {
   $("detail-name").textContent = hit.label || hit.id;
   $("detail-media").replaceChildren(make("img", { src: media(hit, 1024), alt: hit.label || hit.id }));
   $("detail-file").href = media(hit);
-  const shown = { id: hit.id, archive: hit.archive, distance: `${hit.distance} of ${state.reply.bits} bits${likely(hit)}`, pair: hit.pair, split: hit.split, ...hit.fields,
+  const shown = { id: hit.id, archive: hit.archive, distance: `${hit.distance} of ${state.reply.bits} bits${likely(hit)}`, similarity: hit.similarity, pair: hit.pair, split: hit.split, ...hit.fields,
     corners: hit.footprint?.map(([longitude, latitude]) => `${latitude.toFixed(4)}, ${longitude.toFixed(4)}`).join("; ") };
   $("detail-fields").replaceChildren(...Object.entries(shown).filter(([, value]) => value != null)
     .flatMap(([name, value]) => [make("dt", { textContent: name }), make("dd", { textContent: value })]));
@@ -320,7 +325,8 @@ function save(content, type, suffix) {
 
 /** The hits as CSV: what every hit has, then the further fields of any; footprints as WKT, which GIS programs read. */
 function table(hits) {
-  const known = ["rank", "distance", "probability", "archive", "id", "modality", "label", "pair", "split", "speaker", "transcript", "code"];
+  const alike = hits.some((hit) => hit.similarity != null) ? ["similarity"] : [];
+  const known = ["rank", "distance", ...alike, "probability", "archive", "id", "modality", "label", "pair", "split", "speaker", "transcript", "code"];
   const wkt = ({ footprint: ring }) => ring && `POLYGON ((${[...ring, ring[0]].map((corner) => corner.join(" ")).join(", ")}))`;
   const rows = hits.map((hit) => ({ ...hit.fields, ...hit, footprint: wkt(hit) }));
   const more = new Set([...hits.flatMap((hit) => Object.keys(hit.fields)), ...(hits.some(wkt) ? ["footprint"] : [])]);

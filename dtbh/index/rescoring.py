@@ -1,0 +1,101 @@
+"""The second stage of a search: the nearest codes, ordered by the cosine of their vectors to the query's.
+
+Vectors are whole numbers, so that a product of two is exact in whatever order it is summed up: every engine, compiled
+or not, and any number of queries at once, gives the same order.
+"""
+
+from __future__ import annotations
+
+import functools
+from types import ModuleType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dtbh.codes import HashCodes
+from dtbh.errors import CodesError, ConfigError
+from dtbh.index.hamming.search import compiled_already
+
+CELLS = 1 << 22  # numbers of candidates that are worked on at once in NumPy: 32 MB as float64
+NEEDS = "index again with --vectors"
+
+
+def check_rescore(rescore: int, codes: HashCodes, dim: int | None, *, of: str) -> None:
+    """Raise unless a search may be rescored.
+
+    Args:
+        rescore: How many candidates.
+        codes: The queries.
+        dim: How many numbers a vector of the index has; None where it keeps none.
+        of: The index, for messages.
+
+    Raises:
+        ConfigError: Not a whole number from 1.
+        CodesError: Vectors are missing on one side, or of another dimension.
+    """
+    if isinstance(rescore, bool) or not isinstance(rescore, (int, np.integer)) or rescore < 1:
+        raise ConfigError(f"rescore, the number of candidates, must be a whole number from 1, found {rescore!r}")
+    if dim is None:
+        raise CodesError(f"{of} keeps no vectors, so that nothing can be rescored; {NEEDS}")
+    if codes.vector_dim is None:
+        raise CodesError("the queries have no vectors, so that nothing can be rescored; encode them with vectors=True")
+    if codes.vector_dim != dim:
+        raise CodesError(f"the queries' vectors have {codes.vector_dim} numbers, those of {of} {dim}; use the same run")
+
+
+def rescored(
+    queries: NDArray[np.int16],
+    distances: NDArray[np.int32],
+    rows: NDArray[np.int64],
+    vectors: NDArray[np.int8],
+    k: int,
+    *,
+    places: NDArray[np.int64] | None = None,
+) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.float32]]:
+    """The k candidates of each query that lie nearest by cosine, ties by distance and then by row.
+
+    Args:
+        queries: int16 [q, d].
+        distances: int32 [q, c], of the candidates, ordered by distance and then by row, as a search gives them.
+        rows: int64 [q, c].
+        vectors: int8 [n, d]; they may be memory-mapped.
+        k: At most c.
+        places: int64 [q, c], where among the vectors that of each candidate stands; at its row unless given.
+
+    Returns:
+        Distances int32 [q, k], rows int64 [q, k] and cosines float32 [q, k], -1 to 1; that of a vector of zeros is 0.
+    """
+    found = cosines(queries, vectors, rows if places is None else places)
+    order = np.argsort(-found, axis=1, kind="stable")[:, :k]
+    every = np.arange(len(rows))[:, None]
+    return distances[every, order], rows[every, order], found[every, order].astype(np.float32)
+
+
+def cosines(queries: NDArray[np.int16], vectors: NDArray[np.int8], places: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Cosines of each query, int16 [q, d], to its own candidates among vectors, int8 [n, d]: float64 [q, c].
+
+    It is compiled where searching is compiled in this process already; short work is done before that is loaded.
+    """
+    found = np.empty(places.shape, np.float64)
+    if compiled_already() and (kernel := _kernel()) is not None:
+        kernel.fill(queries, vectors, places, found)
+        return found
+    block = max(1, CELLS // max(1, places.shape[1] * queries.shape[1]))
+    for start in range(0, len(places), block):
+        part = slice(start, start + block)
+        asked, given = queries[part].astype(np.float64), vectors[places[part]].astype(np.float64)  # all sums are exact
+        squares = np.einsum("qcd,qcd->qc", given, given) * np.einsum("qd,qd->q", asked, asked)[:, None]
+        found[part] = np.matmul(given, asked[:, :, None])[..., 0] / np.sqrt(np.where(squares > 0, squares, 1))
+    return found
+
+
+@functools.cache
+def _kernel() -> ModuleType | None:
+    """The compiled loop; None where its cache can't be written."""
+    try:
+        from dtbh.index import rescoring_kernel
+
+        rescoring_kernel.warm()
+    except (ImportError, OSError, RuntimeError):
+        return None
+    return rescoring_kernel
