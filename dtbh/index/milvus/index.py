@@ -276,7 +276,7 @@ class MilvusIndex:
 def _append(place: Collection, meta: dict[str, Any], codes: HashCodes) -> None:
     """Write codes after the last row and then say that they count."""
     place.write(meta["rows"], codes.words, codes.items, codes.bits)
-    labels = {item.label for item in codes.items if item.label is not None} | set(meta["labels"])
+    labels = {label for item in codes.items for label in item.labels} | set(meta["labels"])
     names = {name for item in codes.items for name in item.fields} | set(meta["names"])
     place.commit({**meta, "rows": meta["rows"] + len(codes), "labels": sorted(labels), "names": sorted(names)})
 
