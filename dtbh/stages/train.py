@@ -19,7 +19,7 @@ from lightning.pytorch.callbacks import EarlyStopping, RichProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from dtbh.config import Config, TextTower
-from dtbh.data.manifest import Item, Manifest, Modality, read_manifest
+from dtbh.data.manifest import BETWEEN, Item, Manifest, Modality, read_manifest
 from dtbh.data.splits import split_for
 from dtbh.data.transcripts import as_texts
 from dtbh.encoders.cached_readers import reader_for
@@ -88,7 +88,7 @@ def _train(config: Config, manifest: Manifest, split: Manifest, out: Path) -> No
             config,
             train=_sides(known, "train", twin, device),
             val=_sides(known, "val", twin, device),
-            classes=known.labels,
+            classes=known.combinations,
             workers=_workers(config.training.workers),
         )
         started = time.monotonic()
@@ -110,7 +110,11 @@ def _train(config: Config, manifest: Manifest, split: Manifest, out: Path) -> No
 
 def _by_pairs(manifest: Manifest) -> Manifest:
     """The manifest with each pair as a class of its own; what has no pair has no label."""
-    return manifest.replaced(replace(item, label=item.pair) for item in manifest)
+
+    def alone(pair: str | None) -> str | None:
+        return None if pair is None else pair.replace(BETWEEN, "\n")  # a file's name is no list of labels
+
+    return manifest.replaced(replace(item, label=alone(item.pair)) for item in manifest)
 
 
 def _sides(manifest: Manifest, split: str, twin: DualEncoder, device: torch.device) -> dict[Modality, Side]:
