@@ -57,9 +57,7 @@ def direction_report(
 
     def count(work: Any, q: Ints, g: Ints, classes: Classes, own: Ints, shares: int) -> Any:
         words, labels = (queries.words[q], gallery.words[g]), (classes.queries, classes.gallery)
-        return counts.each_block(
-            work, *words, *labels, queries.bits, own=own, classes=shares, shared=classes.shared
-        )  # fmt: skip
+        return counts.each_block(work, *words, *labels, queries.bits, own=own, classes=shares, shared=classes.shared)
 
     ranked = rank(count, queries.items, gallery.items, without, most_classes=MOST_CLASSES, more=more)
     each, sums = ranked.measured.each, ranked.measured.sums
@@ -178,8 +176,8 @@ def bit_correlation(bits: np.ndarray) -> float | None:
 def _per_class(ranked: Ranked, clusters: Ints, seed: int) -> dict[str, ClassFigures]:
     """Figures for each class of the queries, by name; a query of several labels counts with each."""
     each, figures, classes = ranked.measured.each, {}, ranked.classes
-    for name, holds in zip(classes.names, classes.holds.T, strict=True):
-        mine = holds[classes.queries]
+    for place, name in enumerate(classes.names):
+        mine = classes.having(classes.queries, place)
         if not mine.any():
             continue
         precision, chance = (each[f"{which}average_precision"][mine] for which in ("", "chance_"))
@@ -198,15 +196,16 @@ def _class_sums(classes: Classes, block: Block) -> Floats:
     shares, numbers = block.classes, classes.queries[block.rows]
     if not shares.shape[1]:
         return np.zeros((0, 0))
-    if classes.shared is not None:
+    if classes.holds is not None:
         shares = shares @ classes.holds
-    return np.stack([shares[holds[numbers]].sum(axis=0) for holds in classes.holds.T])
+    return np.stack([shares[classes.having(numbers, place)].sum(axis=0) for place in range(len(classes.names))])
 
 
 def _confusion(ranked: Ranked, sums: Floats) -> Confusion:
     """The mean of the queries' shares, by their class."""
     classes = ranked.classes
-    rows = sums / np.maximum(classes.holds[classes.queries].sum(axis=0), 1)[:, None]
+    times = np.array([classes.having(classes.queries, place).sum() for place in range(len(classes.names))])
+    rows = sums / np.maximum(times, 1)[:, None]
     return Confusion(classes.names, tuple(map(tuple, rows.tolist())))
 
 

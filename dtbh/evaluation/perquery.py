@@ -185,7 +185,7 @@ def rank(
             more(found, block, classes)
         return found
 
-    shares = len(classes.holds) if len(classes.names) <= most_classes else 0
+    shares = classes.combinations if len(classes.names) <= most_classes else 0
     parts = list(count(work, rows["queries"], rows["gallery"], classes, own, shares))
     if without == "error":
         _refuse_without(kept["queries"], parts)

@@ -52,7 +52,7 @@ def blocks(problem):
     queries, gallery, asked, found, own = problem
     classes = classes_of(asked, found)
     args = queries, gallery, classes.queries, classes.gallery, BITS
-    more = {"own": own, "shared": classes.shared, "classes": len(classes.holds)}
+    more = {"own": own, "shared": classes.shared, "classes": classes.combinations}
     return list(counting.each_block(lambda block: block, *args, **more))
 
 
@@ -72,7 +72,10 @@ def test_labels_become_numbers_and_what_they_share_is_counted():
     assert classes.shared.between(classes.queries, classes.gallery).tolist() == [[2, 0, 0, 0], [0] * 4, [1, 1, 0, 0]]
     grades = classes.shared.grades(classes.queries, classes.gallery, np.array([-1, -1, 1]))
     assert grades.tolist() == [[0, 1, 0], [0, 0, 0], [1, 0, 0]]
-    assert classes_of(["sea"], ["ship", None]).shared is None
+    assert classes.having(classes.gallery[:3], 0).tolist() == [True, True, False]
+    single = classes_of(["sea"], ["ship", None, "sea"])
+    assert (single.names, single.combinations, single.holds, single.shared) == (("sea", "ship"), 2, None, None)
+    assert single.having(single.gallery[[0, 2]], 0).tolist() == [False, True]
 
 
 @pytest.mark.parametrize("many", [1, 10**9])

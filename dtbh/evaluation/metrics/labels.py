@@ -15,7 +15,8 @@ import numpy.typing as npt
 from dtbh.data.manifest import BETWEEN, split_labels
 
 Ints = npt.NDArray[np.int64]
-Counts = npt.NDArray[np.int32]
+Bools = npt.NDArray[np.bool_]
+Counts = npt.NDArray[np.int16]
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +24,7 @@ class SharedLabels:
     """How many labels two combinations share, by their numbers.
 
     Attributes:
-        table: int32 [c + 1, c + 1]; the last row and column, which are those of the number -1, are 0.
+        table: int16 [c + 1, c + 1]; the last row and column, which are those of the number -1, are 0.
     """
 
     table: Counts
@@ -34,7 +35,7 @@ class SharedLabels:
         return max(int(self.table.max(initial=0)), 1)
 
     def between(self, queries: Ints, gallery: Ints) -> Counts:
-        """The number of labels that each query shares with each gallery item, int32 [q, n]; 0 where one is -1."""
+        """The number of labels that each query shares with each gallery item, int16 [q, n]; 0 where one is -1."""
         return np.asarray(self.table[queries[:, None], gallery[None]])
 
     def grades(self, queries: Ints, gallery: Ints, own: Ints) -> Ints:
@@ -64,15 +65,21 @@ class Classes:
         queries: The number of each query's combination of labels, int64 [q]; -1 for one without.
         gallery: The same of gallery items, int64 [n].
         names: The labels, sorted.
-        holds: Which of them each combination has, bool [c, len(names)].
-        shared: What the combinations share; None where each is a single label.
+        combinations: The number c of combinations.
+        holds: Which labels each combination has, bool [c, len(names)]; None where each is a single label.
+        shared: What the combinations share; None likewise.
     """
 
     queries: Ints
     gallery: Ints
     names: tuple[str, ...]
-    holds: npt.NDArray[np.bool_]
+    combinations: int
+    holds: Bools | None
     shared: SharedLabels | None
+
+    def having(self, numbers: Ints, name: int) -> Bools:
+        """Which of these numbers, none of them -1, stand for a combination with label ``name``."""
+        return np.asarray(numbers == name if self.holds is None else self.holds[numbers, name])
 
 
 def classes_of(queries: Sequence[str | None], gallery: Sequence[str | None]) -> Classes:
@@ -80,11 +87,14 @@ def classes_of(queries: Sequence[str | None], gallery: Sequence[str | None]) -> 
     texts = sorted({text for text in (*queries, *gallery) if text is not None})
     number: dict[str | None, int] = {None: -1, **{text: i for i, text in enumerate(texts)}}
     asked, found = (np.array([number[text] for text in side], dtype=np.int64) for side in (queries, gallery))
+    shared = shared_labels(texts)
+    if shared is None:
+        return Classes(asked, found, tuple(texts), len(texts), None, None)
     holds, names = held_labels(texts)
-    return Classes(asked, found, names, holds, shared_labels(texts))
+    return Classes(asked, found, names, len(texts), holds, shared)
 
 
-def held_labels(texts: Sequence[str]) -> tuple[npt.NDArray[np.bool_], tuple[str, ...]]:
+def held_labels(texts: Sequence[str]) -> tuple[Bools, tuple[str, ...]]:
     """Which labels each text of labels has, bool [c, labels], and the labels, sorted."""
     parts = [split_labels(text) for text in texts]
     names = tuple(sorted({name for part in parts for name in part}))
@@ -99,5 +109,5 @@ def shared_labels(texts: Sequence[str]) -> SharedLabels | None:
     """What texts of labels share, by their places; None where each is a single label."""
     if not any(BETWEEN in text for text in texts):
         return None
-    holds = held_labels(texts)[0].astype(np.int32)
-    return SharedLabels(np.pad(holds @ holds.T, (0, 1)))
+    holds = held_labels(texts)[0].astype(np.float32)  # small whole numbers, and quick
+    return SharedLabels(np.pad(holds @ holds.T, (0, 1)).astype(np.int16))
