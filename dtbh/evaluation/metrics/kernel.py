@@ -67,8 +67,9 @@ def count(
                 tally[distance] += 1
         else:
             earned[:] = 0
+            mine = shared[label]  # of -1 the last: zeros, as its last place is
             for j in range(n):
-                distance, gain = row[j], shared[label, gallery_labels[j]]  # -1 finds the last row or column: zeros
+                distance, gain = row[j], mine[gallery_labels[j]]
                 if gain > 0:
                     found[hits], seen[hits] = distance, tally[distance]
                     hits += 1
