@@ -234,8 +234,7 @@ def _one_sided(items: Sequence[Item]) -> list[str]:
     """Classes that have items of one modality only, where the other is there at all."""
     have: dict[str, set[str]] = {"image": set(), "sound": set()}
     for item in items:
-        if item.label is not None:
-            have[item.modality].add(item.label)
+        have[item.modality].update(item.labels)
     pairs = (("image", "sound"), ("sound", "image"))
     return [f"class {label}: {a}s but no {b}s" for a, b in pairs if have[b] for label in sorted(have[a] - have[b])]
 

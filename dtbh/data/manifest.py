@@ -23,6 +23,23 @@ MODALITIES: tuple[Modality, ...] = get_args(Modality)
 SPLITS: tuple[str, ...] = get_args(Split)
 VERSION = 1
 NAME = "manifest.jsonl"
+BETWEEN = ";"
+"""What stands between the labels of an item that has several."""
+
+
+def split_labels(text: str) -> tuple[str, ...]:
+    """The labels in ``harbor;residential``, sorted, each once and without blanks around it; in ``;`` there is none.
+
+    A text without ``;`` is one label, as it stands.
+    """
+    if BETWEEN not in text:
+        return (text,)
+    return tuple(sorted({part.strip() for part in text.split(BETWEEN)} - {""}))
+
+
+def join_labels(text: str) -> str:
+    """Labels as an item has them: those of `split_labels` with ``;`` between them."""
+    return BETWEEN.join(split_labels(text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +51,8 @@ class Item:
         modality: ``"image"``, ``"sound"`` or ``"text"``.
         path: The media file, relative to the manifest's folder or absolute; None for a text, and for a caption
             that has not been spoken yet.
-        label: The class name, or None where it is not known.
+        label: The class name, or None where it is not known. Several stand with ``;`` between them, as in
+            ``"harbor;residential"``, sorted and each once; in whatever order, or as a list, they may be given.
         pair: The pair's name, shared by an image and the sounds that describe it; None where only the
             class relates them.
         split: ``"train"``, ``"val"`` or ``"test"`` as the source has it; None where it has none.
@@ -63,6 +81,8 @@ class Item:
             raise DataError(f"an item needs an id that is a non-empty string, found {self.id!r}")
         if self.modality not in MODALITIES:
             raise DataError(f"item {self.id}: modality must be image, sound or text, found {self.modality!r}")
+        if (label := _label(self.label)) is not self.label:
+            object.__setattr__(self, "label", label)
         if self.split is not None and self.split not in SPLITS:
             raise DataError(f"item {self.id}: split must be train, val or test, found {self.split!r}")
         for name in ("path", "label", "pair", "speaker", "transcript"):
@@ -76,6 +96,11 @@ class Item:
         if self.fields:
             _check_fields(self.id, self.fields)
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels, sorted: none, one, or several."""
+        return () if self.label is None else split_labels(self.label)
+
     def to_dict(self) -> dict[str, Any]:
         """The item's known fields, in the order above, as values for JSON."""
         known = {name: value for name in self.__slots__ if (value := getattr(self, name)) is not None}
@@ -88,6 +113,13 @@ class Item:
         """Name and value of all its texts, and those of ``fields``."""
         yield from ((name, value) for name, value in self.to_dict().items() if isinstance(value, str))
         yield from self.fields.items()
+
+
+def _label(label: Any) -> Any:
+    """Several labels as one text; anything else as it is."""
+    if isinstance(label, (list, tuple)) and all(isinstance(one, str) for one in label):
+        label = BETWEEN.join(label) or None
+    return join_labels(label) or None if isinstance(label, str) and BETWEEN in label else label
 
 
 def _window(id_: str, window: Any) -> tuple[int, int, int, int]:
@@ -159,16 +191,18 @@ class Manifest:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The class names, sorted."""
+        """The class names, sorted; of items with several labels each of them."""
+        return tuple(sorted({label for item in self.items for label in item.labels}))
+
+    @property
+    def combinations(self) -> tuple[str, ...]:
+        """What stands in ``Item.label``, sorted: the class names, where no item has several."""
         return tuple(sorted({item.label for item in self.items if item.label is not None}))
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 over the items, 16 hex digits: the same items give the same fingerprint."""
-        digest = hashlib.sha256()
-        for item in self.items:
-            digest.update(json.dumps(item.to_dict(), sort_keys=True).encode())
-        return digest.hexdigest()[:16]
+        return _digest(item.to_dict() for item in self.items)
 
     def file(self, item: Item) -> Path:
         """The media file of an item.
@@ -183,6 +217,14 @@ class Manifest:
     def replaced(self, items: Iterable[Item]) -> Manifest:
         """The same manifest with other items."""
         return replace(self, items=tuple(items))
+
+
+def _digest(entries: Iterable[Mapping[str, Any]]) -> str:
+    """SHA-256 over items as they are written, 16 hex digits."""
+    digest = hashlib.sha256()
+    for entry in entries:
+        digest.update(json.dumps(entry, sort_keys=True).encode())
+    return digest.hexdigest()[:16]
 
 
 def relative(path: Path, root: Path) -> str:
@@ -218,14 +260,15 @@ def read_manifest(path: str | Path) -> Manifest:
         raise DataError(f"{path}: line 1 is not a manifest's header ({error}); run dtbh prepare again") from None
     if version != VERSION:
         raise DataError(f"{path}: manifest version {version}, this dtbh reads {VERSION}; run dtbh prepare again")
-    items = []
+    entries, items = [], []
     for number, line in enumerate(lines[1:], start=2):
         try:
-            items.append(Item(**json.loads(line)))
+            entries.append(json.loads(line))
+            items.append(Item(**entries[-1]))
         except (TypeError, ValueError, DataError) as error:
             raise DataError(f"{path}: line {number} is no item ({error}); run dtbh prepare again") from None
     manifest = Manifest(tuple(items), path.parent, source, header.get("settings", {}))
-    if manifest.fingerprint != fingerprint:
+    if fingerprint not in (manifest.fingerprint, _digest(entries)):  # labels may stand in another order than ours
         raise DataError(
             f"{path}: the items do not fit the header's fingerprint {fingerprint} (found "
             f"{manifest.fingerprint}): the file was cut or edited; run dtbh prepare again"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,11 +17,13 @@ from typing import Any
 import numpy as np
 
 from dtbh.config import Config, SplitSettings
-from dtbh.data.manifest import Item, Manifest, Split
+from dtbh.data.manifest import BETWEEN, MODALITIES, Item, Manifest, Split, split_labels
 from dtbh.data.paraphrases import original, originals
 from dtbh.data.transcripts import said
 from dtbh.errors import ConfigError, DataError
 
+ENOUGH = 10
+"""So many items must have the same several labels to be a class of their own where items are drawn."""
 PROTOCOLS = ("files", "random", "caption-disjoint", "speaker-disjoint", "caption-speaker-disjoint")
 
 
@@ -46,8 +49,10 @@ def assign(
     of the images (see ``dtbh.stages.speak``), images are parted by their speakers instead of at random, and
     no sound need be left out for its voice. Each class with three captions
     or more has one on each side; a caption of several classes has one side in all of them, so this holds
-    as far as the captions that it shares allow. Paraphrases (``dtbh.data.paraphrases``) train where their caption
-    does, unless they say what a sound that validates or is tested on says; nothing is ever tested on one.
+    as far as the captions that it shares allow. Several labels are a class of their own where `ENOUGH` images (for
+    captions: sentences) have the same ones; else they count as that one of them which the fewest have. Paraphrases
+    (``dtbh.data.paraphrases``) train where their caption does, unless they say what a sound that validates or is
+    tested on says; nothing is ever tested on one.
 
     Args:
         manifest: All items.
@@ -164,9 +169,12 @@ def _random(manifest: Manifest, draw: _Draw) -> dict[str, Split]:
         unit = f"item {item.id}" if item.pair is None else f"pair {item.pair}"
         pairs.setdefault(unit, []).append(item)
     strata: dict[tuple[str, str | None], list[str]] = {}
-    for name, members in pairs.items():
-        first = min(members, key=lambda item: (item.modality != "image", item.id))
-        strata.setdefault((first.modality, first.label), []).append(name)
+    firsts = {name: min(own, key=lambda item: (item.modality != "image", item.id)) for name, own in pairs.items()}
+    for modality in MODALITIES:
+        units = {name: first.label for name, first in firsts.items() if first.modality == modality}
+        of = _classes(units.values())
+        for name, label in units.items():
+            strata.setdefault((modality, of[label]), []).append(name)
     sides: dict[str, Split] = {}
     for key, names in strata.items():
         order = draw.shuffled(names, *key)
@@ -175,12 +183,28 @@ def _random(manifest: Manifest, draw: _Draw) -> dict[str, Split]:
     return sides
 
 
+def _classes(labels: Iterable[str | None]) -> dict[str | None, str | None]:
+    """The class within which each label, or each combination of labels, is drawn."""
+    counts = Counter(labels)
+    holding = Counter[str]()
+    for label, times in counts.items():
+        for one in split_labels(label or ""):
+            holding[one] += times
+    return {
+        label: min(split_labels(label), key=lambda one: (holding[one], one))
+        if label is not None and BETWEEN in label and times < ENOUGH
+        else label
+        for label, times in counts.items()
+    }
+
+
 def _caption_sides(manifest: Manifest, draw: _Draw) -> dict[str, Split]:
     """The side of each different transcript; classes with few captions choose first."""
     by_class: dict[str | None, set[str]] = {}
-    for item in manifest.sounds:
-        if words := said(item):
-            by_class.setdefault(item.label, set()).add(words)
+    spoken = dict.fromkeys((item.label, words) for item in manifest.sounds if (words := said(item)))
+    of = _classes(label for label, _ in spoken)
+    for label, words in spoken:
+        by_class.setdefault(of[label], set()).add(words)
     _enough(set().union(*by_class.values()), "transcript", manifest, draw.folds)
     sides: dict[str, Split] = {}
     for label, texts in sorted(by_class.items(), key=lambda entry: (len(entry[1]), entry[0] or "")):

@@ -54,6 +54,9 @@ def _direction(name: str, direction: DirectionReport, without: str) -> list[str]
         f"ANMRR {direction.anmrr:.3f} ({direction.chance_anmrr:.3f})",
         f"{'k':<10}" + "".join(f"{k:>14}" for k in direction.precision_at),
     ]
+    if direction.ndcg is not None:
+        graded = f"{_with(direction.ndcg, direction.ndcg_interval)} ({direction.chance_ndcg:.3f})"
+        lines.insert(1, f"{'':<15}NDCG {graded}   gain: labels in common")
     for key, shown in MEASURES.items():
         lines.append(_row(shown, getattr(direction, f"{key}_at"), getattr(direction, f"chance_{key}_at")))
     for key, further in direction.more_at.items():

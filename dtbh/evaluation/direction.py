@@ -14,6 +14,7 @@ from dtbh.evaluation.metrics import counts, embeddings, radius, ranking
 from dtbh.evaluation.metrics.counts import Block, Floats, Ints
 from dtbh.evaluation.metrics.embeddings import METRICS
 from dtbh.evaluation.metrics.intervals import clusters_of, interval, mean_interval
+from dtbh.evaluation.metrics.labels import Classes
 from dtbh.evaluation.metrics.ranking import Without
 from dtbh.evaluation.perquery import Measured, Ranked, pair_figures, rank, summary
 from dtbh.evaluation.results.values import ClassFigures, Confusion, DirectionReport, EmbeddingFigures, QueryFigure
@@ -48,15 +49,15 @@ def direction_report(
             embedding.
     """
 
-    def more(found: Measured, block: Block, labels: Ints) -> None:
+    def more(found: Measured, block: Block, classes: Classes) -> None:
         found.each["ap stable_order"] = block.stable
         found.sums["distances"] = np.stack([side.sum(axis=0) for side in (block.relevant, block.total)])
         found.sums["radii"] = radius.radius_sums(block.relevant, block.total, without=without)
-        found.sums["classes"] = _class_sums(labels, block.classes)
+        found.sums["classes"] = _class_sums(classes, block)
 
-    def count(work: Any, q: Ints, g: Ints, labels: tuple[Ints, Ints], own: Ints, classes: int) -> Any:
-        words = queries.words[q], gallery.words[g]
-        return counts.each_block(work, *words, *labels, queries.bits, own=own, classes=classes)
+    def count(work: Any, q: Ints, g: Ints, classes: Classes, own: Ints, shares: int) -> Any:
+        words, labels = (queries.words[q], gallery.words[g]), (classes.queries, classes.gallery)
+        return counts.each_block(work, *words, *labels, queries.bits, own=own, classes=shares, shared=classes.shared)
 
     ranked = rank(count, queries.items, gallery.items, without, most_classes=MOST_CLASSES, more=more)
     each, sums = ranked.measured.each, ranked.measured.sums
@@ -76,6 +77,7 @@ def direction_report(
         queries_without_relevant=int(np.isnan(each["average_precision"]).sum()),
         unlabelled=ranked.left_out,
         interval=mean_interval(each["average_precision"], clusters, seed, without=without),
+        ndcg_interval=mean_interval(each["ndcg"], clusters, seed, without=without) if "ndcg" in each else None,
         **summary(ranked.measured, ranked.length, without),
         within_radius=radius.radius_points(sums["radii"]),
         pairs=pair_figures(ranked.pairs, ranked.pairs_length),
@@ -116,8 +118,9 @@ def embedding_figures(
     """
     both = values.of(queries), values.of(gallery)
 
-    def count(work: Any, q: Ints, g: Ints, labels: tuple[Ints, Ints], own: Ints, classes: int) -> Any:
-        return embeddings.each_block(work, both[0][q], both[1][g], metric, *labels, own=own)
+    def count(work: Any, q: Ints, g: Ints, classes: Classes, own: Ints, shares: int) -> Any:
+        vectors, labels = (both[0][q], both[1][g]), (classes.queries, classes.gallery)
+        return embeddings.each_block(work, *vectors, metric, *labels, own=own, shared=classes.shared)
 
     ranked = rank(count, queries, gallery, without)
     precision, clusters = ranked.measured.each["average_precision"], clusters_of(ranked.queries)
@@ -171,13 +174,15 @@ def bit_correlation(bits: np.ndarray) -> float | None:
 
 
 def _per_class(ranked: Ranked, clusters: Ints, seed: int) -> dict[str, ClassFigures]:
-    """Figures for each class of the queries, by name."""
-    each, figures = ranked.measured.each, {}
-    for label in np.unique(ranked.labels):
-        mine = ranked.labels == label
+    """Figures for each class of the queries, by name; a query of several labels counts with each."""
+    each, figures, classes = ranked.measured.each, {}, ranked.classes
+    for place, name in enumerate(classes.names):
+        mine = classes.having(classes.queries, place)
+        if not mine.any():
+            continue
         precision, chance = (each[f"{which}average_precision"][mine] for which in ("", "chance_"))
         has = ~np.isnan(precision)
-        figures[ranked.names[label]] = ClassFigures(
+        figures[name] = ClassFigures(
             n_queries=int(mine.sum()),
             map=float(precision[has].mean()) if has.any() else None,
             chance_map=float(chance[has].mean()) if has.any() else None,
@@ -186,18 +191,22 @@ def _per_class(ranked: Ranked, clusters: Ints, seed: int) -> dict[str, ClassFigu
     return figures
 
 
-def _class_sums(labels: Ints, shares: Floats) -> Floats:
-    """The queries' shares of each class, float64 [b, c], added up by the class of the query: [c, c]."""
-    sums = np.zeros((shares.shape[1], shares.shape[1]))
-    for label in np.unique(labels) if shares.shape[1] else ():
-        sums[label] = shares[labels == label].sum(axis=0)
-    return sums
+def _class_sums(classes: Classes, block: Block) -> Floats:
+    """The queries' shares of each class, float64 [b, c], added up by the classes of the query: [c, c]."""
+    shares, numbers = block.classes, classes.queries[block.rows]
+    if not shares.shape[1]:
+        return np.zeros((0, 0))
+    if classes.holds is not None:
+        shares = shares @ classes.holds
+    return np.stack([shares[classes.having(numbers, place)].sum(axis=0) for place in range(len(classes.names))])
 
 
 def _confusion(ranked: Ranked, sums: Floats) -> Confusion:
     """The mean of the queries' shares, by their class."""
-    rows = sums / np.maximum(np.bincount(ranked.labels, minlength=len(ranked.names)), 1)[:, None]
-    return Confusion(tuple(ranked.names), tuple(map(tuple, rows.tolist())))
+    classes = ranked.classes
+    times = np.array([classes.having(classes.queries, place).sum() for place in range(len(classes.names))])
+    rows = sums / np.maximum(times, 1)[:, None]
+    return Confusion(classes.names, tuple(map(tuple, rows.tolist())))
 
 
 def _query_figures(ranked: Ranked) -> tuple[QueryFigure, ...]:

@@ -11,7 +11,15 @@ from dtbh.data.manifest import MODALITIES, Modality
 from dtbh.errors import ConfigError, DataError
 from dtbh.evaluation.direction import bit_use, direction_report
 from dtbh.evaluation.metrics.ranking import Without
-from dtbh.evaluation.results.values import CROSS, DIRECTIONS, TYPED, DirectionReport, RetrievalReport
+from dtbh.evaluation.results.values import (
+    CROSS,
+    DIRECTIONS,
+    RELEVANCE,
+    SEVERAL,
+    TYPED,
+    DirectionReport,
+    RetrievalReport,
+)
 from dtbh.utils.progress import echo
 
 NAMED = 5  # items that a remark names, at most
@@ -103,6 +111,7 @@ def evaluate(
             values=embeddings,
         )  # fmt: skip
 
+    found = {direction: one(direction) for direction in directions}
     return RetrievalReport(
         bits=first.bits,
         encoder=first.encoder,
@@ -112,7 +121,8 @@ def evaluate(
         checkpoint_rule=checkpoint_rule,
         seed=seed,
         without=without,
-        directions={direction: one(direction) for direction in directions},
+        directions=found,
+        relevance=RELEVANCE if all(direction.ndcg is None for direction in found.values()) else SEVERAL,
     )
 
 
@@ -148,20 +158,25 @@ def _name_unlabelled(where: str, name: str, codes: HashCodes) -> None:
         )
 
 
+def _common(sides: Sequence[HashCodes]) -> str | None:
+    """A label that all labelled items have."""
+    texts = {item.label: item.labels for codes in sides for item in codes.items if item.label is not None}
+    common = set.intersection(*map(set, texts.values())) if texts else set()
+    return min(common) if common else None
+
+
 def _name_one_class(name: str, codes: HashCodes) -> None:
     """Say that figures over a gallery of one class mean nothing."""
-    known = {item.label for item in codes.items if item.label is not None}
-    if len(known) == 1:
+    if common := _common([codes]):
         echo(
-            f"warning: all labelled {name}s of the gallery are of one class, {known.pop()}: every ranking of them is "
+            f"warning: all labelled {name}s of the gallery are of one class, {common}: every ranking of them is "
             "perfect, as a random one is; choose a gallery of several classes"
         )
 
 
 def _check_classes(sides: Sequence[HashCodes]) -> None:
-    known = {item.label for codes in sides for item in codes.items if item.label is not None}
-    if len(known) == 1:
+    if common := _common(sides):
         raise DataError(
-            f"all labelled items are of one class, {known.pop()}: every ranking would be perfect; "
+            f"all labelled items are of one class, {common}: every ranking would be perfect; "
             "evaluate on two classes or more"
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,13 +11,16 @@ import numpy as np
 from dtbh.data.manifest import Item
 from dtbh.errors import DataError
 from dtbh.evaluation.metrics import map_variants, pairs, ranking
-from dtbh.evaluation.metrics.counts import Block, Floats, Ints, group_numbers, own_rows
+from dtbh.evaluation.metrics.counts import Block, Floats, Ints, own_rows
+from dtbh.evaluation.metrics.labels import Classes, classes_of
 from dtbh.evaluation.metrics.map_variants import CONVENTIONS
 from dtbh.evaluation.metrics.measures import known_measures
 from dtbh.evaluation.metrics.ranking import Without
 from dtbh.evaluation.results.values import CutPoint, PairFigures
 
-Count = Callable[[Callable[[Block], Any], Ints, Ints, tuple[Ints, Ints], Ints, int], Iterator[Any]]
+Count = Callable[[Callable[[Block], Any], Ints, Ints, Classes, Ints, int], Iterator[Any]]
+Gains = tuple[Ints, Ints]
+"""Of several labels, ``Block.gains`` and ``Block.grades``."""
 AT = (1, 5, 10, 20, 50)
 NAMED = 20  # queries that an error names, at most
 MEASURES = {
@@ -26,6 +29,8 @@ MEASURES = {
     "f1_at": ranking.f1_at,
     "ndcg_at": ranking.ndcg_at,
 }
+GRADED = "grades"
+"""Where items have several labels, the name in ``Measured.each`` of ``Block.grades``; else there is none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,22 +48,24 @@ class Measured:
     pairs: dict[str, Floats] = field(default_factory=dict)
 
 
-def measured(relevant: Ints, total: Ints, length: int, without: Without) -> Measured:
+def measured(block: Block, length: int, without: Without) -> Measured:
     """The figures of a block of queries, but for chance.
 
     Args:
-        relevant: Relevant items at each distance, int64 [b, d].
-        total: All items at each distance, int64 [b, d].
+        block: Without those columns in which nothing stands, if one likes.
         length: Of the shortest ranking of all queries.
         without: What becomes of queries without relevant items.
     """
+    relevant, total = block.relevant, block.total
     curve_at = ranking.log_spaced(length)
     hits, wanted = ranking.hits_at(relevant, total, curve_at), relevant.sum(axis=1)
     counted = np.ones(len(wanted), dtype=np.bool_) if without == "zero" else wanted > 0
+    gains = None if block.gains is None or block.grades is None else (block.gains, block.grades)
     each = {
-        **_with_chance_level(relevant, total, length),
+        **_with_chance_level(relevant, total, length, gains),
         "n_relevant": wanted.astype(np.float64),
         "n_ranked": total.sum(axis=1).astype(np.float64),
+        **({} if gains is None else {GRADED: gains[1].astype(np.float64)}),
     }
     sums = {
         "counted": np.array(counted.sum(), dtype=np.float64),
@@ -68,27 +75,35 @@ def measured(relevant: Ints, total: Ints, length: int, without: Without) -> Meas
     return Measured(each, sums)
 
 
-def _with_chance_level(relevant: Ints, total: Ints, length: int) -> dict[str, Floats]:
+def _with_chance_level(relevant: Ints, total: Ints, length: int, gains: Gains | None) -> dict[str, Floats]:
     """The figures that a random ranking is expected to have something of, too."""
     at, k = _at(length), min(length, map_variants.K)
-    return {
+    found = {
         "average_precision": ranking.average_precision(relevant, total),
         "nmrr": ranking.nmrr(relevant, total),
         **{name: measure(relevant, total, at) for name, measure in MEASURES.items()},
         **{f"more {name}": one.at_k(relevant, total, at) for name, one in known_measures().items()},
         **{f"ap {name}": one.at_k(relevant, total, k) for name, one in CONVENTIONS.items() if one.at_k is not None},
     }
+    if gains is not None:
+        graded = {"gains": gains[0], "grades": gains[1]}
+        found["ndcg"] = ranking.ndcg(relevant, total, **graded)
+        found["ndcg_at"] = ranking.ndcg_at(relevant, total, at, **graded)
+    return found
 
 
 def joined(parts: Sequence[Measured], length: int) -> Measured:
     """The figures of all queries from those of the blocks, with what a random ranking is expected to have.
 
-    Chance depends on nothing but how many items are ranked and relevant, and there are few such pairs.
+    Chance depends on nothing but how many items are ranked and relevant (and share how many labels), and there are few
+    such pairs.
     """
     each = concatenated([part.each for part in parts])
-    sizes = np.stack([each["n_relevant"], each["n_ranked"]], axis=1).astype(np.int64)
-    kinds, inverse = np.unique(sizes, axis=0, return_inverse=True)
-    chance = _with_chance_level(kinds[:, :1], kinds[:, 1:], length)
+    sizes = np.column_stack([each["n_relevant"], each["n_ranked"], *([each[GRADED]] if GRADED in each else [])])
+    kinds, inverse = np.unique(sizes.astype(np.int64), axis=0, return_inverse=True)
+    grades = kinds[:, 2:]
+    gains = (grades @ np.arange(1, grades.shape[1] + 1)[:, None], grades) if GRADED in each else None
+    chance = _with_chance_level(kinds[:, :1], kinds[:, 1:2], length, gains)
     each |= {f"chance_{name}": values[inverse.reshape(-1)] for name, values in chance.items()}
     return Measured(each, {name: np.sum([part.sums[name] for part in parts], axis=0) for name in parts[0].sums})
 
@@ -100,8 +115,7 @@ class Ranked:
     Attributes:
         queries: The labelled ones.
         rows: Their rows among all queries, int64 [q].
-        names: The classes of queries and gallery, sorted.
-        labels: The number of each labelled query's class among them, int64 [q].
+        classes: The classes of the labelled queries and gallery items.
         length: Of the shortest ranking: labelled gallery items, less the query itself where it is one.
         measured: The figures of the labelled queries over labelled items.
         pairs: What ``pairs.measured`` gave of all queries, labelled or not, over all items.
@@ -111,8 +125,7 @@ class Ranked:
 
     queries: tuple[Item, ...]
     rows: Ints
-    names: list[str]
-    labels: Ints
+    classes: Classes
     length: int
     measured: Measured
     pairs: dict[str, Floats]
@@ -127,19 +140,19 @@ def rank(
     without: Without,
     *,
     most_classes: int = 0,
-    more: Callable[[Measured, Block, Ints], None] | None = None,
+    more: Callable[[Measured, Block, Classes], None] | None = None,
 ) -> Ranked:
     """Rank the gallery for each query, and measure.
 
     Args:
         count: Counts block by block: given what is done with a block, the rows of queries and of gallery items
-            that take part, their labels, where queries stand in the gallery, and of how many classes the shares
-            are wanted.
+            that take part, their classes, where queries stand in the gallery, and of how many combinations of labels
+            the shares are wanted.
         queries: Labelled or not.
         gallery: Likewise.
         without: What becomes of queries without relevant items.
         most_classes: With more than these, no shares of classes are counted.
-        more: Adds to what is kept of a block; takes the labels of its queries.
+        more: Adds to what is kept of a block; takes the classes of all.
 
     Raises:
         DataError: The gallery holds nothing but a query itself.
@@ -147,8 +160,7 @@ def rank(
     sides = {"queries": queries, "gallery": gallery}
     rows = {side: np.flatnonzero([item.label is not None for item in items]) for side, items in sides.items()}
     kept = {side: [items[i] for i in rows[side].tolist()] for side, items in sides.items()}
-    labels = group_numbers(*([item.label for item in items] for items in kept.values()))
-    names = sorted({item.label or "" for items in kept.values() for item in items})
+    classes = classes_of(*([item.label for item in items] for items in kept.values()))
     left_out = {side: len(items) - len(kept[side]) for side, items in sides.items()}
     all_own = own_rows(queries, gallery)
     own = own_rows(*kept.values()) if any(left_out.values()) else all_own
@@ -166,27 +178,26 @@ def rank(
     def work(block: Block) -> Measured:
         stand = np.flatnonzero(block.total.any(axis=0))
         some = slice(stand[0], stand[-1] + 1)  # no item stands at the other distances
-        found = measured(block.relevant[:, some], block.total[:, some], length, without)
+        found = measured(block.within(some), length, without)
         if not any(left_out.values()):
             found.pairs.update(of_pairs(block))
         if more is not None:
-            more(found, block, labels[0][block.rows])
+            more(found, block, classes)
         return found
 
-    classes = len(names) if len(names) <= most_classes else 0
-    parts = list(count(work, rows["queries"], rows["gallery"], labels, own, classes))
+    shares = classes.combinations if len(classes.names) <= most_classes else 0
+    parts = list(count(work, rows["queries"], rows["gallery"], classes, own, shares))
     if without == "error":
         _refuse_without(kept["queries"], parts)
     if any(left_out.values()):  # items without a label have no part in the above, but may be pairs
-        none = np.full(len(queries), -1), np.full(len(gallery), -1)
+        none = replace(classes, queries=np.full(len(queries), -1), gallery=np.full(len(gallery), -1), shared=None)
         pair_parts = list(count(of_pairs, np.arange(len(queries)), np.arange(len(gallery)), none, all_own, 0))
     else:
         pair_parts = [part.pairs for part in parts]
     return Ranked(
         queries=tuple(kept["queries"]),
         rows=rows["queries"],
-        names=names,
-        labels=labels[0],
+        classes=classes,
         length=length,
         measured=joined(parts, length),
         pairs=concatenated(pair_parts),
@@ -229,7 +240,8 @@ def summary(found: Measured, length: int, without: Without) -> dict[str, Any]:
     means = {
         name: ranking.mean(each[f"{which}{key}"], without=without)
         for which in ("", "chance_")
-        for name, key in ((f"{which}map", "average_precision"), (f"{which}anmrr", "nmrr"))
+        for name, key in ((f"{which}map", "average_precision"), (f"{which}anmrr", "nmrr"), (f"{which}ndcg", "ndcg"))
+        if key in each
     }
     precision, recall = (
         np.minimum(found.sums[f"curve_{name}"] / found.sums["counted"], 1.0).tolist()

@@ -64,7 +64,8 @@ def write_report(
         check_same(codes, report.bits, report.encoder, of="the report")
     chosen = chosen_queries.choose(report, given, found, examples)
     page = render(report, chosen)
-    entry = {**report.to_dict(), "definitions": definitions(), "examples": chosen_queries.to_dict(chosen, folder)}
+    entry = {**report.to_dict(), "definitions": definitions(several=report.graded),
+             "examples": chosen_queries.to_dict(chosen, folder)}  # fmt: skip
     text = json.dumps(entry, indent=1, ensure_ascii=False, allow_nan=False)
     write_text(folder / QUERIES, _queries_table(report))
     write_text(folder / NAME, text + "\n")

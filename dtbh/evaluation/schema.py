@@ -13,11 +13,12 @@ from dtbh.evaluation.metrics import ranking
 from dtbh.evaluation.results import values
 from dtbh.evaluation.results.definitions import documented
 from dtbh.evaluation.results.examples import KINDS, Example, Hit
-from dtbh.evaluation.results.values import DIRECTIONS, VERSION, DirectionReport, RetrievalReport
+from dtbh.evaluation.results.values import DIRECTIONS, GRADED, VERSION, DirectionReport, RetrievalReport
 from dtbh.utils.files import write_text
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 NOT_WRITTEN = {"DirectionReport": {"query_figures"}}  # it stands in queries.csv
+SOMETIMES = {"DirectionReport": {*GRADED}}  # only where items have several labels
 
 
 def report_schema() -> dict[str, Any]:
@@ -70,7 +71,7 @@ def _describe(name: str, definition: dict[str, Any]) -> None:
             entry["description"] = said[field]
     definition |= {"description": first, "additionalProperties": False}
     if kind is not Item:  # of an item only what is known is written
-        definition["required"] = sorted(definition["properties"])
+        definition["required"] = sorted(definition["properties"].keys() - SOMETIMES.get(name, set()))
 
 
 def _classes() -> dict[str, type]:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dtbh.codes import HashCodes
-from dtbh.data.manifest import MODALITIES, SPLITS, Item
+from dtbh.data.manifest import MODALITIES, SPLITS, Item, join_labels
 from dtbh.errors import CodesError, ConfigError
 from dtbh.index.bounds import BOX, parse_box
 from dtbh.index.result import SearchResult
@@ -53,7 +53,7 @@ class Index(Protocol):
         """How many items can be found."""
 
     def labels(self) -> tuple[str, ...]:
-        """The class names that occur, sorted."""
+        """The class names that occur, sorted; of items with several labels each of them."""
 
     def counts(self) -> dict[str, int]:
         """How many items there are of each modality that occurs."""
@@ -112,6 +112,7 @@ class Index(Protocol):
                 images find sounds, or texts; where the index has none, whatever it has.
             where: Field to value: only items that have exactly these values pass. A field is one of an item
                 (`FIELDS`) or of its ``fields``; with a modality here and no ``find``, it alone decides.
+                ``"label"`` takes one label, which items may hold among others, or all of an item's (``"a;b"``).
                 ``"bbox"`` takes ``"west,south,east,north"`` in degrees: what meets that box passes.
             rescore: Order so many nearest items, at least k, by the cosine of their vectors to the query's, ties as
                 otherwise, and give the first k of them. Queries and index must have vectors.
@@ -198,7 +199,7 @@ def checked(where: Mapping[str, str] | None, names: Callable[[], Iterable[str]])
             known("filter field", field, (*FIELDS, BOX, *names()))
         if field in ("modality", "split"):
             known(field, value, MODALITIES if field == "modality" else SPLITS)
-    return sorted((where or {}).items())
+    return sorted((field, join_labels(value) if field == "label" else value) for field, value in (where or {}).items())
 
 
 def known(what: str, name: str, names: tuple[str, ...]) -> None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dtbh.codes import HashCodes, check_same, whole_numbers
-from dtbh.data.manifest import MODALITIES, Item
+from dtbh.data.manifest import BETWEEN, MODALITIES, Item, join_labels, split_labels
 from dtbh.errors import CodesError
 from dtbh.index.base import Condition, Find, checked, conditions
 from dtbh.index.bounds import BOX, bounds_of, meets, parse_box
@@ -92,9 +93,23 @@ class View(ABC):
         return len(self.words) - len(self.removed)
 
     def live(self, field: str) -> tuple[str, ...]:
-        """The values of a field that items have which are not removed."""
+        """The values of a field that items have which are not removed; of labels that stand together each."""
         values = self.values(field)
+        if field == "label":
+            values = tuple(sorted({label for value in values for label in split_labels(value)}))
         return values if not self.removed.size else tuple(v for v in values if self.having([(field, v)]).size)
+
+    def spellings(self, field: str, value: str) -> list[str]:
+        """The stored values that a value asked for stands for: of a label also the combinations that hold it."""
+        if field != "label":
+            return [value]
+        several = (one for one in self._combinations if value in split_labels(one) or value == join_labels(one))
+        return [value, *(one for one in several if one != value)]
+
+    @cached_property
+    def _combinations(self) -> tuple[str, ...]:
+        """The stored labels that are several."""
+        return tuple(value for value in self.values("label") if BETWEEN in value)
 
     def held(self) -> frozenset[str]:
         """The modalities of the items."""
@@ -157,7 +172,11 @@ class View(ABC):
         passes[self.removed] = False
         for field, value in found:
             here = np.zeros_like(passes)
-            here[self._meeting(value) if field == BOX else self.matching(field, value)] = True
+            if field == BOX:
+                here[self._meeting(value)] = True
+            else:
+                for stored in self.spellings(field, value):
+                    here[self.matching(field, stored)] = True
             passes &= here
         return passes
 

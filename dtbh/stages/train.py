@@ -21,7 +21,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
 from dtbh.config import Config, TextTower
-from dtbh.data.manifest import Item, Manifest, Modality, read_manifest
+from dtbh.data.manifest import BETWEEN, Item, Manifest, Modality, read_manifest
 from dtbh.data.splits import split_for
 from dtbh.data.transcripts import as_texts
 from dtbh.encoders.cached_readers import reader_for, text_reader
@@ -96,7 +96,7 @@ def _train(config: Config, manifest: Manifest, split: Manifest, out: Path) -> No
             config,
             train=_sides(known, "train", twin, device),
             val=_sides(known, "val", twin, device),
-            classes=known.labels,
+            classes=known.combinations,
             workers=_workers(config.training.workers),
         )
         started = time.monotonic()
@@ -133,7 +133,7 @@ def _finetune(config: Config, known: Manifest, twin: DualEncoder, out: Path, dev
     larger = image.model_copy(update={"size": settings.size * 5 // 4})  # crops of it are about as large as trained on
     assert isinstance(texts.reader, StoredReader)
     assert isinstance(texts.reader.outputs, Tensor)
-    numbers = {name: number for number, name in enumerate(known.labels)}
+    numbers = {name: number for number, name in enumerate(known.combinations)}
     data = Captioned(
         ImageReader([known.file(item) for item in images], larger),
         [said[item.pair] for item in images],
@@ -154,7 +154,11 @@ def _finetune(config: Config, known: Manifest, twin: DualEncoder, out: Path, dev
 
 def _by_pairs(manifest: Manifest) -> Manifest:
     """The manifest with each pair as a class of its own; what has no pair has no label."""
-    return manifest.replaced(replace(item, label=item.pair) for item in manifest)
+
+    def alone(pair: str | None) -> str | None:
+        return None if pair is None else pair.replace(BETWEEN, "\n")  # a file's name is no list of labels
+
+    return manifest.replaced(replace(item, label=alone(item.pair)) for item in manifest)
 
 
 def _sides(manifest: Manifest, split: str, twin: DualEncoder, device: torch.device) -> dict[Modality, Side]:

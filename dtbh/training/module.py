@@ -25,6 +25,7 @@ from dtbh.encoders.readers import Reader, Rows, StoredReader
 from dtbh.errors import ConfigError, DtbhError
 from dtbh.evaluation.metrics import embeddings
 from dtbh.evaluation.metrics.counts import distance_counts
+from dtbh.evaluation.metrics.labels import shared_labels
 from dtbh.evaluation.metrics.ranking import average_precision, mean, mean_average_precision
 from dtbh.models.confidence import Confidence
 from dtbh.training.confidence import fit_confidence
@@ -55,9 +56,12 @@ class DualTraining(pl.LightningModule):
         config: The whole run's.
         train: The training split, by modality.
         val: The validation split, both gallery and queries.
-        classes: The class names; a label's number is its place here.
+        classes: The class names, or what stands in ``Item.label`` where items have several; a label's number is its
+            place here.
         workers: Processes that read files.
     """
+
+    _alike: Tensor | None
 
     def __init__(
         self,
@@ -77,7 +81,10 @@ class DualTraining(pl.LightningModule):
             "classes": len(classes), "bits": config.encoders.bits, "feature_dim": config.encoders.feature_dim,
             "words": 0 if words is None else words.shape[1],
         }  # fmt: skip
-        self.objective = Objective(learning, sizes)
+        self._shared = shared_labels(classes)
+        table = None if self._shared is None else torch.from_numpy(self._shared.table > 0)
+        self.register_buffer("_alike", table, persistent=False)
+        self.objective = Objective(learning, sizes, several=self._shared is not None)
         self._train, self._val = train, val
         self._number = {name: number for number, name in enumerate(classes)}
         self._workers = workers
@@ -131,7 +138,8 @@ class DualTraining(pl.LightningModule):
             self.twin.tower(name).head.tanh_scale = low * (high / low) ** min(1.0, done)
             encoded = self._encode(name, media, masks if name == "sound" else None)
             outputs = Outputs(*encoded, batch.labels, batch.pairs[name], batch.words.get(name))
-            sides.append(self._gathered(outputs) if self.trainer.world_size > 1 else outputs)
+            outputs = self._gathered(outputs) if self.trainer.world_size > 1 else outputs
+            sides.append(outputs._replace(shared=self._alike))
         loss: Loss = self.objective(tuple(sides), epoch=self.current_epoch)
         values = {"train/loss": loss.total.detach(), **{f"train/{name}": v for name, v in loss.terms.items()}}
         self.log_dict(values, on_step=False, on_epoch=True, batch_size=len(sides[0].labels))
@@ -168,20 +176,21 @@ class DualTraining(pl.LightningModule):
 
     def confidence(self) -> Confidence:
         """How often an item at a distance is right, by the codes of the last validation."""
-        return fit_confidence(self._val_words, self._val_labels, self.config.encoders.bits)
+        return fit_confidence(self._val_words, self._val_labels, self.config.encoders.bits, self._shared)
 
     def _map(self, ranked: Mapping[Modality, np.ndarray], query: Modality, gallery: Modality) -> float:
         """One direction's mAP over the validation split, by packed codes or by features."""
-        labels = self._val_labels
+        labels, shared = self._val_labels, self._shared
         both, own = (labels[query], labels[gallery]), np.full(len(labels[query]), -1)
         if query == gallery:
             own = np.arange(len(own))  # no query stands in its own gallery
         if self.config.learning.ranked_by == "codes":
-            counts = distance_counts(ranked[query], ranked[gallery], *both, self.config.encoders.bits, own=own)
+            bits = self.config.encoders.bits
+            counts = distance_counts(ranked[query], ranked[gallery], *both, bits, own=own, shared=shared)
             return mean_average_precision(*counts)
         precision = embeddings.each_block(
             lambda block: average_precision(block.relevant, block.total),
-            ranked[query], ranked[gallery], "euclidean", *both, own=own,
+            ranked[query], ranked[gallery], "euclidean", *both, own=own, shared=shared,
         )  # fmt: skip
         return mean(np.concatenate(list(precision)))
 
@@ -192,6 +201,10 @@ class DualTraining(pl.LightningModule):
         Raises:
             ConfigError: No such method, or not for these towers.
         """
+        labelled = self.config.learning.labels
+        if self._shared is not None and labelled and name in (SENTENCE_SPACE, "class_codes"):
+            without = "; with learning.labels=false it does without classes" if name == SENTENCE_SPACE else ""
+            raise ConfigError(f"learning.fit: {name} needs one class an item, and some have several labels{without}")
         if name == SENTENCE_SPACE:
             self.eval()
             self._fit_sentence_space()

@@ -24,7 +24,7 @@ class Batch(NamedTuple):
 
     Attributes:
         media: What each modality's tower takes.
-        labels: int64 [n], of each row.
+        labels: int64 [n], of each row: the number of what stands in ``Item.label``.
         pairs: int64 [n] by modality; the same number is the same pair, and within a modality the same item's.
         words: int8 [n, words] by modality, what the items of some modalities say (``learning.words``).
     """
@@ -46,8 +46,9 @@ class PairSampler(Sampler[list[Draw]]):
     """Batches of P classes by M sounds; in an epoch each sound comes once, give or take the last batches.
 
     A sound comes with its own image, or where it has none with any image of its class. A class that runs out
-    begins again, so that all batches are whole; classes are drawn by how many sounds they have left. With images
-    alone, images stand where sounds stand here, and come by themselves.
+    begins again, so that all batches are whole; classes are drawn by how many sounds they have left. Items of several
+    labels are of the class of all of them together. With images alone, images stand where sounds stand here, and
+    come by themselves.
 
     Args:
         items: Items with labels, by modality; one or both.

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -104,6 +105,7 @@ def test_missing_empty_and_foreign_files(tmp_path: Path) -> None:
         ('{"id": "a", "modality": "image", "split": "dev"}', "train, val or test, found 'dev'"),
         ('{"id": "", "modality": "image"}', "non-empty string"),
         ('{"id": "a", "modality": "image", "label": 3}', "label must be a string, found 3"),
+        ('{"id": "a", "modality": "image", "label": ["x", 3]}', "label must be a string"),
         ('{"id": "a", "modality": "image", "lable": "x"}', "lable"),
         ('{"id": "a", "modality": "image", "window": [0, 0, 9]}', r"column, row, width, height .* found \[0, 0, 9\]"),
         ('{"id": "a", "modality": "image", "window": [0, -1, 9, 9]}', "column, row, width, height"),
@@ -131,3 +133,32 @@ def test_duplicate_ids_are_all_named(tmp_path: Path) -> None:
     items = tuple(Item(name, "image") for name in "abcab")
     with pytest.raises(DataError, match=r"2 ids stand more than once\n  - id a\n  - id b"):
         Manifest(items, tmp_path, "x")
+
+
+@pytest.mark.parametrize("given", ["residential; harbor", "harbor;residential;", ";harbor;;residential;harbor"])
+def test_several_labels_are_one_text_however_they_are_given(given: str, tmp_path: Path) -> None:
+    item = Item("a", "image", label=given)
+    assert item == Item("a", "image", label=["residential", "harbor"])  # type: ignore[arg-type]
+    assert (item.label, item.labels) == ("harbor;residential", ("harbor", "residential"))
+    made = Manifest((item, Item("b", "image", label="harbor"), Item("c", "image"), Item("d", "image", label=" ; ")),
+                    tmp_path, "x")  # fmt: skip
+    assert [one.labels for one in made] == [("harbor", "residential"), ("harbor",), (), ()]
+    assert made.labels == ("harbor", "residential")
+    assert made.combinations == ("harbor", "harbor;residential")
+    assert read_manifest(write_manifest(made)) == made
+
+
+def test_a_single_label_stays_as_it_is() -> None:
+    assert [Item("a", "image", label=one).label for one in (" beach ", "", "a, b")] == [" beach ", "", "a, b"]
+
+
+def test_a_manifest_may_list_labels_and_keeps_the_fingerprint_of_its_lines(tmp_path: Path) -> None:
+    """As another program writes it, or as this one wrote a label with a semicolon before there were several."""
+    lines = [{"id": str(one), "modality": "image", "label": one} for one in (["sea", "dock"], "z;a")]
+    digest = hashlib.sha256(b"".join(json.dumps(line, sort_keys=True).encode() for line in lines)).hexdigest()[:16]
+    header = {"version": 1, "source": "x", "fingerprint": digest}
+    (tmp_path / NAME).write_text("\n".join(map(json.dumps, [header, *lines])) + "\n")
+    assert [item.label for item in read_manifest(tmp_path)] == ["dock;sea", "a;z"]
+    (tmp_path / NAME).write_text("\n".join(map(json.dumps, [header, lines[0]])) + "\n")
+    with pytest.raises(DataError, match="cut or edited"):
+        read_manifest(tmp_path)

@@ -43,6 +43,17 @@ def test_table_json_lines_says_the_same(tmp_path: Path) -> None:
     assert table(tmp_path / "t.jsonl") == table(tmp_path / "t.csv")
 
 
+def test_a_label_may_be_several_in_any_order_also_between_semicolons(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(
+        "image,sound,label\na.png,a.wav,residential; harbor\na.png,b.wav,harbor;residential\nb.png,,harbor\n"
+    )
+    assert [item.label for item in table(tmp_path / "t.csv")] == [
+        "harbor;residential", "harbor", "harbor;residential", "harbor;residential"
+    ]  # fmt: skip
+    (tmp_path / "s.csv").write_text('image;label\na.png;"residential;harbor"\nb.png;harbor\n')
+    assert [item.labels for item in table(tmp_path / "s.csv")] == [("harbor", "residential"), ("harbor",)]
+
+
 def test_further_columns_are_fields(tmp_path: Path) -> None:
     path = tmp_path / "pairs.csv"
     path.write_text(

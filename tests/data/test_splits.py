@@ -311,3 +311,36 @@ def test_too_few_circles_fall_back_to_leaving_sounds_out() -> None:
     assert leakage(split).test_speakers_in_train == 0
     random = {item.id: item.split for item in assign(manifest, "random", seed=3).images}
     assert {item.id: item.split for item in split.images} == random
+
+
+def several(*combinations: tuple[str, int]) -> Manifest:
+    """So many images of each combination, with two sounds each."""
+    items = []
+    for labels, images in combinations:
+        for i in range(images):
+            pair = f"{labels} {i}"
+            items.append(Item(pair, "image", "x", labels, pair))
+            items += [Item(f"{pair}S{k}", "sound", "x", labels, pair, None, "v", f"{labels} {i} {k}") for k in (0, 1)]
+    return Manifest(tuple(items), Path("here"), "made")
+
+
+def test_many_of_the_same_labels_are_a_class_and_few_go_with_their_rarest_label() -> None:
+    """Alone, each of the five pairs of ship and something would test on none of its images."""
+    rare = [(f"sea;ship;thing{n}", 1) for n in range(5)]
+    manifest = several(("grass;trees", 20), ("grass", 10), ("ship", 5), *rare, *((f"thing{n}", 10) for n in range(5)))
+    split = assign(manifest, "random")
+    tested = Counter(image.label for image in split.images if image.split == "test")
+    assert tested["grass;trees"] == 4
+    assert tested["grass"] == 2
+    assert all(tested[f"thing{n}"] == 2 for n in range(5))
+    assert sum(times for label, times in tested.items() if "sea" in str(label)) == 1  # sea: the rarest, of five images
+    assert tested["ship"] == 1
+    sides = {image.pair: image.split for image in split.images}
+    assert all(sound.split == sides[sound.pair] for sound in split.sounds)
+
+
+def test_sentences_of_few_with_the_same_labels_go_with_their_rarest_label_too() -> None:
+    manifest = several(*((f"sea;thing{n}", 2) for n in range(5)), *((f"thing{n}", 10) for n in range(5)))
+    sides = _caption_sides(manifest, _Draw(0, 0.2, 0.1))
+    found = Counter(side for text, side in sides.items() if text.startswith("sea "))
+    assert found == {"train": 14, "val": 2, "test": 4}  # alone, of each four sentences one would validate and one test

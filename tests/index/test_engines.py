@@ -62,7 +62,9 @@ WHERE: list[dict[str, str]] = [
 
 def passes(item: Item, find: str, where: Mapping[str, str]) -> bool:
     return find in ("any", item.modality) and all(
-        (getattr(item, field) if field in FIELDS else item.fields.get(field)) == value for field, value in where.items()
+        (field == "label" and value in item.labels)
+        or (getattr(item, field) if field in FIELDS else item.fields.get(field)) == value
+        for field, value in where.items()
     )
 
 
@@ -397,3 +399,37 @@ def test_any_history_is_what_a_list_would_be(make, history) -> None:
     assert found(index.search(QUERIES, 5, find="any")) == cut(expected(codes, QUERIES, "any", {}), 5)
     where = {"sensor": "S1"} if any("sensor" in item.fields for item in codes.items) else {"label": "beach"}
     assert found(index.search(QUERIES, 5, find="any", where=where)) == cut(expected(codes, QUERIES, "any", where), 5)
+
+
+def several(row: int, item: Item) -> Item:
+    return replace(item, label=("dock", "dock;sea", "sea;ship;water", None, "sea", "ship;wreck")[row % 6])
+
+
+def test_a_label_finds_what_holds_it_among_others(make) -> None:
+    codes = make_codes()
+    codes = replace(codes, items=tuple(several(row, item) for row, item in enumerate(codes.items)))
+    index = make(codes)
+    assert index.labels() == ("dock", "sea", "ship", "water", "wreck")
+    for label in ("dock", "sea", "ship", "water", "nowhere", "hip"):
+        wanted = [row for row, item in enumerate(codes.items) if label in item.labels]
+        assert index.rows({"label": label}).tolist() == wanted
+        answer = index.search(QUERIES, 60, find="any", where={"label": label})
+        assert found(answer) == expected(codes, QUERIES, "any", {"label": label})
+    for label in ("dock;sea", "sea; dock;", "sea;ship;water"):
+        wanted = [row for row, item in enumerate(codes.items) if item.label == Item("x", "image", label=label).label]
+        assert len(wanted) == 10
+        assert index.rows({"label": label}).tolist() == wanted
+    assert index.rows({"label": "sea;ship"}).tolist() == []  # several together are all of an item's labels
+    index.remove([item.id for item in codes.items if "wreck" in item.labels])
+    assert index.labels() == ("dock", "sea", "ship", "water")
+    index.add(HashCodes(codes.words[:1], codes.bits, codes.encoder, (Item("new", "image", label="crane;dock"),)))
+    assert index.labels() == ("crane", "dock", "sea", "ship", "water")
+    assert index.rows({"label": "dock"}).tolist()[-1] == 60
+
+
+def test_an_archive_counts_each_label(tmp_path: Path) -> None:
+    codes = make_codes()
+    codes = replace(codes, items=tuple(several(row, item) for row, item in enumerate(codes.items)))
+    archive = create_archive(tmp_path / "a", codes)
+    assert archive.info().labels == {"dock": 20, "sea": 30, "ship": 20, "water": 10, "wreck": 10}
+    archive.verify()

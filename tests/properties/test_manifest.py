@@ -13,7 +13,7 @@ from dtbh.data.splits import PROTOCOLS, assign
 from dtbh.data.transcripts import said
 from tests.reference.splits import leaks
 
-LABELS = st.sampled_from(["beach", "river", "forest", None])
+LABELS = st.sampled_from(["beach", "river", "forest", "beach;river", "forest;river", None])
 # Line separators inside a value are left out: a manifest has one item a line.
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
 
@@ -93,3 +93,14 @@ def test_manifest_round_trip(rows: dict[str, tuple[str | None, ...]]) -> None:
         )
         made = Manifest(items, Path(folder), "made", {"n": 1})
         assert read_manifest(write_manifest(made)) == made
+
+
+@given(st.lists(TEXT, max_size=5), st.randoms(use_true_random=False))
+def test_several_labels_are_the_same_in_any_order_and_twice_read(given_: list[str], random) -> None:  # type: ignore[no-untyped-def]
+    item = Item("a", "image", label=[*given_, "x", "y"])  # type: ignore[arg-type]
+    again = [*given_, "y", "x", "y"]
+    random.shuffle(again)
+    assert item == Item("a", "image", label=again) == Item("a", "image", label=item.label)  # type: ignore[arg-type]
+    assert item.labels == tuple(sorted(set(item.labels)))
+    assert all(label == label.strip() != "" for label in item.labels)
+    assert {"x", "y"} <= set(item.labels)

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dtbh.evaluation.metrics import counts, radius, ranking
+from dtbh.evaluation.metrics.labels import classes_of
 from dtbh.evaluation.metrics.map_variants import CONVENTIONS
 from tests.reference import ranking as naive
 
@@ -141,3 +142,76 @@ def test_doubling_the_gallery_keeps_precision_and_recall_within_each_radius(prob
     np.testing.assert_array_equal(2 * once[0], twice[0])
     for one, two in zip(radius.within_radius(*once), radius.within_radius(*twice), strict=True):
         assert one == two
+
+
+# --- items with several labels
+
+
+@st.composite
+def labelled(draw):
+    """Few bits, and up to four of five labels each: query words, gallery words and the labels of both as texts."""
+    n_queries, n_gallery = draw(st.integers(1, 5)), draw(st.integers(1, 25))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    words = rng.integers(0, draw(st.sampled_from([1, 4, 64])), (n_queries + n_gallery, 1), dtype=np.uint64)
+    most = draw(st.integers(1, 4))
+    texts = [";".join(sorted(rng.choice(list("abcde"), rng.integers(0, most + 1), replace=False))) or None
+             for _ in range(n_queries + n_gallery)]  # fmt: skip
+    texts[0] = texts[n_queries] = "a;b"
+    return words[:n_queries], words[n_queries:], texts[:n_queries], texts[n_queries:]
+
+
+def graded(queries, gallery, asked, found):
+    """Counts with gains: relevant, total, gains, grades."""
+    classes = classes_of(asked, found)
+    args = queries, gallery, classes.queries, classes.gallery, BITS
+    (block,) = counts.each_block(lambda block: block, *args, shared=classes.shared)
+    return block.relevant, block.total, block.gains, block.grades
+
+
+def graded_measures(*problem):
+    relevant, total, gains, grades = graded(*problem)
+    ks = sorted({1, len(problem[1]) // 2 + 1, len(problem[1])})
+    return np.concatenate([
+        ranking.average_precision(relevant, total),
+        ranking.ndcg(relevant, total, gains=gains, grades=grades),
+        *ranking.ndcg_at(relevant, total, ks, gains=gains, grades=grades).T,
+    ])  # fmt: skip
+
+
+@given(labelled(), st.integers(0, 1000))
+@settings(max_examples=60, deadline=None)
+def test_shuffling_the_gallery_changes_nothing_for_several_labels(problem, seed):
+    queries, gallery, asked, found = problem
+    order = np.random.default_rng(seed).permutation(len(gallery))
+    shuffled = graded_measures(queries, gallery[order], asked, [found[i] for i in order])
+    np.testing.assert_array_equal(graded_measures(*problem), shuffled)
+
+
+@given(labelled())
+@settings(max_examples=60, deadline=None)
+def test_graded_figures_stay_in_their_range_and_end_where_the_whole_ranking_does(problem):
+    relevant, total, gains, grades = graded(*problem)
+    has, graded_by = relevant.sum(axis=1) > 0, {"gains": gains, "grades": grades}
+    whole = ranking.ndcg(relevant, total, **graded_by)
+    assert (gains >= relevant).all()
+    np.testing.assert_array_equal(grades.sum(axis=1), relevant.sum(axis=1))
+    np.testing.assert_array_equal(grades @ np.arange(1, grades.shape[1] + 1), gains.sum(axis=1))
+    np.testing.assert_array_equal(np.isnan(whole), ~has)
+    assert ((whole[has] > 0) & (whole[has] <= 1)).all()
+    np.testing.assert_array_equal(ranking.ndcg_at(relevant, total, [len(problem[1])], **graded_by)[:, 0], whole)
+
+
+@given(labelled())
+@settings(max_examples=40, deadline=None)
+def test_the_order_of_the_gains_is_perfect_and_its_reverse_is_the_worst(problem):
+    relevant, total, gains, grades = graded(*problem)
+    best = grades[:, ::-1]  # a bucket a gain, the largest first
+    each = best * np.arange(grades.shape[1], 0, -1)
+    rest = (total.sum(axis=1) - best.sum(axis=1))[:, None]
+    ordered = [np.hstack([part, np.zeros_like(rest)]) for part in (best, each)]
+    all_ranked = np.hstack([best, rest])
+    has = relevant.sum(axis=1) > 0
+    perfect = ranking.ndcg(ordered[0], all_ranked, gains=ordered[1], grades=grades)
+    assert perfect[has] == pytest.approx(1.0)
+    worst = ranking.ndcg(ordered[0][:, ::-1], all_ranked[:, ::-1], gains=ordered[1][:, ::-1], grades=grades)
+    assert (ranking.ndcg(relevant, total, gains=gains, grades=grades)[has] >= worst[has] - 1e-12).all()

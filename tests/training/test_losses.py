@@ -8,12 +8,17 @@ import pytest
 import torch
 
 from dtbh.config import Learning
-from dtbh.training.losses.base import LOSSES, Outputs, Sides
+from dtbh.errors import ConfigError
+from dtbh.evaluation.metrics.labels import shared_labels
+from dtbh.training.losses.base import LOSSES, Outputs, Sides, known_losses
+from dtbh.training.losses.mining import MINERS
 from dtbh.training.losses.objective import Loss, Objective
 from dtbh.training.losses.pairwise import class_centres
 from tests.reference import objectives as reference
+from tests.reference.labels import Labelled
 
 BITS, CLASSES, FEATURES = 8, 3, 5
+TEXTS = ["dock;sea", "sea;ship", "tree"]  # by class number, where these are of several labels
 WORDS = 4
 SIZES = {"bits": BITS, "classes": CLASSES, "feature_dim": FEATURES, "words": WORDS}
 TRIPLETS = {"margin": 0.3, "intra_modal_weight": 0.6}
@@ -56,7 +61,12 @@ def outputs(n: int, seed: int) -> Outputs:
 
 
 def plain(sides: Sides) -> list[dict[str, list[object]]]:
-    return [{name: value.tolist() for name, value in side._asdict().items()} for side in sides]
+    """Lists; class numbers of several labels as what compares these."""
+    found = [{name: value.tolist() for name, value in side._asdict().items() if name != "shared"} for side in sides]
+    for side, lists in zip(sides, found, strict=True):
+        if side.shared is not None:
+            lists["labels"] = [Labelled(TEXTS[number]) for number in lists["labels"]]
+    return found
 
 
 def objective(name: str, **changes: object) -> Objective:
@@ -91,7 +101,8 @@ def loop(name: str, sides: Sides, **changes: object) -> float:
 
 
 def test_every_term_is_checked_here() -> None:
-    own = {name for name, loss in LOSSES.items() if loss.__module__.startswith("dtbh.")}  # examples' stand beside
+    known = known_losses()  # those of examples stand beside
+    own = {name for name, loss in known.items() if loss.__module__.startswith("dtbh.")}
     assert {*GIVEN, "memory_contrast"} == own  # that one in test_memory.py: what it gives hangs on the past
 
 
@@ -179,3 +190,43 @@ def test_the_lossless_loss_is_zero_at_its_best_and_finite_at_its_worst() -> None
     assert value("lossless_triplets", (best,)).item() == pytest.approx(0, abs=1e-6)
     worst = side._replace(codes=corners[[0, 2, 1]], labels=labels)
     assert value("lossless_triplets", (worst,)).item() == pytest.approx(-2 * math.log(1e-8) / 2, rel=0.6)
+
+
+# --- items with several labels
+
+OF_CLASSES = [*CENTRED, "classification", "learned_centres"]
+
+
+def several(side: Outputs) -> Outputs:
+    shared = shared_labels(TEXTS)
+    assert shared is not None
+    return side._replace(shared=torch.from_numpy(shared.table > 0))
+
+
+@pytest.mark.parametrize("name", [name for name in GIVEN if name not in OF_CLASSES])
+def test_a_term_of_several_labels_is_its_loop_over_what_they_share(name: str) -> None:
+    alone = (outputs(7, 0), outputs(8, 1))
+    sides = (several(alone[0]), several(alone[1]))
+    wanted = loop(name, sides)
+    assert value(name, sides).item() == pytest.approx(wanted, rel=1e-5, abs=1e-9)
+    looks = name.endswith("triplets") or name in (
+        "pairwise_likelihood", "pair_in_class", "feature_contrast", "code_contrast"
+    )  # fmt: skip
+    assert (wanted != pytest.approx(loop(name, alone), rel=1e-4)) == looks
+
+
+@pytest.mark.parametrize("name", OF_CLASSES)
+def test_a_term_of_classes_refuses_several_labels_by_its_name(name: str) -> None:
+    learning = Learning(losses={name: GIVEN[name], "balance": 1.0})
+    Objective(learning, SIZES)
+    with pytest.raises(ConfigError, match=rf"learning\.losses\.{name}: takes one class an item; some have several"):
+        Objective(learning, SIZES, several=True)
+    Objective(Learning(losses={name: {**GIVEN[name], "weight": 0}, "balance": 1.0}), SIZES, several=True)
+
+
+def test_a_selection_that_knows_of_one_label_refuses_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(MINERS, "old", lambda distances, rows, columns, *, margin, same=False: None)
+    learning = Learning(losses={"balance": 1.0}, selection="old")
+    Objective(learning, SIZES)
+    with pytest.raises(ConfigError, match=r"learning\.selection: old takes one class an item"):
+        Objective(learning, SIZES, several=True)

@@ -3,9 +3,11 @@ from __future__ import annotations
 import pytest
 import torch
 
+from dtbh.evaluation.metrics.labels import shared_labels
 from dtbh.training.losses.base import Outputs, Sides
 from dtbh.training.losses.memory_bank import MemoryContrast
 from tests.reference import objectives as reference
+from tests.reference.labels import Labelled
 
 BITS = 8
 G = torch.Generator().manual_seed(0)
@@ -61,3 +63,17 @@ def test_the_memory_is_kept_in_checkpoints() -> None:
     other.load_state_dict(term.state_dict())
     sides = (outputs(4), outputs(4))
     assert other(sides).item() == term(sides).item() != 0
+
+
+def test_what_is_remembered_is_right_where_a_label_is_shared() -> None:
+    texts = ["dock;sea", "sea;ship", "tree"]
+    shared = shared_labels(texts)
+    assert shared is not None
+    term = MemoryContrast(bits=BITS, memory=6, temperature=0.5)  # two of them are never filled
+    first, second = ([outputs(4)._replace(shared=torch.from_numpy(shared.table > 0))] for _ in range(2))
+    term(tuple(first))
+    found = term(tuple(second)).item()
+    before, now = ({**plain(x), "labels": [Labelled(texts[i]) for i in x.labels.tolist()]} for x in (*first, *second))
+    wanted = reference.memory_contrast([now], [before], 0.5)
+    assert found == pytest.approx(wanted, rel=1e-5)
+    assert wanted != pytest.approx(reference.memory_contrast([plain(second[0])], [plain(first[0])], 0.5), rel=1e-3)

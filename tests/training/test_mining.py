@@ -3,8 +3,11 @@ from __future__ import annotations
 import pytest
 import torch
 
+from dtbh.evaluation.metrics.labels import shared_labels
+from dtbh.training.losses.base import alike
 from dtbh.training.losses.mining import MINERS, Triplets
 from tests.reference import triplets as reference
+from tests.reference.labels import Labelled
 
 
 def batch(seed: int, anchors: int, candidates: int, classes: int) -> tuple[torch.Tensor, ...]:
@@ -65,3 +68,26 @@ def test_a_separated_batch_has_nothing_active() -> None:
 def test_triplets_check_themselves() -> None:
     with pytest.raises(AssertionError, match="three index vectors"):
         Triplets(torch.zeros(2), torch.zeros(3), torch.zeros(2))
+
+
+TEXTS = ["dock", "dock;sea", "sea;ship", "grass;tree", "tree"]
+
+
+@pytest.mark.parametrize("name", MINERS)
+@pytest.mark.parametrize("same", [False, True])
+def test_of_several_labels_one_in_common_makes_a_positive_and_none_a_negative(name: str, same: bool) -> None:
+    shared = shared_labels(TEXTS)
+    assert shared is not None
+    selected = 0
+    for seed in range(20):
+        distances, rows, columns = batch(seed, 6, 6, len(TEXTS))
+        columns = rows if same else columns
+        common = alike(rows, columns, torch.from_numpy(shared.table > 0))
+        found = MINERS[name](distances, rows, columns, margin=0.3, same=same, alike=common)
+        texts = ([Labelled(TEXTS[i]) for i in side.tolist()] for side in (rows, columns))
+        wanted = reference.select(name, distances.tolist(), *texts, 0.3, same)
+        triplets = torch.stack([found.anchors, found.positives, found.negatives], dim=1).tolist()
+        assert sorted(map(tuple, triplets)) == sorted(wanted)
+        alone = MINERS[name](distances, rows, columns, margin=0.3, same=same)
+        selected += len(found) != len(alone) or not torch.equal(found.negatives, alone.negatives)
+    assert selected > 10  # the numbers alone would have given others

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from typing import TypeVar
@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from dtbh.data.manifest import Item
 from dtbh.errors import DataError
+from dtbh.evaluation.metrics.labels import SharedLabels
 from dtbh.index.hamming.search import distances
 from dtbh.utils.progress import track
 
@@ -66,6 +67,9 @@ class Block:
         stable: Average precision with tied items in the gallery's order, float64 [b]; NaN where nothing is
             relevant. Only for comparison, see ``conventions``.
         at: In which column some gallery items stand: from rows of the block and of the gallery, int64 [m] both.
+        gains: How many labels the items at each distance share with the query, added up, int64 [b, bits + 1]; None
+            where items have one label.
+        grades: How many ranked items share 1, 2, ... labels with it, int64 [b, g]; None likewise.
     """
 
     rows: slice
@@ -74,6 +78,13 @@ class Block:
     classes: Floats
     stable: Floats
     at: Callable[[Ints, Ints], Ints]
+    gains: Ints | None = None
+    grades: Ints | None = None
+
+    def within(self, columns: slice) -> Block:
+        """The same with the counts of some distances alone: where nothing stands at the others."""
+        gains = None if self.gains is None else self.gains[:, columns]
+        return replace(self, relevant=self.relevant[:, columns], total=self.total[:, columns], gains=gains)
 
 
 def each_block(
@@ -86,11 +97,13 @@ def each_block(
     *,
     own: Ints | None = None,
     classes: int = 0,
+    shared: SharedLabels | None = None,
 ) -> Iterator[T]:
     """Count, for each query and each Hamming distance, the gallery items and the relevant ones among them.
 
     An item is relevant to a query when the two numbers are equal and not negative. With class numbers this
-    is relevance by class, with pair numbers relevance by true pair. Large tasks run compiled, where numba is
+    is relevance by class, with pair numbers relevance by true pair; with ``shared`` they are numbers of combinations of
+    labels, and relevant is what shares one at least. Large tasks run compiled, where numba is
     installed, and on all cores.
 
     Args:
@@ -102,7 +115,8 @@ def each_block(
         bits: Length of a code, at least 1.
         own: Where a query stands in the gallery itself, its row there, which is then no part of its
             ranking, int [q]; negative elsewhere. None: no query stands there.
-        classes: The number c of classes that ``Block.classes`` counts; 0 counts none.
+        classes: The number c of classes (or combinations) that ``Block.classes`` counts; 0 counts none.
+        shared: How many labels two combinations share; None: one if they are the same, else none.
 
     Yields:
         What ``work`` gives, in the queries' order.
@@ -113,7 +127,7 @@ def each_block(
     n_queries, n_gallery = len(query_words), len(gallery_words)
     check_labels(n_queries, n_gallery, query_labels, gallery_labels)
     own = np.full(n_queries, -1) if own is None else own
-    task = _Task(query_words, gallery_words, query_labels, gallery_labels, bits, own, classes)
+    task = _Task(query_words, gallery_words, query_labels, gallery_labels, bits, own, classes, shared)
     compiled = n_queries * n_gallery >= MANY and find_spec("numba") is not None
     count = _compiled(task) if compiled else partial(_by_numpy, task)
     step = QUERIES if compiled else min(QUERIES, max(1, BLOCK // n_gallery))
@@ -150,6 +164,13 @@ class _Task:
     bits: int
     own: Ints
     classes: int
+    shared: SharedLabels | None
+
+    def grades(self, rows: slice) -> Ints | None:
+        """``Block.grades`` of these queries."""
+        if self.shared is None:
+            return None
+        return self.shared.grades(self.query_labels[rows], self.gallery_labels, self.own[rows])
 
     def at(self, rows: slice) -> Callable[[Ints, Ints], Ints]:
         """``Block.at`` of these queries: the Hamming distances of single items."""
@@ -163,14 +184,17 @@ def _compiled(task: _Task) -> Callable[[slice], Block]:
 
     gallery = np.ascontiguousarray(task.gallery_words.T)
     query_labels, gallery_labels = (labels.astype(np.int32) for labels in (task.query_labels, task.gallery_labels))
+    shared = None if task.shared is None else task.shared.table
 
     def count(rows: slice) -> Block:
         n = rows.stop - rows.start
         relevant, total = np.zeros((2, n, task.bits + 1), dtype=np.int64)
         shares, stable = np.zeros((n, task.classes)), np.zeros(n)
+        gains = np.zeros((0 if shared is None else n, task.bits + 1), dtype=np.int64)
         kernel.count(task.query_words[rows], gallery, query_labels[rows], gallery_labels, task.own[rows],
-                     relevant, total, shares, stable)  # fmt: skip
-        return Block(rows, relevant, total, shares, stable, task.at(rows))
+                     relevant, total, shares, stable, shared, gains)  # fmt: skip
+        return Block(rows, relevant, total, shares, stable, task.at(rows),
+                     None if shared is None else gains, task.grades(rows))  # fmt: skip
 
     return count
 
@@ -183,7 +207,8 @@ def _by_numpy(task: _Task, rows: slice) -> Block:
     relevant, total = np.zeros((2, len(block), bits + 2), dtype=np.int64)
     shares = np.zeros((len(block), task.classes))
     labels = task.gallery_labels
-    good = (labels == task.query_labels[rows, None]) & (labels >= 0) & (block <= bits)
+    earned, good = alike(task.query_labels[rows], labels, task.shared)
+    good &= block <= bits
     for query, row in enumerate(block):
         total[query] = np.bincount(row, minlength=bits + 2)
         relevant[query] = np.bincount(row[good[query]], minlength=bits + 2)
@@ -193,7 +218,19 @@ def _by_numpy(task: _Task, rows: slice) -> Block:
         for query, row in enumerate(block):
             found = np.bincount(labels + 1, weights[query, row], minlength=task.classes + 1)[1:]
             shares[query] = found / max(relevant[query].sum(), 1)
-    return Block(rows, relevant, total, shares, stable_order(block.astype(np.int16), good), task.at(rows))
+    stable, gains = stable_order(block.astype(np.int16), good), None
+    if earned is not None:
+        gains = np.stack([np.bincount(row, more, bits + 2)[:-1] for row, more in zip(block, earned, strict=True)])
+    return Block(rows, relevant, total, shares, stable, task.at(rows),
+                 None if gains is None else gains.astype(np.int64), task.grades(rows))  # fmt: skip
+
+
+def alike(queries: Ints, gallery: Ints, shared: SharedLabels | None) -> tuple[Ints | None, npt.NDArray[np.bool_]]:
+    """How many labels queries and gallery items share, int [q, n] (None without ``shared``), and which share any."""
+    if shared is None:
+        return None, (gallery == queries[:, None]) & (gallery >= 0)
+    gains = shared.between(queries, gallery).astype(np.int64)
+    return gains, gains > 0
 
 
 def stable_order(distances: npt.ArrayLike, relevant: npt.ArrayLike) -> Floats:
@@ -232,7 +269,7 @@ def top_weights(relevant: Ints, total: Ints) -> Floats:
 
 def distance_counts(
     query_words: Words, gallery_words: Words, query_labels: Ints, gallery_labels: Ints, bits: int,
-    *, own: Ints | None = None,
+    *, own: Ints | None = None, shared: SharedLabels | None = None,
 ) -> tuple[Ints, Ints]:  # fmt: skip
     """The counts of all queries at once; arguments and errors as in ``each_block``.
 
@@ -244,6 +281,6 @@ def distance_counts(
     def keep(block: Block) -> None:
         relevant[block.rows], total[block.rows] = block.relevant, block.total
 
-    for _ in each_block(keep, query_words, gallery_words, query_labels, gallery_labels, bits, own=own):
+    for _ in each_block(keep, query_words, gallery_words, query_labels, gallery_labels, bits, own=own, shared=shared):
         pass
     return relevant, total

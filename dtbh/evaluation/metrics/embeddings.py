@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dtbh.errors import ConfigError, DataError
-from dtbh.evaluation.metrics.counts import Block, Floats, Ints, check_labels, in_threads
+from dtbh.evaluation.metrics.counts import Block, Floats, Ints, alike, check_labels, in_threads
+from dtbh.evaluation.metrics.labels import SharedLabels
 
 T = TypeVar("T")
 METRICS = ("euclidean", "cosine")
@@ -30,6 +31,7 @@ def each_block(
     gallery_labels: Ints,
     *,
     own: Ints,
+    shared: SharedLabels | None = None,
 ) -> Iterator[T]:
     """Count, for each query and each of its distances, the gallery items and the relevant ones among them.
 
@@ -42,6 +44,7 @@ def each_block(
         query_labels: As in ``counts.each_block``, int [q].
         gallery_labels: Likewise, int [n].
         own: Likewise, int [q].
+        shared: Likewise.
 
     Yields:
         What ``work`` gives, in the queries' order.
@@ -59,7 +62,7 @@ def each_block(
 
     def count(rows: slice) -> T:
         distances = _distances(metric, queries[rows].astype(np.float64), different, scale)[:, same.reshape(-1)]
-        return work(_counted(rows, distances, query_labels[rows], gallery_labels, own[rows]))
+        return work(_counted(rows, distances, query_labels[rows], gallery_labels, own[rows], shared))
 
     return in_threads(count, len(queries), max(1, CELLS // len(gallery)), f"comparing embeddings, {metric}")
 
@@ -84,7 +87,9 @@ def _distances(metric: str, queries: Floats, gallery: npt.NDArray[Any], scale: F
     return found
 
 
-def _counted(rows: slice, distances: Floats, query_labels: Ints, gallery_labels: Ints, own: Ints) -> Block:
+def _counted(
+    rows: slice, distances: Floats, query_labels: Ints, gallery_labels: Ints, own: Ints, shared: SharedLabels | None
+) -> Block:
     """The tables of some queries: one column for each of a query's different distances, nearest first."""
     b, n = distances.shape
     mine = np.flatnonzero(own >= 0)
@@ -96,6 +101,11 @@ def _counted(rows: slice, distances: Floats, query_labels: Ints, gallery_labels:
     np.put_along_axis(places, order, number, axis=1)
     cells = places + np.arange(b)[:, None] * n
     ranked = np.isfinite(distances)
-    good = (gallery_labels == query_labels[:, None]) & (gallery_labels >= 0) & ranked
+    earned, good = alike(query_labels, gallery_labels, shared)
+    good &= ranked
     relevant, total = (np.bincount(cells[chosen], minlength=b * n).reshape(b, n) for chosen in (good, ranked))
-    return Block(rows, relevant, total, np.zeros((b, 0)), np.full(b, np.nan), lambda q, g: places[q, g])
+    gains = grades = None
+    if shared is not None and earned is not None:
+        gains = np.bincount(cells[good], earned[good], b * n).reshape(b, n).astype(np.int64)
+        grades = shared.grades(query_labels, gallery_labels, own)
+    return Block(rows, relevant, total, np.zeros((b, 0)), np.full(b, np.nan), lambda q, g: places[q, g], gains, grades)

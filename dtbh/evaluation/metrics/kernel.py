@@ -25,7 +25,7 @@ _ones: Any = intrinsic(_emit_ones)
 @njit(nogil=True, cache=True)
 def count(
     queries: Any, gallery: Any, query_labels: Any, gallery_labels: Any, own: Any, relevant: Any, total: Any,
-    shares: Any, stable: Any,
+    shares: Any, stable: Any, shared: Any, gains: Any,
 ) -> None:  # fmt: skip
     """Fill in the counts of a block of queries.
 
@@ -39,11 +39,14 @@ def count(
         total: int64 [q, bits + 1], zeros.
         shares: float64 [q, c], zeros.
         stable: float64 [q].
+        shared: None, or ``labels.SharedLabels.table``; a compilation is for one of them alone.
+        gains: int64 [q, bits + 1], zeros; of no rows without ``shared``.
     """
     words, n = gallery.shape
     out = total.shape[1]  # the distance of what is out of the ranking
     row, found = np.empty(n, np.uint16), np.empty(n, np.uint16)
     seen, tally, weights = np.empty(n, np.int64), np.empty(out + 1, np.int64), np.empty(out + 1)
+    earned = np.empty(out + 1, np.int64)
     for query in range(len(queries)):
         for j in range(n):
             row[j] = _ones(queries[query, 0] ^ gallery[0, j])
@@ -54,13 +57,26 @@ def count(
             row[own[query]] = out
         tally[:] = 0
         hits, label = 0, query_labels[query]
-        for j in range(n):
-            distance = row[j]
-            if gallery_labels[j] == label and label >= 0:
-                found[hits], seen[hits] = distance, tally[distance]
-                hits += 1
-                tally[distance] += SEEN
-            tally[distance] += 1
+        if shared is None:
+            for j in range(n):
+                distance = row[j]
+                if gallery_labels[j] == label and label >= 0:
+                    found[hits], seen[hits] = distance, tally[distance]
+                    hits += 1
+                    tally[distance] += SEEN
+                tally[distance] += 1
+        else:
+            earned[:] = 0
+            mine = shared[label]  # of -1 the last: zeros, as its last place is
+            for j in range(n):
+                distance, gain = row[j], mine[gallery_labels[j]]
+                if gain > 0:
+                    found[hits], seen[hits] = distance, tally[distance]
+                    hits += 1
+                    tally[distance] += SEEN
+                    earned[distance] += gain
+                tally[distance] += 1
+            gains[query] = earned[:out]
         for distance in range(out):
             total[query, distance] = tally[distance] % SEEN
             relevant[query, distance] = tally[distance] // SEEN

@@ -161,26 +161,49 @@ def f1_at(relevant: Ints, total: Ints, k: Sequence[int]) -> Floats:
     return np.where(all_relevant > 0, found, np.nan)
 
 
-def ndcg_at(relevant: Ints, total: Ints, k: Sequence[int]) -> Floats:
+def ndcg_at(
+    relevant: Ints, total: Ints, k: Sequence[int], *, gains: Ints | None = None, grades: Ints | None = None
+) -> Floats:
     """Expected NDCG of the first k: float64 [q, len(k)] in [0, 1]. Gain 1 if relevant, discount 1/log2(1 + rank).
 
     Each place of a bucket of n items, r relevant, has the expected gain r/n (McSherry and Najork 2008; He et
-    al. 2018); the ideal ranking has all relevant items first, at most k.
+    al. 2018); the ideal ranking has all relevant items first, at most k. With graded gains, which sum up to s in the
+    bucket, it is s/n, and the ideal ranking has the largest gains first (Järvelin and Kekäläinen 2002).
+
+    Args:
+        relevant: Relevant items at each distance, int64 [q, d].
+        total: All items at each distance, int64 [q, d].
+        k: Each from 1 to the ranking's length.
+        gains: The sum of the gains at each distance, int64 [q, d]; None: 1 for each relevant item.
+        grades: How many items of each ranking have gain 1, 2, ..., int64 [q, g]; None likewise.
 
     Raises:
         ConfigError: A k below 1, or beyond the ranking's length.
     """
     check_k(total, k)
-    discounts = _discounts(table_to(total.sum(axis=1).max(initial=0)))
-    n_before, gain = before(total), relevant / np.maximum(total, 1)
-    all_relevant = relevant.sum(axis=1)
-    columns = []
-    for one in k:
-        reached = discounts[np.minimum(n_before + total, one)] - discounts[np.minimum(n_before, one)]
-        ideal = discounts[np.minimum(all_relevant, one)]
-        with np.errstate(invalid="ignore"):
-            columns.append(np.minimum((gain * reached).sum(axis=1) / ideal, 1.0))
+    columns = [_ndcg(relevant, total, one, gains, grades) for one in k]
     return np.stack(columns, axis=1) if columns else np.zeros((len(total), 0))
+
+
+def ndcg(relevant: Ints, total: Ints, *, gains: Ints | None = None, grades: Ints | None = None) -> Floats:
+    """Expected NDCG of the whole ranking, float64 [q]; arguments as in `ndcg_at`."""
+    return _ndcg(relevant, total, int(total.sum(axis=1).max(initial=0)), gains, grades)
+
+
+def _ndcg(relevant: Ints, total: Ints, k: int, gains: Ints | None, grades: Ints | None) -> Floats:
+    """The expected NDCG of the first k, float64 [q]."""
+    discounts = _discounts(table_to(total.sum(axis=1).max(initial=0)))
+    n_before, gain = before(total), (relevant if gains is None else gains) / np.maximum(total, 1)
+    reached = discounts[np.minimum(n_before + total, k)] - discounts[np.minimum(n_before, k)]
+    if grades is None:
+        ideal = discounts[np.minimum(relevant.sum(axis=1), k)]
+    else:
+        largest = grades[:, ::-1]
+        first = before(largest)
+        each = discounts[np.minimum(first + largest, k)] - discounts[np.minimum(first, k)]
+        ideal = each @ np.arange(grades.shape[1], 0, -1)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.minimum((gain * reached).sum(axis=1) / ideal, 1.0))
 
 
 def hit_at(relevant: Ints, total: Ints, k: Sequence[int]) -> Floats:

@@ -39,9 +39,10 @@ def confusion(direction: DirectionReport) -> str:
     found = direction.confusion
     if found is None:
         return ""
+    size = "the size of the class in the gallery" if direction.ndcg is None else "the number of relevant ones"
     caption = (
-        "Of the queries of a row's class, the share of each column's class among the first R hits, R being the size "
-        "of the class in the gallery. More colour is more; small shares have more of it than they are due, to be seen."
+        f"Of the queries of a row's class, the share of each column's class among the first R hits, R being {size}. "
+        "More colour is more; small shares have more of it than they are due, to be seen."
     )
     pairs = sorted(
         ((value, one, other) for one, row in zip(found.labels, found.rows, strict=True)
@@ -52,7 +53,8 @@ def confusion(direction: DirectionReport) -> str:
         f"<li><b>{percent(value)}</b> of what <em>{escape(one)}</em> finds is <em>{escape(other)}</em></li>"
         for value, one, other in pairs[:NAMED]
     )
-    listed = f'<h4>Most often confused</h4><ol class="confused">{words}</ol>' if words else ""
+    title = "Most often confused" if direction.ndcg is None else "Most often found for one another"
+    listed = f'<h4>{title}</h4><ol class="confused">{words}</ol>' if words else ""
     chart = f'<div class="scroll" tabindex="0" role="group" aria-label="confusion">{matrix(found)}</div>'
     return figure("What is found for what", chart, caption) + listed
 

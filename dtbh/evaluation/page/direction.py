@@ -57,11 +57,18 @@ def _figures(direction: DirectionReport, without: str) -> str:
     for key, values in direction.more_at.items():
         known, chance = known_measures().get(key), direction.chance_more_at[key]
         rows.append([known.shown if known else key, *(over(share(values[k]), share(chance[k])) for k in ks)])
-    by_class = table(["k", *map(str, ks)], rows, caption="Same class: among the first k; chance is below each figure",
-                     kind="at")  # fmt: skip
-    whole = [["same class", over(share(direction.map), share(direction.chance_map)),
-              over(share(direction.anmrr), share(direction.chance_anmrr))]]  # fmt: skip
-    ranking = table(["", "mAP", "ANMRR"], whole, kind="at", caption="Whole ranking; of ANMRR 0 is best")
+    same = "same class" if direction.ndcg is None else "a label in common"
+    by_class = table(["k", *map(str, ks)], rows, kind="at",
+                     caption=f"{same.capitalize()}: among the first k; chance is below each figure")  # fmt: skip
+    head = ["", "mAP", "ANMRR"]
+    whole = [same, over(share(direction.map), share(direction.chance_map)),
+             over(share(direction.anmrr), share(direction.chance_anmrr))]  # fmt: skip
+    caption = "Whole ranking; of ANMRR 0 is best"
+    if direction.ndcg is not None:
+        head.append("NDCG")
+        whole.append(over(share(direction.ndcg), share(direction.chance_ndcg)))
+        caption += "; NDCG's gain is the number of labels in common"
+    ranking = table(head, [whole], kind="at", caption=caption)
     beside = f"{_pairs(direction.pairs)}{_collisions(direction)}{_embeddings(direction)}{_counts(direction, without)}"
     return f'<div class="pairs"><div>{ranking}{by_class}</div><div>{beside}</div></div>'
 

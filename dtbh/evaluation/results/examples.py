@@ -27,7 +27,7 @@ class Hit:
     Attributes:
         item: What was found.
         distance: In bits.
-        right: Whether its class is the query's; None where its class is not known.
+        right: Whether it shares a label with the query; None where it has none.
         paired: Whether it is of the query's own pair.
     """
 
@@ -99,7 +99,7 @@ def _with_hits(figures: Sequence[QueryFigure], queries: HashCodes, gallery: Hash
 
 
 def _hit(query: Item, item: Item, distance: int) -> Hit:
-    right = None if item.label is None else item.label == query.label
+    right = None if item.label is None else not set(item.labels).isdisjoint(query.labels)
     return Hit(item, distance=distance, right=right, paired=item.pair is not None and item.pair == query.pair)
 
 

@@ -44,6 +44,7 @@ FIGURES: dict[str, Callable[[DirectionReport], float | None]] = {
     f"precision@{K}": _at("precision_at"),
     f"recall@{K}": _at("recall_at"),
     f"NDCG@{K}": _at("ndcg_at"),
+    "NDCG": lambda one: one.ndcg,
     "pair R@1": lambda one: None if one.pairs is None else one.pairs.hit_at.get(1),
     f"pair R@{K}": lambda one: None if one.pairs is None else one.pairs.hit_at.get(K),
     "median pair rank": lambda one: None if one.pairs is None else one.pairs.median_rank,

@@ -39,8 +39,11 @@ WITHOUT = {"drop": "left out", "zero": "counted as 0", "error": "refused"}
 """What becomes of queries without relevant items, in words."""
 TIES = "averaged over all orders"
 RELEVANCE = "same class; beside it the true pair, where pairs are known"
+SEVERAL = "one label in common or more; beside it the true pair, where pairs are known"
 SIDES = {"queries", "gallery"}
 MORE_AT = ("more_at", "chance_more_at")
+GRADED = ("ndcg", "chance_ndcg", "ndcg_interval")
+"""The figures that a direction has only where items have several labels."""
 AT_K = (*MEASURES, *(f"chance_{name}" for name in MEASURES))
 
 
@@ -91,6 +94,10 @@ class DirectionReport:
         worst: The worst query of each class, worst first.
         embeddings: What the real values rank that the codes were made of, by the metric of their distances; empty
             where they were not given.
+        ndcg: NDCG of the whole ranking, its gain the number of labels that an item shares with the query, as it is in
+            ``ndcg_at`` then; relevant is what shares one at least. Only where items have several labels.
+        chance_ndcg: The same of a random ranking.
+        ndcg_interval: 95 % bootstrap interval of ``ndcg``, as ``interval`` is of ``map``.
         query_figures: Every labelled query, in order; kept in ``queries.csv``, not in the JSON, and not compared.
     """
 
@@ -129,12 +136,15 @@ class DirectionReport:
     embeddings: Mapping[str, EmbeddingFigures]
     more_at: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
     chance_more_at: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
+    ndcg: float | None = None
+    chance_ndcg: float | None = None
+    ndcg_interval: tuple[float, float] | None = None
     query_figures: tuple[QueryFigure, ...] = field(default=(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.gallery not in GALLERIES:
             raise DataError(f"gallery must be one of {', '.join(GALLERIES)}, found {self.gallery!r}")
-        shares = ("map", "chance_map", "anmrr", "chance_anmrr")
+        shares = ("map", "chance_map", "anmrr", "chance_anmrr", *GRADED[:2])
         check_shares("a direction", {name: getattr(self, name) for name in shares})
         for name in (*AT_K, "conventions", "chance_conventions"):
             check_shares(name, getattr(self, name))
@@ -142,6 +152,7 @@ class DirectionReport:
             for further, values in getattr(self, name).items():
                 check_shares(further, values)
         check_interval(self.interval)
+        check_interval(self.ndcg_interval)
         check_count("n_queries", self.n_queries, low=1)
         check_count("n_gallery", self.n_gallery, low=1)
         check_count("queries_without_relevant", self.queries_without_relevant, high=self.n_queries - 1)
@@ -162,6 +173,7 @@ class DirectionReport:
         for name in ("distances", "bits_constant", "bit_balance"):
             values[name] = {key: tuple(numbers) for key, numbers in entry[name].items()}
         values["interval"] = pair_of(entry["interval"])
+        values["ndcg_interval"] = pair_of(entry.get("ndcg_interval"))
         values["pairs"] = PairFigures.from_dict(entry["pairs"])
         values["precision_curve"] = tuple(CutPoint(**point) for point in entry["precision_curve"])
         values["within_radius"] = tuple(RadiusPoint(**point) for point in entry["within_radius"])
@@ -230,6 +242,11 @@ class RetrievalReport:
                     raise DataError(f"{name}: {key} distances must be 0..{self.bits}, found {len(counts)} counts")
 
     @property
+    def graded(self) -> bool:
+        """Whether items have several labels, so that one may share more of them than another."""
+        return any(one.ndcg is not None for one in self.directions.values())
+
+    @property
     def leaks(self) -> str:
         """What stands in training and in test, in words."""
         return Leakage(**self.leakage).describe() if self.leakage else "not known"
@@ -248,6 +265,8 @@ class RetrievalReport:
         entry = {"version": self.version, **asdict(replace(self, directions=directions))}
         for direction in entry["directions"].values():
             del direction["query_figures"]
+            for name in GRADED if direction["ndcg"] is None else ():
+                del direction[name]
         return entry
 
     @classmethod

@@ -132,7 +132,8 @@ class Snapshot(View):
         if self.removed.size or self.version == 1:
             return super().number(field, value)
         sql = f"SELECT SUM(count) FROM postings WHERE {SEEN} AND field = ? AND value = ?"
-        return self._database.query(sql, self.count, field, value)[0][0] or 0
+        counts = (self._database.query(sql, self.count, field, stored) for stored in self.spellings(field, value))
+        return sum(count or 0 for ((count,),) in counts)
 
     def row(self, id: str) -> int | None:
         """The row of an item that is not removed."""

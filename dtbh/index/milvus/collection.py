@@ -247,7 +247,9 @@ def expression(found: Sequence[Condition], start: int, stop: int) -> str:
 def terms_of(item: Item) -> list[str]:
     """The values by which an item can be found, each as one term; without its id, which has a field."""
     values = {name: getattr(item, name) for name in FIELDS[1:]} | dict(item.fields)
-    return [term(name, value) for name, value in values.items() if value is not None]
+    alone = item.labels if len(item.labels) > 1 else ()
+    terms = [term(name, value) for name, value in values.items() if value is not None]
+    return terms + [term("label", label) for label in alone]
 
 
 def _edges(item: Item) -> dict[str, float]:

@@ -311,7 +311,7 @@ def _append(place: Collection, meta: dict[str, Any], codes: HashCodes) -> None:
     """Write codes after the last row and then say that they count."""
     vectors = None if codes.vectors is None else whole_numbers(codes.vectors, np.int8)
     place.write(meta["rows"], codes.words, codes.items, codes.bits, vectors)
-    labels = {item.label for item in codes.items if item.label is not None} | set(meta["labels"])
+    labels = {label for item in codes.items for label in item.labels} | set(meta["labels"])
     names = {name for item in codes.items for name in item.fields} | set(meta["names"])
     place.commit({**meta, "rows": meta["rows"] + len(codes), "labels": sorted(labels), "names": sorted(names)})
 

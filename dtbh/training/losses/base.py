@@ -28,6 +28,8 @@ class Outputs(NamedTuple):
         pairs: int64 [n]; the same number in two modalities is a true pair, and in one the same item.
         words: int8 [n, words], which words of the vocabulary each item says; rows of -1 where that is not known, and
             None where no item says anything.
+        shared: bool [c + 1, c + 1], which class numbers have a label in common; the last row and column, which are
+            those of -1, are False. None where each item has one label: then a number has it with itself alone.
     """
 
     features: Tensor
@@ -35,6 +37,12 @@ class Outputs(NamedTuple):
     labels: Tensor
     pairs: Tensor
     words: Tensor | None = None
+    shared: Tensor | None = None
+
+
+def alike(rows: Tensor, columns: Tensor, shared: Tensor | None) -> Tensor:
+    """Which items have a label in common: bool [a, c], from class numbers [a] and [c] and ``Outputs.shared``."""
+    return rows[:, None] == columns[None] if shared is None else shared[rows[:, None], columns[None]]
 
 
 Sides = tuple[Outputs, ...]

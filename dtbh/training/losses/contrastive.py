@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dtbh.training.losses.base import NotNegative, Outputs, Positive, Sides, loss, over_directions
+from dtbh.training.losses.base import NotNegative, Outputs, Positive, Sides, alike, loss, over_directions
 
 
 @loss("feature_contrast")
@@ -38,7 +38,7 @@ def pair_in_class(sides: Sides, *, temperature: Positive, intra_modal_weight: No
     """
 
     def loss(rows: Outputs, columns: Outputs, same: bool) -> Tensor:
-        candidates = _there(rows, same) & (rows.labels[:, None] == columns.labels[None])
+        candidates = _there(rows, same) & alike(rows.labels, columns.labels, rows.shared)
         return softmax_loss(
             rows.codes, columns.codes, rows.pairs[:, None] == columns.pairs[None], candidates, temperature
         )
@@ -84,9 +84,9 @@ def decorrelation(sides: Sides) -> Tensor:
 
 def _contrast(sides: Sides, on: str, *, temperature: float, intra_modal_weight: float) -> Tensor:
     def loss(rows: Outputs, columns: Outputs, same: bool) -> Tensor:
-        alike = rows.labels[:, None] == columns.labels[None]
+        common = alike(rows.labels, columns.labels, rows.shared)
         a, b = getattr(rows, on), getattr(columns, on)
-        return softmax_loss(a, b, alike, _there(rows, same).expand_as(alike), temperature)
+        return softmax_loss(a, b, common, _there(rows, same).expand_as(common), temperature)
 
     return over_directions(sides, loss, intra_modal_weight=intra_modal_weight)
 

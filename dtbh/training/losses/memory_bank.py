@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from dtbh.training.losses.base import Positive, Sides, loss
+from dtbh.training.losses.base import Positive, Sides, alike, loss
 from dtbh.training.losses.contrastive import softmax_loss
 
 MODALITIES = 2
@@ -45,8 +45,8 @@ class MemoryContrast(nn.Module):
         costs = []
         for own, side in enumerate(sides):
             other = len(sides) - 1 - own
-            known, labels = self.codes[other], self.labels[other][None]
-            right = side.labels[:, None] == labels
+            known, labels = self.codes[other], self.labels[other]
+            right = alike(side.labels, labels, side.shared)
             costs.append(softmax_loss(side.codes, known, right, (labels >= 0).expand_as(right), self.temperature))
         for own, side in enumerate(sides):
             self._keep(own, side.codes.detach(), side.labels)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from inspect import signature
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -11,6 +12,8 @@ from dtbh.config import Learning, check_parameters, hint
 from dtbh.errors import ConfigError
 from dtbh.training.losses.base import Sides, known_losses
 from dtbh.training.losses.mining import MINERS
+
+SEVERAL = "some have several labels: take another that compares items"
 
 
 class Loss(NamedTuple):
@@ -31,12 +34,14 @@ class Objective(nn.Module):
     Args:
         settings: The terms with their weights and parameters, and what they share.
         sizes: ``bits``, ``classes``, ``feature_dim`` and ``words``, for terms that ask for them.
+        several: Whether items have several labels, so that terms of classes (those that ask for ``classes``) can't be.
 
     Raises:
-        ConfigError: No such term, or a parameter that it does not have, lacks or refuses; names the nearest.
+        ConfigError: No such term, or a parameter that it does not have, lacks or refuses; names the nearest. Or a term
+            or selection that takes one class an item, where they have several.
     """
 
-    def __init__(self, settings: Learning, sizes: Mapping[str, int]) -> None:
+    def __init__(self, settings: Learning, sizes: Mapping[str, int], *, several: bool = False) -> None:
         super().__init__()
         self.warmup_epochs = settings.warmup_epochs
         self.weights = {name: term.weight for name, term in settings.losses.items() if term.weight}
@@ -50,12 +55,16 @@ class Objective(nn.Module):
             raise ConfigError(
                 f"learning.selection: no selection {settings.selection!r}; {hint(settings.selection, list(MINERS))}"
             )
+        if several and "alike" not in signature(MINERS[settings.selection]).parameters:
+            raise ConfigError(f"learning.selection: {settings.selection} takes one class an item; {SEVERAL}")
         for name, term in settings.losses.items():
             where = f"learning.losses.{name}"
             if name not in losses:
                 raise ConfigError(f"{where}: no such term; {hint(name, list(losses))}")
             if name not in self.weights:
                 continue  # what it lacks does not matter
+            if several and "classes" in signature(losses[name]).parameters:
+                raise ConfigError(f"{where}: takes one class an item; {SEVERAL}, or set its weight to 0")
             parameters = check_parameters(losses[name], term.parameters, shared, where)
             if isinstance(losses[name], type):
                 self._with_state[name] = losses[name](**parameters)

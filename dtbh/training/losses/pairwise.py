@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dtbh.encoders.hash_head import glorot_
-from dtbh.training.losses.base import NotNegative, Outputs, Positive, Sides, loss, over_directions
+from dtbh.training.losses.base import NotNegative, Outputs, Positive, Sides, alike, loss, over_directions
 
 
 @loss("pairwise_likelihood")
@@ -28,12 +28,12 @@ def pairwise_likelihood(sides: Sides, *, alpha: Positive, intra_modal_weight: No
     """
 
     def loss(rows: Outputs, columns: Outputs, same: bool) -> Tensor:
-        alike, there = _alike(rows, columns, same)
+        common, there = _alike(rows, columns, same)
         t = alpha * rows.codes @ columns.codes.T
-        cost = F.softplus(t) - alike * t
+        cost = F.softplus(t) - common * t
         if not weighted:
             return _mean(cost, there)
-        return (_mean(cost, there * alike) + _mean(cost, there * (1 - alike))) / 2
+        return (_mean(cost, there * common) + _mean(cost, there * (1 - common))) / 2
 
     return over_directions(sides, loss, intra_modal_weight=intra_modal_weight)
 
@@ -132,10 +132,10 @@ def _centres(like: Tensor, classes: int, bits: int) -> Tensor:
 
 
 def _alike(rows: Outputs, columns: Outputs, same: bool) -> tuple[Tensor, Tensor]:
-    """Float [a, c]: 1 where the classes are the same; and 1 where there is a pair, as an item is none with itself."""
-    alike = (rows.labels[:, None] == columns.labels[None]).to(rows.codes.dtype)
-    there = torch.ones_like(alike) - torch.eye(len(alike), device=alike.device) if same else torch.ones_like(alike)
-    return alike, there
+    """Float [a, c]: 1 where items share a class; and 1 where there is a pair, as an item is none with itself."""
+    common = alike(rows.labels, columns.labels, rows.shared).to(rows.codes.dtype)
+    there = torch.ones_like(common) - torch.eye(len(common), device=common.device) if same else torch.ones_like(common)
+    return common, there
 
 
 def _mean(cost: Tensor, weight: Tensor) -> Tensor:

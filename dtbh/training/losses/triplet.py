@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dtbh.training.losses.base import NotNegative, Outputs, Positive, Sides, loss, over_directions
 from dtbh.training.losses.distances import code_distance, cosine_distance, euclidean_distance
-from dtbh.training.losses.mining import MINERS, Selection, Triplets
+from dtbh.training.losses.mining import Selection, Triplets, select
 
 EXACT = "donot_use_mm_for_euclid_dist"
 LOSSLESS = 1e-8  # the epsilon of the lossless triplet loss
@@ -97,7 +97,7 @@ def lossless_triplets(
 
     def loss(rows: Outputs, columns: Outputs, same: bool) -> Tensor:
         distances = torch.cdist(rows.codes, columns.codes, compute_mode=EXACT).square() / (4 * rows.codes.shape[1])
-        chosen = MINERS[selection](distances.detach(), rows.labels, columns.labels, margin=margin, same=same)
+        chosen = select(selection, distances, rows, columns, margin=margin, same=same)
         if len(chosen) == 0:
             return distances.sum() * 0
         near = distances[chosen.anchors, chosen.positives]
@@ -120,7 +120,7 @@ def _selected(
 
     def loss(rows: Outputs, columns: Outputs, same: bool) -> Tensor:
         distances = measure(getattr(rows, on), getattr(columns, on))
-        chosen = MINERS[selection](distances.detach(), rows.labels, columns.labels, margin=margin, same=same)
+        chosen = select(selection, distances, rows, columns, margin=margin, same=same)
         return relative_triplet(distances, chosen, margin=margin)
 
     return over_directions(sides, loss, intra_modal_weight=intra_modal_weight)
