@@ -8,6 +8,8 @@ import json
 import re
 import shutil
 import sys
+from collections import Counter
+from itertools import permutations
 from pathlib import Path
 from types import ModuleType
 
@@ -26,6 +28,7 @@ from dtbh.stages.train import train
 from dtbh.training.losses.base import LOSSES
 from dtbh.training.losses.objective import Objective
 from tests.tones import VOICES, tones
+from tests.training.test_sentence_space import any_words
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -209,6 +212,48 @@ def test_no_caption_says_the_own_words(shared_data: Path) -> None:
     assert [q.text for q in own if set(re.findall("[a-z]+", q.text.lower())) & said - plain] == []
     assert len({query.label for query in asked}) == 21
     assert sum(query.split == "val" for query in own) == 84
+
+
+def test_hardly_a_caption_of_rsicd_says_its_own_words(shared_data: Path) -> None:
+    plain = set(re.findall("[a-z]+", """
+        a an the of in on at and to for is by with without near it its which could would where who how one does do my we
+        me i off into over under their each any no nothing somewhere someone anyone opposite next hardly amid take own
+        out up go can someplace across all are that place like make have people from
+    """))  # fmt: skip
+    found = json.loads((shared_data / "captions" / "dataset_rsicd.json").read_text(encoding="utf-8"))
+    captions = [set(re.findall("[a-z]+", s["raw"].lower())) for i in found["images"] for s in i["sentences"]]
+    times = Counter(word for words in captions for word in words)
+    asked = load("own_words").queries(EXAMPLES / "own_words_rsicd.tsv")
+    own = [query for query in asked if query.kind != "plain"]
+    assert len(own) == 180
+    assert len({query.text for query in asked}) == len(asked) == 240
+    assert {w for q in own for w in re.findall("[a-z]+", q.text.lower()) if times[w] > 10} - plain == set()
+    assert {query.label for query in asked} == {image["class"] for image in found["images"]}
+    assert sum(query.split == "val" for query in own) == 90
+
+
+def test_the_table_of_pairs_is_right_where_it_can_be_counted(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    example = load("pair_retrieval")
+    far = np.array([[0.0, 1.0, 1.0, 2.0], [3.0, 3.0, 3.0, 3.0]])
+    right = np.array([[False, True, True, False], [True, False, False, False]])
+    assert example.hits(far, right) == pytest.approx([100 * (0 + 1 / 4) / 2, 100.0, 100.0])
+    right[0] = [False, False, False, True]
+    orders = list(permutations(range(4)))  # ties in every order, the place of item 0 of the second query
+    second = [sum(order.index(0) < k for order in orders) / len(orders) for k in (1, 5, 10)]
+    assert example.hits(far, right) == pytest.approx(
+        [100 * (first + s) / 2 for first, s in zip((0, 1, 1), second, strict=True)]
+    )
+    run = train(any_words(sound=None, concepts={"count": 3, "pairs": 1.0}), tiny_data, tmp_path / "run")
+    monkeypatch.setattr("sys.argv", ["pair_retrieval.py", str(run), "--split", "test", "--rescore", "5"])
+    capfd.readouterr()
+    example.main()
+    head, *rows = capfd.readouterr().out.splitlines()
+    assert "texts; R@1, 5, 10 and mR" in head
+    assert [row[:12].strip() for row in rows] == ["12 bits", "real query", "rescored 5", "vectors"]
+    assert all(row.endswith(f"{float(row.split()[-1]):5.1f}") for row in rows)
 
 
 def test_what_nobody_can_answer_and_how_it_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,6 +30,8 @@ class ConceptHead(nn.Module):
 
     def __init__(self, inputs: int, settings: Concepts, *, bits: int, temperature: float) -> None:
         super().__init__()
+        self.feature_dim = WIDTH
+        """Width of the deep features."""
         self.sentence = nn.Linear(inputs, WIDTH)
         self.evidence = nn.Linear(inputs, settings.count)
         self.concepts = nn.Parameter(torch.zeros(settings.count, WIDTH))

@@ -52,6 +52,8 @@ class HashHead(nn.Module):
                 layers += [nn.Dropout(settings.dropout), nn.Linear(inputs, width), norm, activation]
                 inputs = width
         self.features = nn.Sequential(*layers)
+        self.feature_dim = inputs
+        """Width of the deep features."""
         self.hash = nn.Sequential(nn.Linear(inputs, settings.bits), nn.Tanh())
         self.tanh_scale = 1.0
         """Factor before the tanh, which training may change; signs do not depend on it."""

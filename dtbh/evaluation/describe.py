@@ -32,6 +32,8 @@ def describe(report: RetrievalReport, *, classes: bool = False) -> str:
         if classes:
             lines += _classes(direction)
     lines.append("-" * WIDTH)
+    for kind, (value, chance) in report.mean_recall.items():
+        lines += _wrapped(f"mR of {kind}s, the mean of pair R@1, 5 and 10 both ways: {value:.3f} ({chance:.3f})")
     notes = [
         f"In parentheses: chance, what a random ranking is expected to give. Relevant: {report.relevance}. "
         f"Ties: {report.ties}. mAP stands with its 95 % bootstrap interval, images drawn with all their sounds.",

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from dtbh.codes import Embeddings
 from dtbh.config import Encoders, read_config
@@ -21,7 +21,7 @@ from dtbh.data.manifest import Item, Modality
 from dtbh.data.tiling import media_of
 from dtbh.encoders.cached_readers import media_reader, reader_for
 from dtbh.encoders.concept_head import TextHead
-from dtbh.encoders.dual_encoder import DualEncoder, Tower
+from dtbh.encoders.dual_encoder import DualEncoder
 from dtbh.encoders.hash_head import Encoded
 from dtbh.encoders.readers import Reader, Rows, TextReader
 from dtbh.encoders.transcripts import transcripts
@@ -61,7 +61,7 @@ class TorchEncoder(FileEncoder):
     @property
     def vector_dim(self) -> int:
         """How many numbers the vector of an item has, as `Encoder` says."""
-        widths = {modality: _width(self.twin.tower(modality)) for modality in self.twin.modalities}
+        widths = {modality: self.twin.tower(modality).head.feature_dim for modality in self.twin.modalities}
         if len({*widths.values()}) > 1:
             found = ", ".join(f"{width} of {modality}s" for modality, width in widths.items())
             raise ConfigError(
@@ -215,13 +215,6 @@ def load(path: str | Path) -> TorchEncoder:
         found = " ".join(str(error).split())[:200]
         raise RunError(f"{file}: not this configuration's weights, or damaged ({found}); train again") from error
     return TorchEncoder(twin, path=path)
-
-
-def _width(tower: Tower) -> int:
-    """The width of a tower's deep features: what its hash layer takes."""
-    linear = tower.head.hash[0]
-    assert isinstance(linear, nn.Linear)
-    return linear.in_features
 
 
 def _fingerprint(twin: DualEncoder) -> str:

@@ -233,7 +233,16 @@ def test_unknown_pairs_are_said(codes):
     report = evaluate(images, relabelled(sounds, lambda row, item: {"pair": None}), **SETTING)
     assert report.directions["sound->image"].pairs is None
     assert "pair R@" not in describe(report)
-    assert "pair R@k" in describe(evaluate(*codes, **SETTING))
+    assert report.mean_recall == {}
+    known = evaluate(*codes, **SETTING)
+    assert "pair R@k" in describe(known)
+    figures = [known.directions[name].pairs for name in ("sound->image", "image->sound")]
+    by_hand = [sum(one.hit_at[k] for one in figures for k in (1, 5, 10)) / 6]
+    by_hand += [sum(one.chance_hit_at[k] for one in figures for k in (1, 5, 10)) / 6]
+    assert known.mean_recall == {"sound": pytest.approx(tuple(by_hand))}
+    assert f"mR of sounds, the mean of pair R@1, 5 and 10 both ways: {by_hand[0]:.3f}" in " ".join(
+        describe(known).split()
+    )
     assert RetrievalReport.from_dict(report.to_dict()) == report
 
 

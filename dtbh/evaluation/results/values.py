@@ -8,6 +8,7 @@ from typing import Any
 
 from dtbh.data.leakage import Leakage
 from dtbh.errors import DataError
+from dtbh.evaluation.metrics.pairs import AT
 from dtbh.evaluation.metrics.radius import RadiusPoint
 from dtbh.evaluation.results.figures import (
     MEASURES,
@@ -245,6 +246,24 @@ class RetrievalReport:
     def graded(self) -> bool:
         """Whether items have several labels, so that one may share more of them than another."""
         return any(one.ndcg is not None for one in self.directions.values())
+
+    @property
+    def mean_recall(self) -> dict[str, tuple[float, float]]:
+        """Of ``sound`` and ``text``: the mean of R@1, 5 and 10 of the true pair, to images and back, and its chance.
+
+        The mR of the field's image-text tables (an image's own captions are each its pair: the first of them counts).
+        Only where both directions know pairs, and rankings are ten long at least.
+        """
+        found = {}
+        for kind in ("sound", "text"):
+            ways = [self.directions.get(name) for name in (f"{kind}->image", f"image->{kind}")]
+            pairs = [way.pairs for way in ways if way is not None and way.pairs is not None]
+            if len(pairs) == 2 and all(len(pair.hit_at) == len(AT) for pair in pairs):
+                ours, chance = ([*a.values(), *b.values()] for a, b in (
+                    [pair.hit_at for pair in pairs], [pair.chance_hit_at for pair in pairs]
+                ))  # fmt: skip
+                found[kind] = (sum(ours) / len(ours), sum(chance) / len(chance))
+        return found
 
     @property
     def leaks(self) -> str:
