@@ -26,7 +26,7 @@ from dtbh.encoders.readers import ImageReader
 from dtbh.errors import ConfigError, DtbhError
 from dtbh.training.checkpoint import read_state, write_state
 from dtbh.training.graded import graded_contrast, graded_targets
-from dtbh.utils.progress import echo
+from dtbh.utils.progress import echo, track
 
 LARGEST = 100.0  # of one over the temperature of the contrast, which is learned, as CLIP has it
 FIRST = 20.0
@@ -70,6 +70,7 @@ def finetune(
         MediaError: An image can't be read.
     """
     trained = _trained(backbone, settings.kept)
+    backbone.to(memory_format=torch.channels_last)  # a fifth faster on a CPU
     training = _Training(backbone, trained, data, settings, seed, device)
     first = training.restore(resume)
     for epoch in range(first, settings.epochs):
@@ -80,7 +81,7 @@ def finetune(
             f"image backbone, epoch {epoch + 1}/{settings.epochs}  captions {mean[0]:.4f}  classes {mean[1]:.4f}  "
             f"{time.monotonic() - started:.0f} s"
         )
-    backbone.requires_grad_(False).eval()
+    backbone.to(memory_format=torch.contiguous_format).requires_grad_(False).eval()
 
 
 def _trained(backbone: ImageBackbone, kept: Sequence[str]) -> list[nn.Parameter]:
@@ -212,4 +213,5 @@ def _batches(data: Captioned, settings: FineTuning, seed: int, epoch: int, worke
     batch = min(settings.batch, len(order))
     groups = [order[start : start + batch] for start in range(0, len(order) - batch + 1, batch)]
     draws = _Draws(data.reader, (seed, epoch))
-    return iter(DataLoader(draws, batch_sampler=groups, collate_fn=_together, num_workers=workers))
+    loader = DataLoader(draws, batch_sampler=groups, collate_fn=_together, num_workers=workers)
+    return iter(track(loader, f"fine-tuning, epoch {epoch + 1}", total=len(groups)))
