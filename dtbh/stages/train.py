@@ -89,8 +89,9 @@ def _train(config: Config, manifest: Manifest, split: Manifest, out: Path) -> No
     with warnings.catch_warnings():
         _hush()
         if config.learning.finetuning is not None:
+            data = _captioned(config, known, twin, device)
             begin_run(out, config, manifest)
-            _finetune(config, known, twin, out, device)
+            _finetune(config, data, twin, out, device)
         module = DualTraining(
             twin,
             config,
@@ -116,8 +117,8 @@ def _train(config: Config, manifest: Manifest, split: Manifest, out: Path) -> No
     write_card(out, split)
 
 
-def _finetune(config: Config, known: Manifest, twin: DualEncoder, out: Path, device: torch.device) -> None:
-    """Have the image backbone learn from the captions of the training images."""
+def _captioned(config: Config, known: Manifest, twin: DualEncoder, device: torch.device) -> Captioned:
+    """The training images with their captions."""
     settings, image = config.learning.finetuning, twin.settings.image
     assert settings is not None
     if config.learning.fit != SENTENCE_SPACE or twin.settings.text is None or image is None or not image.frozen:
@@ -129,27 +130,34 @@ def _finetune(config: Config, known: Manifest, twin: DualEncoder, out: Path, dev
     said = defaultdict(list)
     for row, item in enumerate(texts.items):
         said[item.pair].append(row)
-    images = [item for item in known.images if item.split == "train" and item.pair in said]
-    larger = image.model_copy(update={"size": settings.size * 5 // 4})  # crops of it are about as large as trained on
+    images = [item for item in known.images if item.split == "train" and item.label and item.pair and item.pair in said]
+    if not images:
+        raise DataError(f"{known.root}: no training image has a caption, and learning.finetuning learns from them")
     assert isinstance(texts.reader, StoredReader)
     assert isinstance(texts.reader.outputs, Tensor)
+    larger = image.model_copy(update={"size": settings.size * 5 // 4})  # crops of it are about as large as trained on
     numbers = {name: number for number, name in enumerate(known.combinations)}
-    data = Captioned(
+    return Captioned(
         ImageReader([known.file(item) for item in images], larger),
         [said[item.pair] for item in images],
         texts.reader.outputs.flatten(0, 1),
         torch.tensor([numbers[str(item.label)] for item in images]),
     )
+
+
+def _finetune(config: Config, data: Captioned, twin: DualEncoder, out: Path, device: torch.device) -> None:
+    """Have the image backbone learn from captions."""
+    settings, backbone = config.learning.finetuning, twin.image.backbone
+    assert settings is not None
+    assert isinstance(backbone, ImageBackbone)
     if not config.learning.labels:
         settings = settings.model_copy(update={"class_weight": 0.0})
     precision = config.training.precision
     mixed = precision in ("bf16", "16") or (precision == "auto" and device.type == "cuda")
     workers = _workers(config.training.workers)
-    assert isinstance(twin.image.backbone, ImageBackbone)
     finetune(
-        twin.image.backbone, data, settings, resume=out / BACKBONE, seed=config.seed, device=device, workers=workers,
-        mixed=mixed,
-    )  # fmt: skip
+        backbone, data, settings, resume=out / BACKBONE, seed=config.seed, device=device, workers=workers, mixed=mixed
+    )
 
 
 def _by_pairs(manifest: Manifest) -> Manifest:

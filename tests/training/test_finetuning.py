@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dtbh.config import Config, FineTuning, ImageTower, make_config
-from dtbh.data.manifest import read_manifest
+from dtbh.data.manifest import read_manifest, write_manifest
 from dtbh.encoders.image_backbones import build_image_backbone
 from dtbh.encoders.readers import ImageReader
-from dtbh.errors import ConfigError, MediaError
+from dtbh.errors import ConfigError, DataError, MediaError
 from dtbh.models.load import load
 from dtbh.models.torch_encoder import TorchEncoder
 from dtbh.stages.train import train
@@ -131,3 +133,13 @@ def test_it_goes_with_the_sentence_space_alone(tiny_data: Path, tmp_path: Path) 
     config = make_config({"learning": {"finetuning": {}}, "training": {"device": "cpu"}})
     with pytest.raises(ConfigError, match=r"learning\.finetuning: goes with learning\.fit=sentence_space"):
         train(config, tiny_data, tmp_path / "run")
+
+
+def test_images_without_captions_leave_nothing_behind(tiny_data: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "data"
+    shutil.copytree(tiny_data, copy)
+    manifest = read_manifest(copy)
+    write_manifest(manifest.replaced(replace(item, pair=None) for item in manifest))
+    with pytest.raises(DataError, match="no training image has a caption"):
+        train(with_finetuning(), copy, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
