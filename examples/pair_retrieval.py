@@ -86,11 +86,13 @@ def main() -> None:
     args = parser.parse_args()
     model = load(args.run)
     manifest, protocol = manifest_for(model, None)
-    items = [absolute(manifest, item) for item in of_split(manifest, args.split)]
-    images = [item for item in items if item.modality == "image"]
+    items = of_split(manifest, args.split)
+    images = [absolute(manifest, item) for item in items if item.modality == "image"]
     others = [item for item in items if item.modality == "sound" and (args.kind == "sound" or said(item))]
     if args.kind == "text":
         others = [replace(item, id=f"{item.id}.txt", modality="text", path=None) for item in others]
+    else:
+        others = [absolute(manifest, item) for item in others]
     seen, told = (model.encode(part, stored=True, values=True, vectors=True) for part in (images, others))
     right = np.array([item.pair for item in others])[:, None] == np.array([item.pair for item in images])
     ways = {
