@@ -25,11 +25,10 @@ from dtbh.encoders.image_backbones import ImageBackbone
 from dtbh.encoders.readers import ImageReader
 from dtbh.errors import ConfigError, DtbhError
 from dtbh.training.checkpoint import read_state, write_state
-from dtbh.training.graded import graded_contrast, graded_targets
+from dtbh.training.graded import graded_contrast, graded_targets, learned_temperature
 from dtbh.utils.progress import echo, track
 
-LARGEST = 100.0  # of one over the temperature of the contrast, which is learned, as CLIP has it
-FIRST = 20.0
+CONTRAST = 0.05  # temperature of the contrast at its start
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,7 @@ class _Training(nn.Module):
         self.backbone, self.settings, self.device = backbone, settings, device
         self.sentence = nn.Linear(backbone.out_dim, data.vectors.shape[1])
         self.classes = nn.Linear(backbone.out_dim, 1 + int(data.labels.max()))
-        self.sharpness = nn.Parameter(torch.tensor(math.log(FIRST)))
+        self.sharpness = nn.Parameter(torch.tensor(-math.log(CONTRAST)))
         self.to(device)
         self._vectors, self._labels = data.vectors.to(device), data.labels.to(device)
         self._middle = self._vectors.mean(0)
@@ -144,7 +143,7 @@ class _Training(nn.Module):
             seen = F.dropout(seen.float(), self.settings.dropout)
             said = self._vectors[self._captions[rows, picks % self._captions.shape[1]]]
             grades = graded_targets(said, self.settings.temperature)
-            temperature = 1 / self.sharpness.exp().clamp(max=LARGEST)
+            temperature = learned_temperature(self.sharpness)
             captions = graded_contrast(self.sentence(seen), said - self._middle, grades, temperature)
             classes = F.cross_entropy(self.classes(seen), self._labels[rows], label_smoothing=0.1)
             loss: Tensor = captions + self.settings.class_weight * classes

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+LARGEST = 100.0  # of one over a temperature that is learned
+
 
 def graded_targets(meanings: Tensor, temperature: float) -> Tensor:
     """How right each column is for each row.
@@ -27,10 +29,9 @@ def graded_targets(meanings: Tensor, temperature: float) -> Tensor:
     return torch.softmax(unit @ unit.T / temperature, dim=1)
 
 
-def class_targets(labels: Tensor) -> Tensor:
-    """The same by class: every column of a row's class is as right, float [n, n]."""
-    same = (labels[:, None] == labels[None]).float()
-    return same / same.sum(1, keepdim=True)
+def learned_temperature(sharpness: Tensor) -> Tensor:
+    """The temperature of a contrast that is learned: one over exp(``sharpness``), a hundredth at least, as in CLIP."""
+    return 1 / sharpness.exp().clamp(max=LARGEST)
 
 
 def graded_contrast(rows: Tensor, columns: Tensor, targets: Tensor, temperature: float | Tensor) -> Tensor:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dtbh.training.graded import graded_contrast, graded_targets
+from dtbh.training.graded import graded_contrast, graded_targets, learned_temperature
 from dtbh.training.shallow import Floats, Ints
 
 STEPS, BATCH, RATE, DECAY = 400, 512, 1e-3, 1e-4
@@ -21,7 +21,6 @@ STEPS, BATCH, RATE, DECAY = 400, 512, 1e-3, 1e-4
 IMAGE_DROPOUT, TEXT_DROPOUT = 0.2, 0.1
 TARGETS, CONTRAST = 0.05, 0.07
 """Temperatures: of the graded targets, and of the contrast at its start."""
-LARGEST = 100.0  # of one over the temperature of the contrast, which is learned
 
 
 @torch.inference_mode(mode=False)
@@ -59,8 +58,8 @@ def fit_pairs(
         x = _dropped(seen[[int(rng.choice(views[pair])) for pair in chosen]], IMAGE_DROPOUT, drops)
         meaning = said[[int(rng.choice(captions[pair])) for pair in chosen]]
         targets = graded_targets(meaning, TARGETS)
-        temperature = 1 / sharpness.exp().clamp(max=LARGEST)
-        found = graded_contrast(first(x), second(_dropped(meaning, TEXT_DROPOUT, drops)), targets, temperature)
+        texts_seen = second(_dropped(meaning, TEXT_DROPOUT, drops))
+        found = graded_contrast(first(x), texts_seen, targets, learned_temperature(sharpness))
         optimiser.zero_grad()
         found.backward()  # type: ignore[no-untyped-call]
         optimiser.step()

@@ -57,9 +57,9 @@ def fit_sentence_space(
     if not len(rows):
         raise DataError("learning.fit: sentence_space needs captions of the images; give sounds with transcripts")
     vectors, labels, pairs = images.vectors[rows], images.labels[rows], images.pairs[rows].tolist()
-    wanted = np.stack([meant[pair] for pair in pairs])
-    middle = wanted.mean(axis=0)
-    wanted = wanted - middle
+    meaning = np.stack([meant[pair] for pair in pairs])
+    middle = meaning.mean(axis=0)
+    wanted = meaning - middle
     concepts, nearest, class_of = _concepts(wanted, labels, len(image.concepts), rng)
     _set_linear(image.sentence, *_linear(vectors, (1 - TOWARDS) * wanted + TOWARDS * concepts[nearest]))
     _set_linear(text.sentence, np.eye(text.sentence.in_features), -middle)
@@ -73,8 +73,11 @@ def fit_sentence_space(
         _set(head.concepts, _unit(concepts))
         w, b = _classifier(x, y, decay)
         _set_linear(head.evidence, weight * w[class_of], weight * b[class_of])
-    if image.pair is not None:
-        _fit_pairs(image, text, Sample(vectors, labels, images.pairs[rows]), texts[said], said_of[said], seed)
+    if image.pair is not None and text.pair is not None:
+        told = texts[said].mean(axis=0)
+        _set_linear(image.pair, *_linear(vectors, meaning - told))
+        _set_linear(text.pair, np.eye(text.pair.in_features), -told)
+        fit_pairs(image.pair, text.pair, vectors, images.pairs[rows], texts[said], said_of[said], seed=seed)
     with torch.inference_mode():
         places = image.hashed(torch.from_numpy(vectors).float())[0].double().numpy()
     hashed = image.hash[0]
@@ -84,18 +87,6 @@ def fit_sentence_space(
     turned = quantizing_rotation(centred, rng) @ axes / centred.std()
     for head in (image, text):
         _set_linear(head.hash[0], turned, -turned @ places.mean(axis=0))
-
-
-def _fit_pairs(image: ConceptHead, text: TextHead, images: Sample, texts: Floats, said_of: Ints, seed: int) -> None:
-    """Set the maps that tell images of a class apart: from the ridge regression to what captions mean, by contrast."""
-    assert isinstance(image.pair, nn.Linear)
-    assert isinstance(text.pair, nn.Linear)
-    meant = _mean_by(texts, said_of)
-    wanted = np.stack([meant[pair] for pair in images.pairs.tolist()])
-    middle = texts.mean(axis=0)
-    _set_linear(image.pair, *_linear(images.vectors, wanted - middle))
-    _set_linear(text.pair, np.eye(text.pair.in_features), -middle)
-    fit_pairs(image.pair, text.pair, images.vectors, images.pairs, texts, said_of, seed=seed)
 
 
 def _mean_by(texts: Floats, said_of: Ints) -> dict[int, Floats]:

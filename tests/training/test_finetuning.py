@@ -21,7 +21,7 @@ from dtbh.models.torch_encoder import TorchEncoder
 from dtbh.stages.train import train
 from dtbh.training import finetuning
 from dtbh.training.finetuning import Captioned, finetune
-from dtbh.training.graded import class_targets, graded_contrast, graded_targets
+from dtbh.training.graded import graded_contrast, graded_targets, learned_temperature
 from tests.reference.objectives import graded_contrast as in_loops
 from tests.training.test_sentence_space import any_words
 
@@ -43,7 +43,9 @@ def test_near_meanings_are_soft_positives() -> None:
     meanings = torch.tensor([[1.0, 0.0], [0.99, 0.14], [0.0, 1.0]])
     targets = graded_targets(meanings, 0.05)
     assert targets[0, 0] > targets[0, 1] > 0.4 > 100 * targets[0, 2]
-    assert torch.equal(class_targets(torch.tensor([3, 3, 1])), torch.tensor([[0.5, 0.5, 0], [0.5, 0.5, 0], [0, 0, 1]]))
+    same = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    assert torch.equal(graded_targets(same, 1e-3), torch.tensor([[0.5, 0.5, 0], [0.5, 0.5, 0], [0, 0, 1]]))
+    assert float(learned_temperature(torch.tensor(9.0))) == pytest.approx(0.01)
 
 
 def data(tiny_data: Path) -> Captioned:
