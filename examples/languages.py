@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--language", choices=("given", "auto"), default="given")
     args = parser.parse_args()
     model = load(args.run)
-    gallery, said = gallery_of(model, args.split)
+    gallery, said = gallery_of(model, args.split, args.data)
     with LIST.open(encoding="utf-8", newline="") as file:
         asked = [row for row in csv.DictReader(file, delimiter="\t") if row["split"] == args.split]
     ways = {"typed": model.encode_texts([row["text"] for row in asked])}

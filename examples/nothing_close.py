@@ -43,9 +43,10 @@ def answers(model: Encoder, index: MemoryIndex, items: list[Item], labels: list[
     """Probabilities of each query's nearest hits, and whether they are right: float64 [n, 5] both."""
     likely, right = [], []
     for item, label in zip(items, labels, strict=True):
-        hits = search(index, model, model.encode([item]), HITS).hits()
-        likely.append([hit.probability for hit in hits])
-        right.append([hit.item.label == label for hit in hits])
+        asked = model.encode([item], skip=True)
+        hits = search(index, model, asked, HITS).hits() if len(asked.codes) else ()
+        likely.append([hit.probability for hit in hits] or [0.0] * HITS)  # nothing is heard
+        right.append([hit.item.label == label for hit in hits] or [False] * HITS)
     return np.array(likely, dtype=float), np.array(right, dtype=float)
 
 
@@ -82,7 +83,7 @@ def main() -> None:
     """Print a line for each way."""
     args = arguments(str(__doc__)).parse_args()
     model = load(args.run)
-    gallery, said = gallery_of(model, args.split)
+    gallery, said = gallery_of(model, args.split, args.data)
     index = MemoryIndex(gallery)
     asked = [query for query in queries() if query.split == args.split]
     texts = [query.text for query in asked] + unanswerable(args.split)

@@ -17,6 +17,8 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
+from itertools import compress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -64,14 +66,17 @@ def speak(texts: list[str], folder: Path) -> list[Path]:
     return files
 
 
-def spoken(model: Encoder, texts: list[str], snr_db: float | None = None) -> HashCodes:
-    """Codes of the texts as flite says them, in babble and noise where a ratio is given."""
+def spoken(model: Encoder, texts: list[str], snr_db: float | None = None) -> tuple[HashCodes, NDArray[np.bool_]]:
+    """Codes of the texts as flite says them, in babble and noise where a ratio is given; and which texts have one."""
     with TemporaryDirectory() as folder:
         files = speak(texts, Path(folder))
         items = [Item(file.name, "sound", str(file)) for file in files]
         if snr_db is not None:
             items = in_noise(items, Path(folder), snr_db)
-        return model.encode_sounds([str(item.path) for item in items])
+        found = model.encode([replace(item, id=str(row)) for row, item in enumerate(items)], skip=True)
+    codes = found.transcribed()
+    there = {item.id for item in codes.items}
+    return codes, np.array([str(row) in there for row in range(len(texts))])
 
 
 def precision(asked: HashCodes, labels: list[str], images: HashCodes) -> NDArray[np.float64]:
@@ -82,9 +87,9 @@ def precision(asked: HashCodes, labels: list[str], images: HashCodes) -> NDArray
     return average_precision(*distance_counts(asked.words, images.words, of_queries, of_images, images.bits))
 
 
-def gallery_of(model: Encoder, split: str) -> tuple[HashCodes, str]:
+def gallery_of(model: Encoder, split: str, data: Path | None) -> tuple[HashCodes, str]:
     """Codes of a split's images, and what they are in a line."""
-    manifest, protocol = manifest_for(model, None)
+    manifest, protocol = manifest_for(model, data)
     images = [absolute(manifest, item) for item in of_split(manifest, split) if item.modality == "image"]
     chance = 1 / len({item.label for item in images})
     return model.encode(images, stored=True).codes, f"{protocol}, {split}: {len(images)} images; chance {chance:.3f}"
@@ -101,6 +106,7 @@ def arguments(description: str) -> argparse.ArgumentParser:
     """What every list of queries is asked with."""
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument("run", type=Path)
+    parser.add_argument("--data", type=Path, help="another prepared data folder (default: the run's own)")
     parser.add_argument("--split", choices=("val", "test"), default="val")
     parser.add_argument("--json", type=Path)
     return parser
@@ -118,19 +124,20 @@ def main() -> None:
     parser.add_argument("--list", type=Path, default=LIST, help="a table of label, kind, split and text")
     args = parser.parse_args()
     model = load(args.run)
-    gallery, said = gallery_of(model, args.split)
+    gallery, said = gallery_of(model, args.split, args.data)
     asked = [query for query in queries(args.list) if query.split == args.split]
     texts = [query.text for query in asked]
-    ways = {"typed": model.encode_texts(texts)}
+    ways = {"typed": (model.encode_texts(texts), np.ones(len(texts), np.bool_))}
     if "sound" in model.config.encoders.modalities:
         ways |= {"spoken": spoken(model, texts), "in noise": spoken(model, texts, SNR)}
         for way in ("spoken", "in noise"):
-            silent = sum(item.transcript is None for item in ways[way].items)
-            print(f"{way}: no words heard in {silent} of {len(asked)} queries")
+            worded = sum(item.transcript is not None for item in ways[way][0].items)
+            print(f"{way}: no words heard in {len(asked) - worded} of {len(asked)} queries")
     found: dict[str, dict[str, object]] = {}
     kinds = ("thing", "phrase", "wish")
-    for way, codes in ways.items():
-        values = precision(codes, [query.label for query in asked], gallery)
+    for way, (codes, there) in ways.items():
+        values = np.zeros(len(asked))  # of what has no code
+        values[there] = precision(codes, [query.label for query in compress(asked, there)], gallery)
         for name, wanted in (*((kind, (kind,)) for kind in kinds), ("own words", kinds), ("plain", ("plain",))):
             own = values[[query.kind in wanted for query in asked]]
             found[f"{way}, {name}"] = figure(f"{way}, {name}", own)

@@ -85,7 +85,7 @@ def main() -> None:
     parser.add_argument("--rescore", type=int, default=200, help="candidates whose vectors order them")
     args = parser.parse_args()
     model = load(args.run)
-    manifest, protocol = manifest_for(model, None)
+    manifest, protocol = manifest_for(model, args.data)
     items = of_split(manifest, args.split)
     images = [absolute(manifest, item) for item in items if item.modality == "image"]
     others = [item for item in items if item.modality == "sound" and (args.kind == "sound" or said(item))]

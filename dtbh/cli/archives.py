@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from dtbh.cli.commands import Arguments, command, show
 from dtbh.cli.options import FOLDER, add_cutting, add_engine, add_where, cutting, engine_of, opened, pairs
 from dtbh.errors import ConfigError
+from dtbh.models.run_files import READY
 
 if TYPE_CHECKING:
     from dtbh.stages.resumable import StageResult
@@ -19,7 +20,10 @@ SKIPPED = 1  # the exit code where files were left out
 
 def _add_made(parser: argparse.ArgumentParser) -> None:
     """What ``dtbh encode`` and ``dtbh index`` both take."""
-    parser.add_argument("run_folder", type=Path, metavar="RUN")
+    parser.add_argument(
+        "run_folder", type=Path, metavar="MODEL", nargs="?", default=READY,
+        help="a run, or an exported model (default: the ready one)",
+    )  # fmt: skip
     parser.add_argument(
         "source", type=Path, metavar="SOURCE", help="a prepared data folder, a folder of media, or a file"
     )

@@ -23,7 +23,9 @@ _numbers.__name__ = "list of numbers"  # argparse says it of a wrong one
 def _add_train(parser: argparse.ArgumentParser) -> None:
     """What ``dtbh train`` takes."""
     parser.add_argument("config", type=Path)
-    parser.add_argument("--data", type=Path, required=True, help="a prepared data folder")
+    parser.add_argument(
+        "--data", type=Path, action="append", required=True, help="a prepared data folder; or several, one --data each"
+    )
     parser.add_argument("--out", type=Path, required=True, help="the run folder")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as in learning.margin=0.3")
     parser.add_argument("--devices", type=int, help="how many devices share each batch")

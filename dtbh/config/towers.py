@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Range = tuple[float, float]
+WORDS = "words"
+"""The sound tower's backbone that is none."""
 
 
 class Settings(BaseModel):
@@ -140,7 +142,8 @@ class SoundTower(Settings):
         "cnn",
         description="cnn (on MFCC or log-mel, the paper's) | whisper_tiny_en (extra whisper) | "
         "speech_embedding (extra wakeword) | "
-        "torchaudio/<a bundle of torchaudio.pipelines> | transformers/<folder or hub name of a speech model>",
+        "torchaudio/<a bundle of torchaudio.pipelines> | transformers/<folder or hub name of a speech model> | "
+        "words: none; a sound has the code of the words heard in it (extra words)",
     )
     features: SoundFeatures = SoundFeatures()
     max_seconds: float = Field(8.0, gt=0, description="longer sounds are cut")
@@ -156,6 +159,16 @@ class SoundTower(Settings):
     )
     tta_views: int = Field(1, ge=1, le=5, description="speeds whose hash-like codes are averaged in encoding")
     augmentation: SoundAugmentation = SoundAugmentation()
+
+    @property
+    def words_alone(self) -> bool:
+        """Whether there is no network of sounds: what is said is all that counts."""
+        return self.backbone == WORDS
+
+    @property
+    def listens(self) -> bool:
+        """Whether words are listened for."""
+        return self.words or self.words_alone
 
 
 class TextTower(Settings):
@@ -214,12 +227,13 @@ class Encoders(Settings):
             raise ValueError("text and concepts belong together: give both, or none")
         if self.text is not None and self.image is None:
             raise ValueError("a text tower needs an image tower")
-        if self.sound is not None and self.sound.words and self.text is None:
-            raise ValueError("sound.words needs a text tower: give text and concepts too")
+        if self.sound is not None and self.sound.listens and self.text is None:
+            name = "sound.backbone=words" if self.sound.words_alone else "sound.words"
+            raise ValueError(f"{name} needs a text tower: give text and concepts too")
         return self
 
     @property
     def modalities(self) -> tuple[Literal["image", "sound", "text"], ...]:
-        """Those that have a tower."""
+        """Those that can be encoded."""
         kinds: tuple[Literal["image", "sound", "text"], ...] = ("image", "sound", "text")
         return tuple(kind for kind in kinds if getattr(self, kind) is not None)

@@ -161,12 +161,14 @@ class Manifest:
         root: The folder that relative paths start from.
         source: What it was made from, for instance ``"ucm"``.
         settings: The arguments that made it, so that a stage can see whether it is up to date.
+        parts: The data folders that were joined to it (`dtbh.data.joining`); none where it is one itself.
     """
 
     items: tuple[Item, ...]
     root: Path
     source: str
     settings: Mapping[str, Any] = field(default_factory=dict)
+    parts: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         twice = sorted(id_ for id_, times in Counter(item.id for item in self.items).items() if times > 1)

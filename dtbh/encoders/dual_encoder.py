@@ -109,7 +109,7 @@ class DualEncoder(nn.Module):
             else:
                 head = ConceptHead(images.out_dim, concepts, bits=settings.bits, temperature=concepts.image_temperature)
             self.image = Tower(images, head, frozen=image.frozen, tta_views=image.tta_views)
-        if sound is not None:
+        if sound is not None and not sound.words_alone:
             sounds = build_sound_backbone(sound if pretrained else sound.model_copy(update={"weights": "none"}))
             temporal = None
             if isinstance(sounds, SequenceBackbone):
@@ -128,7 +128,9 @@ class DualEncoder(nn.Module):
     @property
     def modalities(self) -> tuple[Modality, ...]:
         """Those that have a tower."""
-        return self.settings.modalities
+        sound = self.settings.sound
+        alone = sound is not None and sound.words_alone
+        return tuple(kind for kind in self.settings.modalities if not (alone and kind == "sound"))
 
     def tower(self, modality: Modality) -> Tower:
         """The tower of a modality.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dtbh.encoders.feature_cache import stored_outputs
 from dtbh.errors import MediaError
 from dtbh.media.sound import load_sound
-from dtbh.media.transcriber import RATE, VERSION, Heard, Transcriber
+from dtbh.media.transcriber import RATE, VERSION, Heard, Transcriber, wordless
 
 BATCH = 8
 
@@ -46,6 +46,15 @@ def transcripts(
     rows = stored_outputs(there, compute, backbone=name, views=[0], batch=BATCH, dtype="|u1")
     found = {path: _of_bytes(row[0]) for path, row in zip(there, rows, strict=True)}
     return [found.get(path) for path in paths]
+
+
+def unheard(path: Path) -> MediaError:
+    """Why a file has no words: it can't be read, or nobody says any."""
+    try:
+        load_sound(path)
+    except MediaError as error:
+        return error
+    return wordless(path)
 
 
 def _bytes(heard: Heard | None) -> NDArray[np.uint8]:

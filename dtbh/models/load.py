@@ -1,4 +1,4 @@
-"""Opens a model, whether it is a run folder, with torch, or an exported model, without."""
+"""Opens a model, whether it is a run folder, with torch, or an exported model, without; or the one that is ready."""
 
 from __future__ import annotations
 
@@ -6,16 +6,27 @@ from pathlib import Path
 
 from dtbh.errors import RunError
 from dtbh.models.encoder import EXPORTED, Encoder
+from dtbh.models.run_files import READY
 
 
-def load(path: str | Path) -> Encoder:
+def place_of(path: str | Path) -> Path:
+    """The folder of a model: that of the ready one for its name, any other as it is given."""
+    path = Path(path)
+    return Path(__file__).with_name(READY) if str(path) == READY and not path.exists() else path
+
+
+def load(path: str | Path = READY) -> Encoder:
     """Open a run folder, with torch, or an exported model, with neither torch nor Lightning.
+
+    Args:
+        path: Its folder; ``"ready"`` (where no such folder is) is the model that comes with the package, trained on
+            UCM and RSICD, which understands any words.
 
     Raises:
         RunError: Nothing of the kind here, no weights yet, or damaged files.
         MissingExtraError: An exported model, but no onnxruntime.
     """
-    path = Path(path)
+    path = place_of(path)
     if (path / EXPORTED).is_file():
         from dtbh.models.onnx_encoder import open_exported
 

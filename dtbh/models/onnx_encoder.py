@@ -20,7 +20,7 @@ from dtbh.errors import CodesError, ConfigError, DtbhError, MissingExtraError, R
 from dtbh.media.image import load_pixels
 from dtbh.media.sound import load_sound
 from dtbh.media.text_rows import text_row
-from dtbh.media.transcriber import Transcriber
+from dtbh.media.transcriber import Transcriber, wordless
 from dtbh.models.encoder import EXPORTED, CodeBatch, FileEncoder, word_shares
 from dtbh.utils.files import read_meta
 from dtbh.utils.progress import track
@@ -111,7 +111,7 @@ class OnnxEncoder(FileEncoder):
         read = self._reader(modality)
         parts = [items[start : start + BATCH] for start in range(0, len(items), BATCH)]
         if len(parts) == 1:
-            yield self._encoded(modality, [_tried(read, item) for item in parts[0]])
+            yield self._encoded(modality, parts[0], [_tried(read, item) for item in parts[0]])
             return
         with ThreadPoolExecutor(thread_name_prefix="dtbh-read") as pool:
 
@@ -123,14 +123,18 @@ class OnnxEncoder(FileEncoder):
                 here = coming
                 if number + 1 < len(parts):
                     coming = start(parts[number + 1])
-                yield self._encoded(modality, [future.result() for future in here])
+                yield self._encoded(modality, parts[number], [future.result() for future in here])
 
-    def _encoded(self, modality: Modality, read: Sequence[NDArray[Any] | DtbhError]) -> CodeBatch:
-        """Codes of the rows that could be read."""
+    def _encoded(
+        self, modality: Modality, items: Sequence[Item], read: Sequence[NDArray[Any] | DtbhError]
+    ) -> CodeBatch:
+        """Codes of the items that could be read."""
         reasons = [row if isinstance(row, DtbhError) else None for row in read]
         good = [row for row in read if not isinstance(row, DtbhError)]
         if not good:
             return CodeBatch(reasons, np.zeros((0, self.bits), dtype=np.float32))
+        if "file" not in self._tower(modality):
+            return self._heard_alone(items, reasons, good)
         own = self._run(modality, collate(modality, good))
         values, features = own["codes"], own.get("features")
         if modality == "text":
@@ -139,9 +143,8 @@ class OnnxEncoder(FileEncoder):
         words = {place: said for place, said in enumerate(heard) if said is not None}
         if not words:
             return CodeBatch(reasons, values, features)
-        places, backbone = list(words), self._tower("text")["backbone"]
-        rows = [text_row(said.text, backbone) for said in words.values()]
-        of_words = self._run("text", collate("text", rows))
+        places = list(words)
+        of_words = self._texts([said.text for said in words.values()])
         share, near = word_shares([*words.values()], values[places], of_words["familiarity"].tolist())
         values[places] += share * (of_words["codes"] - values[places])
         if features is not None:
@@ -153,6 +156,32 @@ class OnnxEncoder(FileEncoder):
             [*map(familiarity.get, range(len(heard)))],
         )  # fmt: skip
 
+    def _heard_alone(
+        self, items: Sequence[Item], reasons: list[DtbhError | None], waveforms: Sequence[NDArray[Any]]
+    ) -> CodeBatch:
+        """Codes of the words of sounds that could be read; those without a word can't be encoded."""
+        heard = iter(self._transcriber(waveforms, self.language))
+        words: list[str] = []
+        for place, item in enumerate(items):
+            if reasons[place] is None and (said := next(heard)) is not None:
+                words.append(said.text)
+            elif reasons[place] is None:
+                reasons[place] = wordless(str(item.path))
+        if not words:
+            return CodeBatch(reasons, np.zeros((0, self.bits), dtype=np.float32))
+        found = self._texts(words)
+        return CodeBatch(reasons, found["codes"], found["features"], words, found["familiarity"].tolist())
+
+    def _texts(self, texts: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        """What the text tower says of texts."""
+        return self._run("text", collate("text", [self._text_row(text) for text in texts]))
+
+    def _text_row(self, text: str) -> NDArray[Any]:
+        """A text as the tower takes it; a model of before tokenizers were kept goes by the wheel's."""
+        tower = self._tower("text")
+        tokenizer = self.path / tower["tokenizer"] if "tokenizer" in tower else None
+        return text_row(text, tower["backbone"], tokenizer)
+
     @cached_property
     def _transcriber(self) -> Transcriber:
         return Transcriber(any_language=self._tower("text")["backbone"] != "minilm_l6")
@@ -163,7 +192,7 @@ class OnnxEncoder(FileEncoder):
         if modality == "image":
             return lambda item: load_pixels(media_of(item), tower["size"])
         if modality == "text":
-            return lambda item: text_row(item.transcript or "", tower["backbone"])
+            return lambda item: self._text_row(item.transcript or "")
         rate, longest = tower["sample_rate"], tower["max_seconds"]
         return lambda item: load_sound(str(item.path), sample_rate=rate, max_seconds=longest)
 

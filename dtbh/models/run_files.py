@@ -18,6 +18,8 @@ CONFIG, RUN, MODEL, CONFIDENCE, METRICS, RESUME, BACKBONE = (
     "backbone.safetensors",
 )
 VERSION = 1
+READY = "ready"
+"""What the model is called that comes with the package, where no folder of this name is meant."""
 RULES = {
     "best": "the epoch with the best validation mAP, mean of both directions where there are two",
     "last": "the last epoch; validation chose none",
@@ -43,3 +45,13 @@ def read_run(path: Path) -> dict[str, Any]:
     if version != VERSION:
         raise RunError(f"{path / RUN}: version {version}, this dtbh reads {VERSION}; train again")
     return run
+
+
+def data_folders(path: Path) -> list[Path]:
+    """The prepared data folders that the run was trained on.
+
+    Raises:
+        RunError: As `read_run`.
+    """
+    data = read_run(path)["data"]
+    return [path / folder for folder in ([data] if isinstance(data, str) else data)]

@@ -24,7 +24,7 @@ from dtbh.encoders.concept_head import TextHead
 from dtbh.encoders.dual_encoder import DualEncoder
 from dtbh.encoders.hash_head import Encoded
 from dtbh.encoders.readers import Reader, Rows, TextReader
-from dtbh.encoders.transcripts import transcripts
+from dtbh.encoders.transcripts import transcripts, unheard
 from dtbh.encoders.weights import state_fingerprint
 from dtbh.errors import ConfigError, DtbhError, RunError
 from dtbh.media.transcriber import VERSION, Heard, Transcriber
@@ -86,7 +86,7 @@ class TorchEncoder(FileEncoder):
         if not items:
             raise DtbhError("nothing to embed: no items given")
         values: dict[int, NDArray[np.float32]] = {}
-        for modality in self.twin.modalities:
+        for modality in self.twin.settings.modalities:
             rows = [row for row, item in enumerate(items) if item.modality == modality]
             done = 0
             for part in self._encoded(modality, [items[row] for row in rows], stored):
@@ -118,6 +118,10 @@ class TorchEncoder(FileEncoder):
             return
         media_files = [media_of(item) for item in items]
         paths = [path for path in media_files if isinstance(path, Path)]
+        sound = self.twin.settings.sound
+        if modality == "sound" and sound is not None and sound.words_alone:
+            yield from self._heard_alone(paths, stored)
+            return
         tower = self.twin.tower(modality)
         use_store = stored and tower.frozen and len(paths) == len(items)
         reader = reader_for(self.twin, modality, paths, device=self._device) if use_store else None
@@ -146,10 +150,25 @@ class TorchEncoder(FileEncoder):
             else:
                 yield _Part(reasons, None)
 
+    def _heard_alone(self, paths: Sequence[Path], stored: bool) -> Iterator[_Part]:
+        """As `_encoded`, of sounds of which nothing counts but the words."""
+        heard = self._words("sound", paths, stored)
+        for start in range(0, len(paths), BATCH):
+            some = slice(start, start + BATCH)
+            words = [said and said.text for said in heard[some]]
+            pairs = zip(paths[some], words, strict=True)
+            reasons: list[DtbhError | None] = [None if said else unheard(path) for path, said in pairs]
+            known = [said for said in words if said]
+            if known:
+                ((_, encoded, _, familiarity),) = self._texts(known)
+                yield _Part(reasons, encoded, known, familiarity)
+            else:
+                yield _Part(reasons, None)
+
     def _words(self, modality: Modality, paths: Sequence[Path], stored: bool) -> Sequence[Heard | None]:
         """What each sound says; nothing where the model does not listen for words."""
         sound = self.twin.settings.sound
-        if modality != "sound" or sound is None or not sound.words:
+        if modality != "sound" or sound is None or not sound.listens:
             return ()
         return transcripts(
             self._transcriber, paths, language=self.language, max_seconds=sound.max_seconds, stored=stored
@@ -239,6 +258,6 @@ def _fingerprint(twin: DualEncoder) -> str:
         before.append(s.concepts.model_dump_json(exclude=None if s.concepts.pairs else {"pairs"}))
     if s.text is not None and s.text.any_language:
         before.append(s.text.backbone)
-    if s.sound is not None and s.sound.words:
+    if s.sound is not None and s.sound.listens:
         before.append(f"words {VERSION}")
     return hashlib.sha256(f"{before} {state_fingerprint(twin)}".encode()).hexdigest()[:16]

@@ -37,7 +37,7 @@ def belief(model: Encoder, asked: Encoding) -> Belief:
     familiarity = asked.familiarity.get(item.id)
     if familiarity is not None and text is not None:
         return Belief("text", round(trust(familiarity, text.backbone), 4))
-    listens = sound is not None and sound.words
+    listens = sound is not None and sound.listens
     return Belief(item.modality, WORDLESS if listens and item.modality == "sound" else 1.0)
 
 

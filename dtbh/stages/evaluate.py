@@ -13,8 +13,9 @@ import numpy as np
 
 from dtbh.codes import META, Embeddings, HashCodes, read_codes
 from dtbh.config import differences
+from dtbh.data.joining import read_data
 from dtbh.data.leakage import leakage
-from dtbh.data.manifest import MODALITIES, SPLITS, Item, Manifest, read_manifest
+from dtbh.data.manifest import MODALITIES, SPLITS, Item, Manifest, Modality, read_manifest
 from dtbh.data.splits import split_for
 from dtbh.data.transcripts import as_texts
 from dtbh.errors import ConfigError, DataError, RunError
@@ -24,10 +25,11 @@ from dtbh.evaluation.report import write_report
 from dtbh.evaluation.results.values import DIRECTIONS, RetrievalReport
 from dtbh.models.encoder import Encoder, Encoding
 from dtbh.models.load import load
-from dtbh.models.run_files import read_run
+from dtbh.models.run_files import data_folders, read_run
 from dtbh.stages.inputs import absolute, manifest_for, of_split, with_towers
 from dtbh.stages.model_card import write_card
 from dtbh.stages.perturbations import in_noise, in_other_voices
+from dtbh.utils.progress import echo
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ def evaluate(
     out = Path(out) if out is not None else Path(run) / "-".join(["report", *coded.names])
     write_report(report, out, images=images, sounds=sounds, texts=texts, searched=coded.searched)
     if model is not None:
-        own = read_manifest(model.path / read_run(model.path)["data"])
+        own = read_data(data_folders(model.path))
         write_card(model.path, split_for(own, model.config))
     return report, out
 
@@ -138,7 +140,13 @@ def _encoded(
     """What a run makes of a split and of the gallery."""
     manifest, protocol = manifest_for(model, data)
     texts = as_texts(manifest) if "text" in model.config.encoders.modalities else []
-    manifest = manifest.replaced(with_towers(model, manifest))
+    modalities: Sequence[Modality] = model.config.encoders.modalities
+    known = with_towers(model, manifest)
+    if texts and any(item.modality == "sound" and item.path is None for item in known):
+        echo("captions that were not spoken (dtbh speak does that) are met as texts alone")
+        known = [item for item in known if item.modality != "sound" or item.path is not None]
+        modalities = [kind for kind in modalities if kind != "sound" or any(i.modality == kind for i in known)]
+    manifest = manifest.replaced(known)
     names = [f"gallery-{gallery}"] if gallery != split else []
     names += [] if data is None else [Path(data).resolve().name]
     if voices is not None:
@@ -170,7 +178,7 @@ def _encoded(
         splits={name: _counts(of_split(manifest, name)) for name in SPLITS},
         leaks=leakage(manifest).to_dict(),
         rule=read_run(model.path)["checkpoint_rule"],
-        modalities=model.config.encoders.modalities,
+        modalities=modalities,
         real=real,
         names=names,
     )

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from dtbh.data.manifest import MODALITIES, Item
+from dtbh.data.manifest import MODALITIES, Item, Manifest
 from dtbh.data.transcripts import as_texts
 from dtbh.errors import RunError
 from dtbh.models.encoder import EXPORTED
 from dtbh.models.onnx_encoder import OnnxEncoder, open_exported
 from dtbh.stages.inputs import absolute, manifest_for, of_split
+
+if TYPE_CHECKING:
+    from dtbh.models.torch_encoder import TorchEncoder
 
 CALIBRATION = 128
 """Images, and sounds, that set the ranges of 8-bit integers."""
@@ -43,9 +47,14 @@ def export(run: str | Path, *, out: str | Path, data: str | Path | None = None, 
         if (old.meta["run"], old.meta["int8"]) == (model.fingerprint, int8):
             return old
     manifest, _ = manifest_for(model, data)
-    test, train = ([absolute(manifest, item) for item in of_split(manifest, split)] for split in ("test", "train"))
-    test, train = test + as_texts(test), train + as_texts(train)
+    test, train = (_media(model, manifest, split) for split in ("test", "train"))
     return write_model(model, test, out, calibration=_some(train, CALIBRATION) if int8 else None)
+
+
+def _media(model: TorchEncoder, manifest: Manifest, split: str) -> list[Item]:
+    """What the model's networks take of a split."""
+    items = of_split(manifest, split)
+    return [absolute(manifest, item) for item in items if item.modality in model.twin.modalities] + as_texts(items)
 
 
 def _some(items: Sequence[Item], count: int) -> list[Item]:

@@ -6,13 +6,14 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from dtbh.data.joining import read_data
 from dtbh.data.manifest import SPLITS, Item, Manifest, Modality, read_manifest
 from dtbh.data.splits import split_for, title
 from dtbh.data.tiling import SUFFIXES, Tiling, cut
 from dtbh.errors import DataError
 from dtbh.media.files import SOUND_TYPES, image_types, media_files
 from dtbh.models.encoder import Encoder
-from dtbh.models.run_files import read_run
+from dtbh.models.run_files import data_folders, read_run
 from dtbh.utils.progress import echo
 
 
@@ -84,9 +85,8 @@ def _is_manifest(source: Path) -> bool:
 
 def manifest_for(model: Encoder, data: str | Path | None) -> tuple[Manifest, str]:
     """A manifest with splits, and the protocol's name: the run's own protocol on its own data."""
-    run = read_run(model.path)
-    manifest = read_manifest(model.path / run["data"] if data is None else data)
-    if manifest.fingerprint == run["manifest"]:
+    manifest = read_data(data_folders(model.path)) if data is None else read_manifest(data)
+    if manifest.fingerprint == read_run(model.path)["manifest"]:
         return split_for(manifest, model.config), title(model.config.data)
     if data is None:
         raise DataError(f"{manifest.root}: changed since {model.path} was trained on it; train again")

