@@ -157,6 +157,10 @@ class SoundTower(Settings):
     words: bool = Field(
         False, description="a sound in which words are heard has the code of the text that they are (extra words)"
     )
+    prompt: str = Field(
+        "", max_length=400, description="a text as may be said here, of which whoever listens for words is told: its "
+        "words, and those of its kind, are heard more often",
+    )  # fmt: skip
     tta_views: int = Field(1, ge=1, le=5, description="speeds whose hash-like codes are averaged in encoding")
     augmentation: SoundAugmentation = SoundAugmentation()
 

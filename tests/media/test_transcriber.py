@@ -135,3 +135,16 @@ def test_without_the_extra_it_is_named(monkeypatch):
     monkeypatch.setattr(transcriber, "module_folder", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"dtbh\[words\]"):
         Transcriber()
+
+
+def test_a_prompt_is_no_part_of_what_is_heard(hear, tmp_path):
+    told = Transcriber(prompt="Ships at a pier, a lonely cottage, farmland.")
+    wave = spoken("Many boats are docked in the harbor.", tmp_path)
+    heard, plain = told([wave])[0], hear([wave])[0]
+    assert heard is not None
+    assert plain is not None
+    assert {"boats", "harbor"} <= set(heard.text.lower().strip(".").split())
+    assert "cottage" not in heard.text
+    assert told([np.zeros(RATE, np.float32)]) == [None]
+    assert told._before[0] == told._tokenizer.token_to_id("<|startofprev|>")
+    assert told._tokenizer.decode(told._before[1:]).strip() == told.prompt

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import dtbh
-from dtbh.config import make_config
+from dtbh.config import make_config, read_config, write_config
 from dtbh.data.manifest import Item, read_manifest, write_manifest
 from dtbh.errors import MediaError, RunError
 from dtbh.media import text
@@ -106,6 +106,20 @@ def test_eight_bits_keep_most_signs(run, exported, tiny_data):
     bits = [np.unpackbits(one.encode(texts).codes.words.view(np.uint8)) for one in (dtbh.load(exported), small)]
     assert (bits[0] != bits[1]).mean() < 0.1
     assert (small.path / "text.onnx").stat().st_size < 0.3 * (exported / "text.onnx").stat().st_size
+
+
+def test_a_prompt_makes_another_encoder_and_goes_along(run, exported, tmp_path):
+    other = shutil.copytree(run, tmp_path / "run")
+    settings = read_config(other / "config.yaml", ["encoders.sound.prompt=a pier"])
+    write_config(settings, other / "config.yaml")
+    model = dtbh.load(other)
+    assert model.fingerprint != dtbh.load(run).fingerprint
+    assert model._transcriber.prompt == "a pier"
+    assert dtbh.load(run)._transcriber.prompt == dtbh.load(exported)._transcriber.prompt == ""
+    told = json.loads((exported / "model.json").read_text())
+    told["towers"]["sound"]["prompt"] = "a pier"
+    (shutil.copytree(exported, tmp_path / "onnx") / "model.json").write_text(json.dumps(told))
+    assert dtbh.load(tmp_path / "onnx")._transcriber.prompt == "a pier"
 
 
 def test_words_alone_need_a_text_tower():
