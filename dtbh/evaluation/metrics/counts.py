@@ -180,7 +180,7 @@ class _Task:
 
 def _compiled(task: _Task) -> Callable[[slice], Block]:
     """Counts a block in compiled code."""
-    from dtbh.evaluation.metrics import kernel
+    from dtbh.evaluation import counts_kernel  # not of the folder of measures, which is imported as a whole
 
     gallery = np.ascontiguousarray(task.gallery_words.T)
     query_labels, gallery_labels = (labels.astype(np.int32) for labels in (task.query_labels, task.gallery_labels))
@@ -191,8 +191,8 @@ def _compiled(task: _Task) -> Callable[[slice], Block]:
         relevant, total = np.zeros((2, n, task.bits + 1), dtype=np.int64)
         shares, stable = np.zeros((n, task.classes)), np.zeros(n)
         gains = np.zeros((0 if shared is None else n, task.bits + 1), dtype=np.int64)
-        kernel.count(task.query_words[rows], gallery, query_labels[rows], gallery_labels, task.own[rows],
-                     relevant, total, shares, stable, shared, gains)  # fmt: skip
+        counts_kernel.count(task.query_words[rows], gallery, query_labels[rows], gallery_labels, task.own[rows],
+                            relevant, total, shares, stable, shared, gains)  # fmt: skip
         return Block(rows, relevant, total, shares, stable, task.at(rows),
                      None if shared is None else gains, task.grades(rows))  # fmt: skip
 
