@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.util import find_spec
 from typing import TypeVar
 
 import numpy as np
@@ -20,6 +19,7 @@ from dtbh.data.manifest import Item
 from dtbh.errors import DataError
 from dtbh.evaluation.metrics.labels import SharedLabels
 from dtbh.index.hamming.search import distances
+from dtbh.utils.packages import module_folder
 from dtbh.utils.progress import track
 
 Ints = npt.NDArray[np.int64]
@@ -128,7 +128,7 @@ def each_block(
     check_labels(n_queries, n_gallery, query_labels, gallery_labels)
     own = np.full(n_queries, -1) if own is None else own
     task = _Task(query_words, gallery_words, query_labels, gallery_labels, bits, own, classes, shared)
-    compiled = n_queries * n_gallery >= MANY and find_spec("numba") is not None
+    compiled = n_queries * n_gallery >= MANY and module_folder("numba") is not None
     count = _compiled(task) if compiled else partial(_by_numpy, task)
     step = QUERIES if compiled else min(QUERIES, max(1, BLOCK // n_gallery))
     return in_threads(lambda rows: work(count(rows)), n_queries, step, "comparing codes")
