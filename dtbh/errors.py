@@ -42,15 +42,15 @@ class CodesError(DtbhError):
 
 
 class MissingExtraError(DtbhError):
-    """An optional package that is not installed.
+    """A package that is not installed, most often one that an extra of dtbh brings.
 
     Args:
         package: What could not be imported.
-        extra: The extra of dtbh that brings it.
+        extra: The extra of dtbh that brings it; None where dtbh itself asks for it.
         purpose: What it is wanted for.
         command: What installs it, where the extra does not.
     """
 
-    def __init__(self, package: str, extra: str, purpose: str, *, command: str | None = None) -> None:
-        how = command or f"pip install 'dtbh[{extra}]'"
+    def __init__(self, package: str, extra: str | None, purpose: str, *, command: str | None = None) -> None:
+        how = command or ("pip install dtbh" if extra is None else f"pip install 'dtbh[{extra}]'")
         super().__init__(f"{purpose} needs {package}, which is not installed: {how}")

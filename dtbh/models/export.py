@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import importlib.util
 import json
 import warnings
 from collections.abc import Iterator, Sequence
@@ -26,7 +25,7 @@ from dtbh.encoders.concept_head import TextHead
 from dtbh.encoders.dual_encoder import DualEncoder, Tower
 from dtbh.encoders.readers import Reader, TextReader
 from dtbh.encoders.sentence_encoder import WIDTH
-from dtbh.errors import ConfigError, MissingExtraError, RunError
+from dtbh.errors import ConfigError, RunError
 from dtbh.media.text import TOKENIZER, tokenizer_file
 from dtbh.models.encoder import EXPORTED
 from dtbh.models.onnx_encoder import BATCH, ROUNDING, VERSION, Agreement, OnnxEncoder, open_exported
@@ -45,11 +44,6 @@ OUTPUTS: dict[Modality, list[str]] = {
     "image": ["codes", "features"], "sound": ["codes", "features"], "text": ["codes", "features", "familiarity"],
 }  # fmt: skip
 REQUIREMENTS = "requirements.txt"
-NODE = (
-    "numpy", "soundfile", "soxr", "pyyaml", "pydantic", "rich", "pillow", "onnxruntime", "numba",
-    "fastapi", "uvicorn", "python-multipart", "prometheus-client",
-)  # fmt: skip
-"""What indexing, searching and serving need of dtbh's dependencies and of its extras ``search`` and ``web``."""
 
 
 class _Codes(nn.Module):
@@ -82,12 +76,10 @@ def write_model(
             the run's, so the model is another encoder, with a fingerprint of its own.
 
     Raises:
-        MissingExtraError: No onnx, onnxscript or onnxruntime.
         RunError: A tower can't be exported; or, without ``calibration``, a bit differs beyond rounding.
         CodesError: Something else stands in the place.
         MediaError: An item can't be read.
     """
-    _check_extra()
     check_place(out, EXPORTED, "exported model")
     with atomic_folder(out) as new:
         twin = copy.deepcopy(model.twin).cpu()
@@ -255,17 +247,7 @@ def requirements(text: TextTower | None = None) -> list[str]:
     """The packages of a search node with dtbh's own bounds, as pip wants them; dtbh itself goes in by --no-deps.
 
     Args:
-        text: The model's text tower, which wants what an extra brings.
+        text: The model's text tower, which may want what an extra brings.
     """
-    found = {p.name: p.requirement for p in declared() if p.name in NODE and p.extra in (None, "search", "web")}
-    lines = [found[name] for name in NODE]
-    if text is not None:
-        extra = "languages" if text.any_language else "words"
-        lines += [package.requirement for package in declared() if package.extra == extra]
-    return lines
-
-
-def _check_extra() -> None:
-    for package in ("onnxruntime", "onnx", "onnxscript"):
-        if importlib.util.find_spec(package) is None:
-            raise MissingExtraError(package, "export", "dtbh export")
+    extras = (None, "languages") if text is not None and text.any_language else (None,)
+    return [package.requirement for package in declared() if package.extra in extras]

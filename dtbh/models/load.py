@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dtbh.errors import RunError
+from dtbh.errors import MissingExtraError
 from dtbh.models.encoder import EXPORTED, Encoder
-from dtbh.models.run_files import READY
+from dtbh.models.run_files import READY, read_run
 
 
 def place_of(path: str | Path) -> Path:
@@ -24,7 +24,7 @@ def load(path: str | Path = READY) -> Encoder:
 
     Raises:
         RunError: Nothing of the kind here, no weights yet, or damaged files.
-        MissingExtraError: An exported model, but no onnxruntime.
+        MissingExtraError: A run folder without the extra ``train``.
     """
     path = place_of(path)
     if (path / EXPORTED).is_file():
@@ -34,8 +34,7 @@ def load(path: str | Path = READY) -> Encoder:
     try:
         from dtbh.models.torch_encoder import load as load_run
     except ModuleNotFoundError as error:
-        raise RunError(
-            f"{path}: a run folder, which needs {error.name}; give a model that dtbh export made of it, or "
-            "install dtbh with its dependencies"
-        ) from None
+        read_run(path)  # what is no run folder is told so
+        how = "pip install 'dtbh[train]', or give a model that dtbh export made of it"
+        raise MissingExtraError(str(error.name), "train", f"{path}: a run folder", command=how) from None
     return load_run(path)

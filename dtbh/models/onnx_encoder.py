@@ -259,7 +259,7 @@ def _open(path: Path, wanted: str) -> InferenceSession:
     try:
         import onnxruntime
     except ImportError:
-        raise MissingExtraError("onnxruntime", "search", "an exported model") from None
+        raise MissingExtraError("onnxruntime", None, "an exported model") from None
     try:
         data = path.read_bytes()
     except OSError as error:

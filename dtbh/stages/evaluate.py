@@ -25,6 +25,7 @@ from dtbh.evaluation.report import write_report
 from dtbh.evaluation.results.values import DIRECTIONS, RetrievalReport
 from dtbh.models.encoder import Encoder, Encoding
 from dtbh.models.load import load
+from dtbh.models.onnx_encoder import OnnxEncoder
 from dtbh.models.run_files import data_folders, read_run
 from dtbh.stages.inputs import absolute, manifest_for, of_split, with_towers
 from dtbh.stages.model_card import write_card
@@ -186,11 +187,12 @@ def _encoded(
 
 def _embedded(model: Encoder, items: list[Item]) -> Embeddings | None:
     """The deep features of a run whose method ranks by them; None where it ranks by codes, or was exported."""
-    if model.config.learning.ranked_by == "codes":
+    if model.config.learning.ranked_by == "codes" or isinstance(model, OnnxEncoder):
         return None
     from dtbh.models.torch_encoder import TorchEncoder
 
-    return model.embed(items, stored=True) if isinstance(model, TorchEncoder) else None
+    assert isinstance(model, TorchEncoder)
+    return model.embed(items, stored=True)
 
 
 def _heard(model: Encoder, items: list[Item], noise_db: float | None, values: bool) -> Encoding:

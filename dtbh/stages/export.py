@@ -12,6 +12,7 @@ from dtbh.errors import RunError
 from dtbh.models.encoder import EXPORTED
 from dtbh.models.onnx_encoder import OnnxEncoder, open_exported
 from dtbh.stages.inputs import absolute, manifest_for, of_split
+from dtbh.utils.packages import check_installed
 
 if TYPE_CHECKING:
     from dtbh.models.torch_encoder import TorchEncoder
@@ -33,11 +34,13 @@ def export(run: str | Path, *, out: str | Path, data: str | Path | None = None, 
             with a fingerprint of its own; ``evaluate`` says what it costs.
 
     Raises:
+        MissingExtraError: The extra ``train`` is not installed.
         RunError: No such run, a tower that can't be exported, or codes that differ beyond rounding; nothing is
             written then.
     """
     if (Path(run) / EXPORTED).is_file():
         raise RunError(f"{run}: was exported already; copy the folder, or give the run it was made from")
+    check_installed("torch", "onnx", "onnxscript", extra="train", purpose="dtbh export")
     from dtbh.models.export import write_model
     from dtbh.models.torch_encoder import load as load_run
 

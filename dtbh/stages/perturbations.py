@@ -13,6 +13,7 @@ from pathlib import Path
 from dtbh.data.manifest import Item, Manifest
 from dtbh.data.transcripts import said
 from dtbh.errors import DataError
+from dtbh.utils.packages import check_installed
 from dtbh.utils.progress import track
 
 RATE = 16000
@@ -60,7 +61,9 @@ def in_noise(items: Iterable[Item], folder: Path, snr_db: float) -> list[Item]:
 
     Raises:
         MediaError: A sound can't be read.
+        MissingExtraError: The extra ``train`` is not installed.
     """
+    check_installed("torch", "torchaudio", extra="train", purpose="dtbh evaluate --noise-db")
     import soundfile
     import torch
 

@@ -26,6 +26,7 @@ from dtbh.evaluation.results.tables import Table, write_table
 from dtbh.evaluation.results.values import RetrievalReport
 from dtbh.models.run_files import CONFIG, read_run
 from dtbh.utils.files import file_lock, write_text
+from dtbh.utils.packages import check_installed
 from dtbh.utils.progress import echo
 
 NAME, VERSION = "sweep.json", 1
@@ -108,7 +109,9 @@ def sweep(
         ConfigError: A config that can't be read, or an empty or doubled list.
         DataError: No such data.
         DtbhError: Another sweep works in the folder.
+        MissingExtraError: The extra ``train`` is not installed.
     """
+    check_installed("torch", "lightning", extra="train", purpose="dtbh sweep")
     out, manifest = Path(out), read_manifest(data)
     for name, values in (("bits", bits), ("seeds", seeds), ("configs", [*configs])):
         if not values or len({*values}) < len(values):

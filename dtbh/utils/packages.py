@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 import re
 from dataclasses import dataclass
 from pathlib import Path
+
+from dtbh.errors import MissingExtraError
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,10 @@ class Package:
 
 def declared() -> tuple[Package, ...]:
     """Dependencies and extras, in the order of pyproject.toml; not what an extra takes over from another."""
+    from importlib.metadata import requires  # slow to import, and `dtbh --help` needs none
+
     found = []
-    for line in importlib.metadata.requires("dtbh") or ():
+    for line in requires("dtbh") or ():
         requirement, _, marker = line.partition(";")
         name = re.split(r"[^A-Za-z0-9._-]", requirement)[0].lower()
         extra = re.search(r'extra == "([^"]+)"', marker)
@@ -38,10 +41,28 @@ def declared() -> tuple[Package, ...]:
 
 def version(package: str) -> str | None:
     """The installed version, or None."""
+    from importlib import metadata
+
     try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
         return None
+
+
+def check_installed(*modules: str, extra: str, purpose: str) -> None:
+    """See that what an extra brings is there, without importing it.
+
+    Args:
+        modules: Their names.
+        extra: The extra of dtbh that brings them.
+        purpose: What they are wanted for.
+
+    Raises:
+        MissingExtraError: Names the first that is missing, and what to type.
+    """
+    for module in modules:
+        if module_folder(module) is None:
+            raise MissingExtraError(module, extra, purpose)
 
 
 def module_folder(name: str) -> Path | None:

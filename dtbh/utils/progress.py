@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -42,6 +41,8 @@ def track(items: Iterable[T], label: str, *, total: int | None = None) -> Iterat
 @contextmanager
 def quiet_loggers() -> Iterator[None]:
     """No warnings that libraries log, as advice on what is done on purpose."""
+    import logging
+
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import pkgutil
 from collections.abc import Callable
 from functools import cache
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import TypeVar
 
 from dtbh.errors import ConfigError
@@ -54,7 +54,9 @@ def load_plugins(group: str) -> None:
     Raises:
         ConfigError: One of them can't be imported; says which package it came with.
     """
-    for point in metadata.entry_points(group=group):
+    from importlib.metadata import entry_points  # slow to import, and `dtbh --help` needs none
+
+    for point in entry_points(group=group):
         try:
             point.load()
         except Exception as error:  # whatever a package of others does when it is imported

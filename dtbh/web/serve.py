@@ -11,17 +11,16 @@ import socket
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import uvicorn
+from fastapi import FastAPI
 
 from dtbh.config import Service
-from dtbh.errors import ConfigError, DtbhError, MissingExtraError
+from dtbh.errors import ConfigError, DtbhError
 from dtbh.index.engines.archive import ArchiveEngine
 from dtbh.index.engines.base import Engine
 from dtbh.utils.progress import echo
-
-if TYPE_CHECKING:
-    import uvicorn
-    from fastapi import FastAPI
+from dtbh.web.app import create_app
 
 GRACE = 30  # seconds for what is under way when the service is told to stop
 HEAD = 1 << 20  # bytes of a request's head that are read; `dtbh.web.middleware` refuses far shorter ones in JSON
@@ -51,18 +50,11 @@ def serve(
     Raises:
         ConfigError: A host that others reach without a token.
         DtbhError: No archive or model there, or the port is taken.
-        MissingExtraError: FastAPI or uvicorn is not installed.
     """
     if not token and not _loopback(host):
         raise ConfigError(f"--host {host}: others can reach it; give --token SECRET, or listen on 127.0.0.1")
     if model is not None and not Path(model).exists():
         raise ConfigError(f"--model {model}: no such file or folder; give a run or an exported model")
-    try:
-        import uvicorn  # noqa: F401
-
-        from dtbh.web.app import create_app
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(str(error.name), "web", "dtbh serve") from None
     hosts = None if token else ("127.0.0.1", "localhost", "[::1]")
     limits = limits or Service()
     app = create_app(archives, model=model, limits=limits, token=token or None, hosts=hosts)
@@ -80,8 +72,6 @@ def serve(
 
 def server(app: FastAPI) -> uvicorn.Server:
     """What reads requests from sockets for the application; how many are let in is the middleware's business."""
-    import uvicorn
-
     return uvicorn.Server(uvicorn.Config(
         app, port=0, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE, server_header=False,
         timeout_keep_alive=20, h11_max_incomplete_event_size=HEAD,

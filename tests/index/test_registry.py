@@ -80,7 +80,8 @@ def test_it_indexes_and_is_searched(tiny_run: Path, tiny_data: Path, capsys: pyt
 
 @pytest.mark.usefixtures("drawer")
 def test_it_is_served(tiny_run: Path, tiny_data: Path) -> None:
-    testclient = pytest.importorskip("fastapi.testclient", reason="FastAPI is not installed: pip install 'dtbh[web]'")
+    from fastapi import testclient
+
     from dtbh.web.app import create_app
 
     assert main(["index", str(tiny_run), str(tiny_data), "--engine", "drawer", "--shelf", "top"]) == 0

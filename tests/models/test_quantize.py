@@ -17,7 +17,7 @@ from dtbh.models import export, quantize
 from dtbh.stages.export import _some
 from dtbh.stages.export import export as export_run
 
-onnx = pytest.importorskip("onnx", reason="quantizing needs the extra export")
+onnx = pytest.importorskip("onnx", reason="quantizing needs the extra train")
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-pytest.importorskip("fastapi", reason="FastAPI is not installed: pip install 'dtbh[web]'")
-
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.util import find_spec
 from typing import TypeVar
 
 import numpy as np
@@ -20,6 +19,7 @@ from dtbh.data.manifest import Item
 from dtbh.errors import DataError
 from dtbh.evaluation.metrics.labels import SharedLabels
 from dtbh.index.hamming.search import distances
+from dtbh.utils.packages import module_folder
 from dtbh.utils.progress import track
 
 Ints = npt.NDArray[np.int64]
@@ -128,7 +128,7 @@ def each_block(
     check_labels(n_queries, n_gallery, query_labels, gallery_labels)
     own = np.full(n_queries, -1) if own is None else own
     task = _Task(query_words, gallery_words, query_labels, gallery_labels, bits, own, classes, shared)
-    compiled = n_queries * n_gallery >= MANY and find_spec("numba") is not None
+    compiled = n_queries * n_gallery >= MANY and module_folder("numba") is not None
     count = _compiled(task) if compiled else partial(_by_numpy, task)
     step = QUERIES if compiled else min(QUERIES, max(1, BLOCK // n_gallery))
     return in_threads(lambda rows: work(count(rows)), n_queries, step, "comparing codes")
@@ -180,7 +180,7 @@ class _Task:
 
 def _compiled(task: _Task) -> Callable[[slice], Block]:
     """Counts a block in compiled code."""
-    from dtbh.evaluation.metrics import kernel
+    from dtbh.evaluation import counts_kernel  # not of the folder of measures, which is imported as a whole
 
     gallery = np.ascontiguousarray(task.gallery_words.T)
     query_labels, gallery_labels = (labels.astype(np.int32) for labels in (task.query_labels, task.gallery_labels))
@@ -191,8 +191,8 @@ def _compiled(task: _Task) -> Callable[[slice], Block]:
         relevant, total = np.zeros((2, n, task.bits + 1), dtype=np.int64)
         shares, stable = np.zeros((n, task.classes)), np.zeros(n)
         gains = np.zeros((0 if shared is None else n, task.bits + 1), dtype=np.int64)
-        kernel.count(task.query_words[rows], gallery, query_labels[rows], gallery_labels, task.own[rows],
-                     relevant, total, shares, stable, shared, gains)  # fmt: skip
+        counts_kernel.count(task.query_words[rows], gallery, query_labels[rows], gallery_labels, task.own[rows],
+                            relevant, total, shares, stable, shared, gains)  # fmt: skip
         return Block(rows, relevant, total, shares, stable, task.at(rows),
                      None if shared is None else gains, task.grades(rows))  # fmt: skip
 

@@ -35,29 +35,18 @@ def interval(values: Floats, clusters: Ints, seed: int) -> tuple[float, float] |
     Returns:
         The 2.5th and the 97.5th percentile; None with fewer than two clusters.
     """
-    from scipy.stats import bootstrap
-
     _, inverse = np.unique(clusters, return_inverse=True)
     sums, counts = np.bincount(inverse, values), np.bincount(inverse).astype(np.float64)
     if len(sums) < 2:
         return None
-    alike = (counts == counts[0]).all()  # then the mean over queries is that over clusters, and half as much is drawn
-    found = bootstrap(
-        (sums / counts,) if alike else (sums, counts),
-        np.mean if alike else _mean_of_clusters,
-        paired=not alike,
-        vectorized=True,
-        n_resamples=RESAMPLES,
-        batch=max(1, CELLS // len(sums)),
-        method="percentile",
-        random_state=np.random.default_rng(seed),
-    ).confidence_interval
-    return min(float(found.low), 1.0), min(float(found.high), 1.0)
-
-
-def _mean_of_clusters(sums: Floats, counts: Floats, axis: int) -> Floats:
-    """The mean over the queries of all clusters drawn."""
-    return np.asarray(sums.sum(axis=axis) / counts.sum(axis=axis))
+    alike = (counts == counts[0]).all()  # then every draw has as many queries, and half as much is looked up
+    chance, batch = np.random.default_rng(seed), max(1, CELLS // len(sums))
+    means = []
+    for start in range(0, RESAMPLES, batch):
+        drawn = chance.integers(0, len(sums), (min(batch, RESAMPLES - start), len(sums)))
+        means.append(sums[drawn].sum(axis=1) / (counts.sum() if alike else counts[drawn].sum(axis=1)))
+    low, high = np.quantile(np.concatenate(means), [0.025, 0.975])
+    return min(float(low), 1.0), min(float(high), 1.0)
 
 
 def mean_interval(

@@ -9,21 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
 from dtbh.evaluation.metrics.counts import Floats, Ints, stable_order
-from dtbh.evaluation.metrics.ranking import (
-    before,
-    check_k,
-    cut,
-    harmonic_numbers,
-    per_relevant,
-    precision_sums,
-    table_to,
-)
+from dtbh.evaluation.metrics.factorials import harmonic_numbers, log_choose, log_factorials
+from dtbh.evaluation.metrics.ranking import before, check_k, cut, per_relevant, precision_sums
 
 __all__ = ["CONVENTIONS", "Convention", "all_relevant", "first_k_relevant", "hits_in_top_k", "min_r_k", "stable_order"]
 
@@ -56,7 +48,7 @@ def hits_in_top_k(relevant: Ints, total: Ints, k: int) -> Floats:
     )
     whole = precision_sums(relevant, total, np.where(before(total) + total < k, total, 0))[:, None]
     hits = np.arange(k + 1)[None, :]
-    log = log_factorials(table_to(total.sum(axis=1).max(initial=0)))
+    log = log_factorials(int(total.sum(axis=1).max(initial=0)))
     possible = (hits <= r) & (hits <= places) & (places - hits <= n - r)
     some = np.where(possible, hits, np.maximum(places - (n - r), 0))
     chance = np.where(possible, np.exp(log_choose(log, r, some) + log_choose(log, n - r, places - some)
@@ -115,7 +107,7 @@ def first_k_relevant(relevant: Ints, total: Ints, k: int) -> Floats:
 
 def _first_of_bucket(n: Ints, r: Ints, n_before: Ints, r_before: Ints, m: Ints) -> Floats:
     """What the first m < r relevant items of each bucket add, float64 [b]; all places of all buckets in one row."""
-    log = log_factorials(table_to(n.max()))
+    log = log_factorials(int(n.max()))
     places = _reach(n, r, m)
     start = np.cumsum(places) - places
     each = np.repeat(np.arange(len(n)), places)
@@ -185,16 +177,3 @@ def _front(relevant: Ints, total: Ints, *, reached: npt.NDArray[np.bool_]) -> tu
     """The buckets up to the first that every query has reached: what stands behind it changes nothing."""
     end = int(np.argmax(reached, axis=1).max(initial=0)) + 1
     return relevant[:, :end], total[:, :end]
-
-
-@lru_cache(maxsize=4)
-def log_factorials(n: int) -> Floats:
-    """Log 0!, log 1!, ..., log n!."""
-    from scipy.special import gammaln
-
-    return np.asarray(gammaln(np.arange(1, n + 2, dtype=np.float64)))
-
-
-def log_choose(log: Floats, n: Ints, k: Ints) -> Floats:
-    """Log C(n, k) for 0 <= k <= n, from ``log_factorials``."""
-    return np.asarray(log[n] - log[k] - log[n - k])

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from dtbh.errors import ConfigError, DataError
 from dtbh.evaluation.metrics.counts import Floats, Ints
+from dtbh.evaluation.metrics.factorials import harmonic_numbers, log_choose, log_factorials, table_to
 
 Without = Literal["drop", "zero", "error"]
 
@@ -51,23 +52,6 @@ def precision_sums(relevant: Ints, total: Ints, places: Ints) -> Floats:
     stretch = harmonic[n_before + places] - harmonic[n_before]
     added = relevant / np.maximum(total, 1) * ((r_before + 1 - slope * (n_before + 1)) * stretch + slope * places)
     return np.asarray(added.sum(axis=1))
-
-
-def table_to(n: int) -> int:
-    """Where a table that is looked up at 0..n ends: at a power of two, so that one table serves many galleries."""
-    return 1 << int(n).bit_length()
-
-
-def harmonic_numbers(n: int) -> Floats:
-    """H[0], H[1], ... to H[n] at least, less one constant: only differences are used."""
-    return _harmonic(table_to(n))
-
-
-@lru_cache(maxsize=4)
-def _harmonic(n: int) -> Floats:
-    from scipy.special import digamma
-
-    return np.asarray(digamma(np.arange(1, n + 2, dtype=np.float64)))
 
 
 @lru_cache(maxsize=4)
@@ -215,15 +199,13 @@ def hit_at(relevant: Ints, total: Ints, k: Sequence[int]) -> Floats:
     Raises:
         ConfigError: A k below 1, or beyond the ranking's length.
     """
-    from scipy.special import gammaln
-
     check_k(total, k)
     bucket, places = cut(total, k)
     n, r = (np.take_along_axis(counts, bucket, axis=1) for counts in (total, relevant))
     found_before = np.take_along_axis(before(relevant), bucket, axis=1) > 0
     possible = places <= n - r
-    left = np.where(possible, n - r - places, 0)
-    log_none = gammaln(n - r + 1) - gammaln(left + 1) - gammaln(n + 1) + gammaln(n - places + 1)
+    log = log_factorials(int(total.max(initial=0)))
+    log_none = log_choose(log, n - r, np.where(possible, places, 0)) - log_choose(log, n, places)
     none = np.where(found_before | ~possible, 0.0, np.minimum(np.exp(log_none), 1.0))
     return np.where(has_relevant(relevant)[:, None], 1.0 - none, np.nan)
 

@@ -1,4 +1,4 @@
-"""The counts of ``counts`` in compiled code: each gallery item is looked at once a query.
+"""The counts of ``metrics.counts`` in compiled code: each gallery item is looked at once a query.
 
 It does without the global interpreter lock, so blocks of queries run in threads. Importing this needs numba.
 """
