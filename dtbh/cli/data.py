@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 def _add_prepare(parser: argparse.ArgumentParser) -> None:
     """The sources of ``dtbh prepare``, each with what it takes."""
     from dtbh.cli.signature import add_parameters, summary
-    from dtbh.data.sources.base import known_sources
+    from dtbh.data.sources.base import GIVEN, known_sources
 
     sources = parser.add_subparsers(dest="source", metavar="SOURCE", required=True)
     for name, function in known_sources().items():
         said = summary(function)
         sub = sources.add_parser(name, help=said, description=said, parents=[common_options()])
-        add_parameters(sub, function, leave_out=("out",))
+        add_parameters(sub, function, leave_out=GIVEN)
         sub.add_argument("--strict", action="store_true", help="warnings stop it too")
         sub.add_argument("--out", type=Path, required=True, help="the data folder")
 
@@ -32,10 +32,10 @@ def _add_prepare(parser: argparse.ArgumentParser) -> None:
 def prepare(args: Arguments) -> int:
     """Check a data set and write its manifest."""
     from dtbh.cli.signature import parameters_given
-    from dtbh.data.sources.base import known_sources
+    from dtbh.data.sources.base import GIVEN, known_sources
     from dtbh.stages.prepare import prepare as run
 
-    given = parameters_given(args, known_sources()[args.source], leave_out=("out",))
+    given = parameters_given(args, known_sources()[args.source], leave_out=GIVEN)
     done = run(args.source, args.out, strict=args.strict, **given)
     manifest, warnings = done.manifest, done.warnings
     if not done.changed:

@@ -11,6 +11,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -61,6 +62,14 @@ def check(items: Iterable[Item], *, root: Path = Path(), workers: int | None = N
 
     problems, odd = [], []
     contents: dict[tuple[Path, str], str] = {}
+    away = _away(path for path, _ in files)
+    problems += [
+        f"{folder}: no such folder, and {len(paths)} files should lie below it (first: {paths[0]}); is the drive or "
+        f"the network share connected, and are paths relative to where they are written?"
+        for folder, paths in away.items()
+    ]
+    gone = {path for paths in away.values() for path in paths}
+    files = {file: None for file in files if file[0] not in gone}
     for file, found in zip(files, _in_threads(look, list(files), workers), strict=True):
         if isinstance(found, MediaError):
             problems.append(str(found))
@@ -155,10 +164,32 @@ def _silent(path: Path, samples: Samples, rate: int) -> str:
 def _there(path: Path) -> None:
     if any("\ud800" <= c <= "\udfff" for c in str(path)):
         raise MediaError(f"{str(path)!a}: the name is no UTF-8, a manifest can't hold it; rename the file")
-    if not path.is_file():
+    try:
+        there, size = path.is_file(), path.stat().st_size if path.exists() else 0
+    except OSError as error:  # no permission, a share that went away
+        raise MediaError(f"{path}: can't be reached ({error.strerror}); is its drive or share connected?") from None
+    if not there:
         raise MediaError(f"{path}: no such file")
-    if path.stat().st_size == 0:
+    if size == 0:
         raise MediaError(f"{path}: empty, 0 bytes; replace or remove it")
+
+
+MANY = 3
+
+
+def _away(paths: Iterable[Path]) -> dict[Path, list[Path]]:
+    """More than `MANY` files below one folder that is not there, by that folder: they are told in one line."""
+    by_parent: dict[Path, list[Path]] = {}
+    for path in paths:
+        by_parent.setdefault(path.parent, []).append(path)
+    away: dict[Path, list[Path]] = {}
+    for parent, inside in by_parent.items():
+        above = [parent, *parent.parents]
+        with suppress(OSError):
+            there = next((place for place, one in enumerate(above) if one.exists()), len(above))
+            if there:
+                away.setdefault(above[there - 1], []).extend(inside)
+    return {folder: inside for folder, inside in away.items() if len(inside) > MANY}
 
 
 def _cut_short(file: BinaryIO) -> str:

@@ -55,6 +55,13 @@ class Index(Protocol):
     def labels(self) -> tuple[str, ...]:
         """The class names that occur, sorted; of items with several labels each of them."""
 
+    def values(self, field: str, /) -> tuple[str, ...]:
+        """The values of a field that occur, sorted; of items with several labels each of them.
+
+        Args:
+            field: modality, label, pair, split, speaker, or one of those in ``Item.fields``.
+        """
+
     def counts(self) -> dict[str, int]:
         """How many items there are of each modality that occurs."""
 
@@ -206,8 +213,8 @@ def known(what: str, name: str, names: tuple[str, ...]) -> None:
     """Raise `ConfigError`, with the nearest name, unless ``name`` is one of ``names``."""
     if name not in names:
         near = difflib.get_close_matches(str(name), names, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(names)}"
-        raise ConfigError(f"unknown {what} {name!r}; {hint}")
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise ConfigError(f"unknown {what} {name!r}; {hint}known are {', '.join(names)}")
 
 
 def refuse_known(name: str, ids: Iterable[str]) -> None:

@@ -220,6 +220,10 @@ class ExactIndex(ABC):
         """As `Index.labels`."""
         return self._view().live("label")
 
+    def values(self, field: str, /) -> tuple[str, ...]:
+        """As `Index.values`."""
+        return self._view().live(field)
+
     def counts(self) -> dict[str, int]:
         """As `Index.counts`."""
         view = self._view()

@@ -12,6 +12,23 @@ SOUND_TYPES = CONTAINER_TYPES | frozenset(
     {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf",
      ".w64", ".rf64", ".voc", ".sph", ".nist", ".paf", ".ircam"}
 )  # fmt: skip
+_STARTS = {
+    "image": {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"II*\0": ".tif", b"MM\0*": ".tif", b"II+\0": ".tif",
+              b"MM\0+": ".tif", b"GIF8": ".gif", b"BM": ".bmp", b"\0\0\0\x0cjP": ".jp2"},
+    "sound": {b"fLaC": ".flac", b"OggS": ".ogg", b"ID3": ".mp3", b"\xff\xfb": ".mp3", b"\xff\xf3": ".mp3",
+              b"\xff\xf2": ".mp3", b"\xff\xfa": ".mp3", b"\xff\xf1": ".aac", b"\xff\xf9": ".aac", b"#!AMR": ".amr",
+              b".snd": ".au", b"RF64": ".rf64", b"\x1a\x45\xdf\xa3": ".webm", b"caff": ".caf"},
+}  # fmt: skip
+
+
+def file_type(data: bytes, modality: str) -> str | None:
+    """The type, as a file's name ends, of an ``"image"`` or ``"sound"`` by its first bytes; None for any other."""
+    kind = data[8:12]
+    if modality == "image" and kind == b"WEBP":
+        return ".webp"
+    if modality == "sound" and (data[:4] in (b"RIFF", b"FORM") or data[4:8] == b"ftyp"):
+        return {b"WAVE": ".wav", b"AIFF": ".aiff", b"AIFC": ".aifc"}.get(kind, ".m4a" if data[4:8] == b"ftyp" else None)
+    return next((suffix for start, suffix in _STARTS[modality].items() if data.startswith(start)), None)
 
 
 @cache

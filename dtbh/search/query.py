@@ -13,6 +13,7 @@ from pathlib import Path
 from dtbh.data.manifest import Item, Modality
 from dtbh.errors import CodesError, ConfigError, DataError
 from dtbh.index.base import Find, Index
+from dtbh.index.bounds import BOX
 from dtbh.index.result import SearchResult
 from dtbh.models.encoder import Encoder, Encoding, text_item
 from dtbh.search.confidence import belief, hit_probabilities
@@ -99,7 +100,7 @@ def search(
 
 
 def why_nothing(index: Index, where: Mapping[str, str]) -> str:
-    """Which filters let nothing pass, in a line; of a label also what the nearest ones are.
+    """Which filters let nothing pass, in a line, with how many values the field has and which are nearest.
 
     Args:
         index: Where a search with these filters found nothing.
@@ -108,11 +109,22 @@ def why_nothing(index: Index, where: Mapping[str, str]) -> str:
     culprits = [(field, value) for field, value in where.items() if not len(index.rows({field: value}))]
     if not culprits:
         return f"no item has all of {', '.join(f'{field}={value}' for field, value in where.items())}"
-    said = []
-    for field, value in culprits:
-        line, known = f"no item has {field}={value}", index.labels()
-        if field == "label" and known:
-            near = difflib.get_close_matches(value, known, n=3, cutoff=0)
-            line += f"; of {len(known)} labels the nearest are {', '.join(near)}"
-        said.append(line)
-    return "; ".join(said)
+    return "; ".join(_without(index, field, value) for field, value in culprits)
+
+
+MOST = 20_000  # values among which the nearest are looked for
+
+
+def _without(index: Index, field: str, value: str) -> str:
+    """That no item has this value, and which there are."""
+    line = f"no item has {field}={value}"
+    if field in (BOX, "id", "path", "transcript"):
+        return line
+    known = index.labels() if field == "label" else index.values(field)
+    if not known:
+        return f"{line}, nor any {field}"
+    if len(known) > MOST:
+        return f"{line}; there are {len(known)} values"
+    near = difflib.get_close_matches(value, known, n=3, cutoff=0)
+    many = f"of {len(known)} {field}s the nearest are" if len(known) > len(near) else f"{field} is one of"
+    return f"{line}; {many} {', '.join(near)}"

@@ -12,9 +12,13 @@ from typing import Any, get_args
 
 from dtbh.data.checks import check
 from dtbh.data.manifest import NAME, Item, Manifest, read_manifest, relative, write_manifest
-from dtbh.data.sources.base import Source, known_sources
+from dtbh.data.sources.base import GIVEN, Source, known_sources
+from dtbh.data.sources.extracted import Extracted
 from dtbh.data.sources.readers import count
 from dtbh.errors import DataError
+
+MEDIA = "media"
+"""The folder for what stood inside other files, in the data folder."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,16 @@ def prepare(source: str, out: Path, *, strict: bool = False, **arguments: object
     """
     function = _found(source)
     given = _arguments(source, function, out, arguments)
-    items = function(**given)
+    with Extracted((out / MEDIA).resolve()) as media:
+        takes_media = "media" in inspect.signature(function).parameters
+        items = function(**given, media=media) if takes_media else function(**given)
+        return _prepared(source, out, given, items, media, strict=strict)
+
+
+def _prepared(
+    source: str, out: Path, given: dict[str, Any], items: list[Item] | Manifest, media: Extracted, *, strict: bool
+) -> Prepared:
+    """What a source gave, checked and written."""
     if isinstance(items, Manifest):
         return Prepared(items, (), True)
     settings: dict[str, Any] = {
@@ -63,7 +76,8 @@ def prepare(source: str, out: Path, *, strict: bool = False, **arguments: object
     else:
         findings = check(items)
         if findings.problems:
-            raise DataError(f"{source}: {count(findings.problems, 'problem')}; nothing written", findings.problems)
+            told = [media.told(problem) for problem in findings.problems]
+            raise DataError(f"{source}: {count(told, 'problem')}; nothing written", told)
         warnings = findings.warnings
     if strict and warnings:
         raise DataError(f"{source}: {count(warnings, 'warning')}, and --strict takes none", warnings)
@@ -71,7 +85,10 @@ def prepare(source: str, out: Path, *, strict: bool = False, **arguments: object
         return Prepared(earlier, warnings, False)
     written = (replace(item, path=relative(Path(item.path), out)) if item.path else item for item in items)
     manifest = Manifest(tuple(written), out, source, {**settings, "warnings": list(warnings)})
+    before = _files_of(out) if media.folder.is_dir() else set()
+    media.settle()
     write_manifest(manifest)
+    media.forget(before - _named(manifest))
     return Prepared(manifest, warnings, True)
 
 
@@ -86,13 +103,13 @@ def _arguments(source: str, function: Source, out: Path, arguments: dict[str, ob
     """The arguments that were given, if they are those that the source takes; ``out`` where it takes that."""
     wanted = inspect.signature(function, eval_str=True).parameters
     given = {name: value for name, value in arguments.items() if value is not None}
-    takes = ", ".join(name for name in wanted if name != "out")
+    takes = ", ".join(name for name in wanted if name not in GIVEN)
     problems = [f"it takes no {name}" for name in given if name not in wanted]
     given |= {"out": out} if "out" in wanted else {}
     problems += [
         f"it needs {name}"
         for name, parameter in wanted.items()
-        if name not in given and parameter.default is inspect.Parameter.empty
+        if name not in given and name not in GIVEN and parameter.default is inspect.Parameter.empty
     ]
     if problems:
         raise DataError(f"source {source}: wrong arguments (it takes {takes})", problems)
@@ -111,6 +128,18 @@ def _fingerprint(items: Iterable[Item]) -> str:
         if item.path is not None and (path := Path(item.path)).exists():
             digest.update(f"{path.stat().st_size} {path.stat().st_mtime_ns}".encode())
     return digest.hexdigest()[:16]
+
+
+def _files_of(out: Path) -> set[Path]:
+    """The files that the manifest in ``out`` names, if there is one."""
+    try:
+        return _named(read_manifest(out))
+    except DataError:
+        return set()
+
+
+def _named(manifest: Manifest) -> set[Path]:
+    return {manifest.root.resolve() / item.path for item in manifest if item.path}
 
 
 def _earlier(out: Path, source: str, settings: dict[str, Any]) -> Manifest | None:

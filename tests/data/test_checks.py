@@ -197,3 +197,20 @@ def test_name_that_is_no_utf8(tmp_path: Path) -> None:
     (problem,) = check([Item("x", "image", f"{tmp_path}/\udcff.png", "beach")]).problems
     assert "no UTF-8" in problem
     problem.encode()
+
+
+def test_a_folder_that_is_away_is_one_line(tmp_path: Path) -> None:
+    away = tmp_path / "share" / "tiles"
+    items = [Item(f"i{n}", "image", str(away / f"{n % 2}" / f"{n}.png"), "beach") for n in range(4)]
+    found = check([*items, *pair(tmp_path)])
+    assert found.problems == (
+        f"{tmp_path / 'share'}: no such folder, and 4 files should lie below it (first: {away / '0' / '0.png'}); is "
+        "the drive or the network share connected, and are paths relative to where they are written?",
+    )
+    away.mkdir(parents=True)
+    assert len(check(items).problems) == 4
+
+
+def test_a_path_that_can_not_be_is_one_line(tmp_path: Path) -> None:
+    (told,) = check([Item("i", "image", str(tmp_path / ("x" * 300)), "beach")]).problems
+    assert "can't be reached (File name too long)" in told

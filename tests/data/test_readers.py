@@ -3,10 +3,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dtbh.data.manifest import Item
 from dtbh.data.sources.table import table
+from dtbh.evaluation.metrics.pairs import links_of
 from tests.data.test_sources import problems
 
 
@@ -83,11 +85,15 @@ def test_further_columns_are_fields(tmp_path: Path) -> None:
         ("image,sound,a=b\na.png,a.wav,x\n", "column 'a=b' can't be a field"),
         ("", "no rows"),
         ("image,sound,label\n", "no rows"),
-        ("image,sound,label\n,,x\n", "line 2 has neither image nor sound"),
+        ("image,sound,label\n,,x\n", "line 2: names no image and no sound; found label 'x'"),
         ("image,sound,label\na.png,a.wav,x,y\n", "line 2 has more fields"),
-        ("image,sound,split\na.png,a.wav,dev\n", "line 2: item a.png: split must be train, val or test"),
+        ("image,sound,split\na.png,a.wav,dev\n", "line 2: split must be train, val or test"),
         ("image,sound,label\na.png,a.wav,x\na.png,b.wav,y\n", "line 3: label 'y' of a.png, which an earlier"),
-        ("image,sound,label\na.png,a.wav,x\nb.png,./a.wav,x\n", "line 3: sound ./a.wav stands on an earlier"),
+        ("image,sound,image\na.png,a.wav,x\n", "no CSV after line 1 (column 'image' stands twice"),
+        ("a.png,a.wav,x\nb.png,b.wav,x\n", "no column image or sound; found a.png, a.wav, x (read as utf-8, separator"),
+        ("sound,speaker\na.wav,eva\na.wav,ida\n", "line 3: speaker 'ida' of a.wav, which an earlier line calls 'eva'"),
+        (",sound,label\n,a.wav,x\n,a.wav,y\n", "lines of its own call it 'x' and 'y'"),
+        ("image,sound,split\na.png,s.wav,train\nb.png,,test\nb.png,s.wav,\n", "describes images of several splits"),
         ("image,sound,label\na.png,a.png,x\n", "both as an image and as a sound"),
         ('image,sound\n"a.png,a.wav\n', "no CSV after line 1 (unexpected end of data)"),
     ],
@@ -115,6 +121,36 @@ def test_tables_that_are_no_text(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR")
     assert "can't be read as text (it holds zero bytes)" in problems(lambda: table(tmp_path / "t.csv"))
     assert "can't be read" in problems(lambda: table(tmp_path))
+
+
+def test_a_row_is_a_pair_and_an_item_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(
+        "image,sound,label,mic\n"
+        "a.png,1.wav,beach,near\n"
+        "b.png,1.wav,river,near\n"
+        "b.png,2.wav,,far\n"
+        "c.png,,beach,\n"
+        "d.png,3.wav,,\n"
+        ",3.wav,forest,\n"
+        ",4.wav,beach,\n"
+        "b.png,./1.wav,,\n"
+    )
+    assert [(item.id, item.label, item.pair, item.fields) for item in table(tmp_path / "t.csv")] == [
+        ("a.png", "beach", "a.png", {"mic": "near"}), ("b.png", "river", "a.png", {}),
+        ("c.png", "beach", None, {}), ("d.png", None, "d.png", {}),
+        ("1.wav", "beach;river", "a.png", {"mic": "near"}), ("2.wav", "river", "a.png", {"mic": "far"}),
+        ("3.wav", "forest", "d.png", {}), ("4.wav", "beach", None, {}),
+    ]  # fmt: skip
+
+
+def test_any_paired_file_counts_as_right(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("image,sound\na.png,1.wav\nb.png,1.wav\nb.png,2.wav\nc.png,3.wav\n")
+    items = table(tmp_path / "t.csv")
+    images, sounds = items[:3], items[3:]
+    found = links_of(sounds, images, np.full(3, -1))
+    assert {(sounds[query].id, images[row].id) for query, row in zip(found.queries, found.gallery, strict=True)} == {
+        ("1.wav", "a.png"), ("1.wav", "b.png"), ("2.wav", "a.png"), ("2.wav", "b.png"), ("3.wav", "c.png"),
+    }  # fmt: skip
 
 
 WANTED = "image,sound,label,transcript\ni/grün.png,s/1.wav,beach,Sand und Düne; und Meer\ni/b.png,,river,\n"
@@ -151,9 +187,42 @@ def test_paths_of_windows_are_read_here(tmp_path: Path) -> None:
     [
         ("Bild;Ton;Klasse\na.png;1.wav;x\n", "no column image or sound; found Bild, Ton, Klasse (read as utf-8"),
         ("image,label\nhttps://a.b/c.png,x\n", "line 2: https://a.b/c.png is an address; download it"),
+        ("image,label\ns3:/b/c.png,x\n", "line 2: s3:/b/c.png is an address; download it (nothing is fetched here)"),
+        ("image,label\n\\\\nas\\tiles\\a.png,x\n", "is on a share of another machine; mount it"),
+        ("image,label\nbroken.png,x\n", "broken.png is a link to gone.png, where nothing is; mend the link"),
+        ("image,label\ncircle.png,x\n", "a link that leads to itself"),
+        ("image,label\na\0b.png,x\n", "it holds zero bytes"),
         ("image,label\nC:\\tiles\\a.png,x\n", "is a path of a Windows machine; name it relative to the table"),
     ],
 )
 def test_what_can_not_be_meant_is_said(tmp_path: Path, text: str, found: str) -> None:
+    (tmp_path / "broken.png").symlink_to("gone.png")
+    (tmp_path / "circle.png").symlink_to("circle.png")
     (tmp_path / "t.csv").write_text(text)
     assert found in problems(lambda: table(tmp_path / "t.csv"))
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        (b"PK\x03\x04rest", "an Excel workbook, or another zip: save its sheet as CSV"),
+        (b"\xd0\xcf\x11\xe0", "an old Excel workbook"),
+        (b"\x1f\x8b\x08", "compressed with gzip: unpack it"),
+    ],
+)
+def test_what_is_not_text_is_named(tmp_path: Path, data: bytes, found: str) -> None:
+    (tmp_path / "t.csv").write_bytes(data)
+    assert found in problems(lambda: table(tmp_path / "t.csv"))
+
+
+def test_what_excel_writes_is_read(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes(
+        b'sep=;\r\n Image ;"Sound";LABEL;height;;\r\n"a ""1"".png";a.wav;beach;12,5;;\r\n  ; ;;;;\r\n;;;;;\r\n'
+    )
+    items = table(tmp_path / "t.csv")
+    assert [(item.id, item.label, item.fields) for item in items] == [
+        ('a "1".png', "beach", {"height": "12,5"}), ("a.wav", "beach", {"height": "12,5"})
+    ]  # fmt: skip
+    (tmp_path / "t.csv").write_text("sep=;\nimage;label\na.png;x;y\n")
+    said = problems(lambda: table(tmp_path / "t.csv"))
+    assert "line 3 has more fields than the first line has columns, with 'y' in them (read as utf-8, separator " in said

@@ -367,7 +367,7 @@ def test_prepare_table_without_labels_warns(tmp_path: Path) -> None:
 
 
 def test_prepare_with_the_wrong_arguments(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="unknown source 'ucn'; there are dlrsd, folders, rsicd, sydney"):
+    with pytest.raises(DataError, match="unknown source 'ucn'; there are dlrsd, folders, hf, rsicd, sydney"):
         prepare("ucn", tmp_path)
     with pytest.raises(DataError, match=r"takes no classes\n.*needs images\n.*needs captions"):
         prepare("ucm", tmp_path, classes=tmp_path)

@@ -90,11 +90,18 @@ def inside(answers: list[list[tuple[int, str]]], radius: int) -> list[list[tuple
     return [[hit for hit in hits if hit[0] <= radius] for hits in answers]
 
 
+NAMED = ("modality", "split", "speaker", "sensor")
+
+
 def test_what_goes_in_comes_out(make) -> None:
     codes = make_codes()
     index = make(codes)
     assert (index.bits, index.encoder, len(index), index.model) == (20, "e1", 60, None)
     assert (index.labels(), index.counts()) == (("beach", "river"), {"image": 30, "sound": 30})
+    for name in NAMED:
+        held = {item.fields.get(name, getattr(item, name, None)) for item in codes.items} - {None}
+        assert set(index.values(name)) == held, name
+    assert index.values("label") == index.labels()
     assert index.items([5, 0, 5]) == (codes.items[5], codes.items[0], codes.items[5])
     assert index.items(index.rows()) == codes.items
     assert index.item("i7") == codes.items[7]

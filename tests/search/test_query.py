@@ -209,6 +209,10 @@ def test_what_lets_nothing_pass_is_named_with_what_is_near():
     assert why_nothing(index, {"label": "habour"}).startswith(
         "no item has label=habour; of 4 labels the nearest are harbor, "
     )
-    assert why_nothing(index, {"label": "river", "sensor": "S7"}) == "no item has sensor=S7"
+    assert why_nothing(index, {"label": "river", "sensor": "S7"}) == ("no item has sensor=S7; sensor is one of S1, S0")
+    assert why_nothing(index, {"speaker": "eva"}) == "no item has speaker=eva, nor any speaker"
+    assert why_nothing(index, {"id": "i9"}) == "no item has id=i9"
     assert why_nothing(index, {"label": "river", "sensor": "S0"}) == "no item has all of label=river, sensor=S0"
-    assert "no item has label=nix; of 4" in why_nothing(index, {"label": "nix", "sensor": "S0"})
+    assert "no item has label=nix; of 4 labels the nearest are ri" in why_nothing(
+        index, {"label": "nix", "sensor": "S0"}
+    )

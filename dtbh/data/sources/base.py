@@ -10,6 +10,8 @@ from dtbh.utils.registry import load_modules, load_plugins, register
 Source = Callable[..., list[Item] | Manifest]
 SOURCES: dict[str, Source] = {}
 """What ``dtbh prepare`` takes, by its name, as far as it was imported; `known_sources` imports all."""
+GIVEN = ("out", "media")
+"""Parameters of a source that ``dtbh prepare`` fills itself."""
 
 
 def source(name: str) -> Callable[[Source], Source]:
@@ -19,7 +21,8 @@ def source(name: str) -> Callable[[Source], Source]:
     types are ``Path``, ``str``, ``int``, ``float``, ``bool``, or one of these ``| None``; their help is what ``Args``
     says of them. It reads names and captions, and gives items with absolute paths, whose files are checked then; all
     problems are raised as one `DataError`. A source that makes files of its own has a parameter ``out``, the data
-    folder, and returns the manifest that it wrote there.
+    folder, and returns the manifest that it wrote there; one that reads media out of other files has a parameter
+    ``media``, to which it gives them (`dtbh.data.sources.extracted.Extracted.put`).
     """
     return register(SOURCES, name)
 

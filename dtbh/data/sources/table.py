@@ -1,85 +1,66 @@
-"""Tables of one's own: CSV or JSON Lines, one image, sound or caption a line."""
+"""Tables of one's own: CSV, JSON Lines, Parquet or Arrow, a pair of an image and a sound or caption a line."""
 
 from __future__ import annotations
 
 import csv
 import difflib
 import json
-from collections import Counter
-from collections.abc import Collection, Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import cast
 
-from dtbh.data.manifest import Item, Modality, Split
+from dtbh.data.manifest import Item
+from dtbh.data.sources.arrow import arrow_rows, is_arrow
 from dtbh.data.sources.base import source
-from dtbh.data.sources.delimited import Written, decoded, delimited_rows, local_path, written
+from dtbh.data.sources.delimited import Written, column_name, decoded, delimited_rows, written
+from dtbh.data.sources.extracted import Extracted
 from dtbh.data.sources.readers import items_or_problems
-from dtbh.errors import DataError
-
-COLUMNS = ("image", "sound", "label", "transcript", "speaker", "split")
-
+from dtbh.data.sources.rows import COLUMNS, Row, is_free, items_of
 
 ALMOST = 0.75  # a column this like one of them is taken for a slip
+WANTED = "wanted a first line with columns and a line for each pair"
 
 
 @source("table")
-def table(path: Path) -> list[Item]:
-    """A CSV or JSON Lines table: ``image``, ``sound``, ``label``, ``transcript``, ``speaker``, ``split``.
+def table(path: Path, media: Extracted | None = None) -> list[Item]:
+    """A CSV, JSON Lines or Parquet table: ``image``, ``sound``, ``label``, ``transcript``, ``speaker``, ``split``.
 
-    Paths are relative to the table. A row may lack the sound or the image. An image on several rows is one
-    item with several sounds. A row with a transcript and no sound is a caption still to be spoken. Further
-    columns are fields of the row's items, as far as the rows of an image agree on them.
+    Paths are relative to the table. A row is a pair; it may lack the sound or the image. An image on several rows is
+    one item with several sounds, a sound on several rows one with several images, and what is so connected is one
+    pair. A row with a transcript and no sound is a caption still to be spoken. Further columns are fields of the row's
+    items, as far as the rows of an item agree on them.
 
     Args:
-        path: ``.jsonl``, ``.ndjson`` or ``.json`` is read as JSON Lines, anything else as CSV with a header, whose
-            separator may be a comma, semicolon, tab or bar. Text is UTF-8, UTF-16 or what Windows writes.
+        path: ``.jsonl``, ``.ndjson`` or ``.json`` is read as JSON Lines, Parquet and Arrow files as such, anything
+            else as CSV with a header, whose separator may be a comma, semicolon, tab or bar. Text is UTF-8, UTF-16 or
+            what Windows writes.
+        media: Takes the images and sounds that stand in a Parquet or Arrow table itself.
 
     Returns:
-        Images, then sounds; ids are the paths as written; a pair is named by its image.
+        Images, then sounds; ids are the paths as written; a pair is named by its first image.
 
     Raises:
         DataError: Columns that are nearly one of these, rows that contradict each other, all at once.
     """
     problems: list[str] = []
-    images: dict[Path, Item] = {}
-    sounds: dict[Path, Item] = {}
-    spoken: Counter[str] = Counter()
-    further: dict[str, dict[str, set[str]]] = {}
     empty = True
-    for number, row in _table_rows(path, problems):
-        empty = False
-        where = f"{path}: line {number}"
-        if not ("sound" in row or "image" in row):
-            problems.append(f"{where} has neither image nor sound")
-            continue
-        try:
-            row |= {name: local_path(path.parent, row[name]) for name in ("image", "sound") if name in row}
-            image = _row_image(path, row, where, images, problems)
-            pair = image.id if image else None
-            spoken[pair or ""] += 1
-            for name, value in _further(row).items():
-                further.setdefault(pair or "", {}).setdefault(name, set()).add(value)
-            if "sound" in row:
-                _row_sound(path, row, where, pair, sounds, problems)
-            elif "transcript" in row and pair:
-                key = Path(f"{pair}S{spoken[pair]}")
-                sounds[key] = _row_item(key.as_posix(), "sound", None, row, pair)
-        except DataError as error:
-            problems.append(f"{where}: {error}")
+
+    def rows() -> Iterator[Row]:
+        nonlocal empty
+        for row in _checked(path, _rows(path, media, problems), problems):
+            empty = False
+            yield row
+
+    items = items_of(rows(), path.parent, problems)
     if empty and not problems:
-        problems.append(f"{path}: no rows; wanted a first line with columns and a line for each pair")
-    for file in images.keys() & sounds.keys():
-        problems.append(f"{path}: {file} stands both as an image and as a sound")
-    agreed = {
-        id_: {name: min(said) for name, said in fields.items() if len(said) == 1} for id_, fields in further.items()
-    }
-    described = [replace(image, fields=agreed.get(image.id, {})) for image in images.values()]
-    return items_or_problems("table", _joined(described, sounds.values()), problems)
+        problems.append(f"{path}: no rows; {WANTED}")
+    return items_or_problems("table", items, problems)
 
 
-def _table_rows(path: Path, problems: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    """Line number and what is filled in of each row of a CSV, or JSON Lines (.jsonl, .ndjson, .json), table."""
+def _rows(path: Path, media: Extracted | None, problems: list[str]) -> Iterator[Row]:
+    """All rows, with their columns as they are called there."""
+    if is_arrow(path):
+        yield from arrow_rows(path, media)
+        return
     try:
         data = path.read_bytes()
         if path.suffix.lower() in {".jsonl", ".ndjson", ".json"}:
@@ -92,18 +73,24 @@ def _table_rows(path: Path, problems: list[str]) -> Iterator[tuple[int, dict[str
     except (OSError, ValueError) as error:
         problems.append(f"{path}: can't be read as text ({error})")
         return
-    seen: set[str] = set()
     for number, row in rows:
-        for name in row.keys() - set(COLUMNS) - seen:
-            columns = ", ".join(COLUMNS)
+        yield Row(f"{path}: line {number}", row)
+
+
+def _checked(path: Path, rows: Iterable[Row], problems: list[str]) -> Iterator[Row]:
+    """The rows with what is filled in; columns that can't be meant are told once."""
+    seen: set[str] = set()
+    for row in rows:
+        for name in row.values.keys() - set(COLUMNS) - seen:
             if nearest := _nearest(name):
                 problems.append(
-                    f"{path}: unknown column {name!r}, the nearest is {nearest[0]!r}; columns are {columns}"
+                    f"{path}: unknown column {name!r}, the nearest is {nearest[0]!r}; columns are {', '.join(COLUMNS)}"
                 )
-            elif not _free(name):
+            elif not is_free(name):
                 problems.append(f"{path}: column {name!r} can't be a field of one's own; give it another name")
-        seen |= row.keys()
-        yield number, {name: value.strip() for name, value in row.items() if value and value.strip()}
+        seen |= row.values.keys()
+        filled = {name: value.strip() for name, value in row.values.items() if value and value.strip()}
+        yield Row(row.where, filled, row.files)
 
 
 def _nearest(name: str) -> list[str]:
@@ -115,15 +102,18 @@ def _csv_rows(path: Path, table: Written, problems: list[str]) -> Iterator[tuple
     number = 1
     try:
         for number, row in delimited_rows(table, COLUMNS):
-            if row.pop(""):
-                problems.append(f"{path}: line {number} has more fields than the first line has columns")
+            if beyond := row.pop(""):
+                problems.append(
+                    f"{path}: line {number} has more fields than the first line has columns, with {beyond!r} in them "
+                    f"({table.describe()}); what holds a separator itself stands between quotes"
+                )
             if not {"image", "sound"} & {*row} and not any(_nearest(name) for name in row):
                 found = ", ".join(row) or "none"
-                problems.append(f"{path}: no column image or sound; found {found} ({table.describe()})")
+                problems.append(f"{path}: no column image or sound; found {found} ({table.describe()}); {WANTED}")
                 return
             yield number, row
     except csv.Error as error:
-        problems.append(f"{path}: no CSV after line {number} ({error})")
+        problems.append(f"{path}: no CSV after line {number} ({error}); {table.describe()}")
 
 
 def _json_rows(path: Path, text: str, problems: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
@@ -132,81 +122,11 @@ def _json_rows(path: Path, text: str, problems: list[str]) -> Iterator[tuple[int
             continue
         try:
             row = json.loads(line)
-        except ValueError as error:
+            json.dumps(row, ensure_ascii=False).encode()  # half a character can't be written to a manifest
+        except (ValueError, RecursionError) as error:
             problems.append(f"{path}: line {number} is no JSON ({error}); wanted one object a line")
             continue
         if not isinstance(row, dict) or not all(value is None or isinstance(value, str) for value in row.values()):
             problems.append(f"{path}: line {number}: wanted an object whose values are strings or null")
             continue
-        yield number, row
-
-
-def _row_item(id_: str, modality: Modality, path: Path | None, row: dict[str, str], pair: str | None) -> Item:
-    sound = modality == "sound"
-    return Item(
-        id_,
-        modality,
-        str(path) if path else None,
-        row.get("label"),
-        pair,
-        cast("Split", row.get("split")),
-        speaker=row.get("speaker") if sound else None,
-        transcript=row.get("transcript") if sound else None,
-        fields=_further(row) if sound else {},
-    )
-
-
-def _further(row: dict[str, str]) -> dict[str, str]:
-    """What a row says in columns of its own."""
-    return {name: value for name, value in row.items() if name not in COLUMNS and _free(name)}
-
-
-def _free(name: str) -> bool:
-    """Whether an item may have a field of this name."""
-    return name not in Item.__slots__ and "=" not in name
-
-
-def _row_image(
-    table: Path, row: dict[str, str], where: str, images: dict[Path, Item], problems: list[str]
-) -> Item | None:
-    """The image of a row, new or known; where several rows name it, they must agree."""
-    if "image" not in row:
-        return None
-    file = (table.parent / row["image"]).resolve()
-    new = _row_item(Path(row["image"]).as_posix(), "image", file, row, None)
-    old = images.setdefault(file, new)
-    for name in ("label", "split"):
-        if getattr(old, name) and getattr(new, name) and getattr(old, name) != getattr(new, name):
-            problems.append(
-                f"{where}: {name} {getattr(new, name)!r} of {old.id}, which an earlier line calls "
-                f"{getattr(old, name)!r}"
-            )
-    images[file] = replace(old, label=old.label or new.label, split=old.split or new.split)
-    return images[file]
-
-
-def _row_sound(
-    table: Path,
-    row: dict[str, str],
-    where: str,
-    pair: str | None,
-    sounds: dict[Path, Item],
-    problems: list[str],
-) -> None:
-    file = (table.parent / row["sound"]).resolve()
-    if file in sounds:
-        problems.append(f"{where}: sound {row['sound']} stands on an earlier line; a sound has one line")
-    sounds[file] = _row_item(Path(row["sound"]).as_posix(), "sound", file, row, pair)
-
-
-def _joined(images: Collection[Item], sounds: Collection[Item]) -> list[Item]:
-    """Images named as pairs where they have sounds, and sounds that inherit what their rows leave out."""
-    by_id = {image.id: image for image in images}
-    paired = {sound.pair for sound in sounds}
-    items = [replace(image, pair=image.id if image.id in paired else None) for image in by_id.values()]
-    for sound in sounds:
-        image = by_id.get(sound.pair) if sound.pair else None
-        if image:
-            sound = replace(sound, label=sound.label or image.label, split=sound.split or image.split)
-        items.append(sound)
-    return items
+        yield number, {column_name(name, COLUMNS): value for name, value in row.items()}

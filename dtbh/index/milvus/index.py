@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from dtbh.codes import HashCodes, check_same, check_storable, check_vectors, whole_numbers, word_count
 from dtbh.data.manifest import MODALITIES, Item
 from dtbh.errors import CodesError
-from dtbh.index.base import Condition, Find, checked, conditions, refuse_known, refuse_unknown
+from dtbh.index.base import FIELDS, Condition, Find, checked, conditions, refuse_known, refuse_unknown
 from dtbh.index.hamming.search import check_k, check_radius
 from dtbh.index.milvus.collection import Collection, expression, octets
 from dtbh.index.rescoring import check_rescore, rescored
@@ -128,6 +128,13 @@ class MilvusIndex:
         """As `Index.labels`."""
         meta = self._meta()
         return tuple(label for label in meta["labels"] if self._collection.count([("label", label)], meta["rows"]))
+
+    def values(self, field: str, /) -> tuple[str, ...]:
+        """As `Index.values`; of any but labels each item is looked at."""
+        if field == "label":
+            return self.labels()
+        held = (getattr(i, field) if field in FIELDS else i.fields.get(field) for i in self.items(self.rows().tolist()))
+        return tuple(sorted({value for value in held if value is not None}))
 
     def counts(self) -> dict[str, int]:
         """As `Index.counts`."""
