@@ -19,7 +19,9 @@ SKIPPED = 1  # the exit code where files were left out
 
 def _add_made(parser: argparse.ArgumentParser) -> None:
     """What ``dtbh encode`` and ``dtbh index`` both take."""
-    parser.add_argument("run_folder", type=Path, metavar="RUN")
+    parser.add_argument(
+        "run_folder", metavar="RUN", help="a run or a model: its folder, https://... or hf://owner/name"
+    )
     parser.add_argument(
         "source", type=Path, metavar="SOURCE", help="a prepared data folder, a folder of media, or a file"
     )

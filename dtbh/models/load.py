@@ -6,15 +6,25 @@ from pathlib import Path
 
 from dtbh.errors import RunError
 from dtbh.models.encoder import EXPORTED, Encoder
+from dtbh.models.run_files import is_address
 
 
 def load(path: str | Path) -> Encoder:
     """Open a run folder, with torch, or an exported model, with neither torch nor Lightning.
 
+    Args:
+        path: The folder; or where it is fetched from, once: ``https://host/folder``, a ``.zip`` or ``.tar.gz`` of it,
+            or ``hf://owner/name[@revision]``.
+
     Raises:
         RunError: Nothing of the kind here, no weights yet, or damaged files.
+        DtbhError: An address from which nothing can be fetched.
         MissingExtraError: An exported model, but no onnxruntime.
     """
+    if is_address(path):
+        from dtbh.models.fetch import fetch
+
+        path = fetch(str(path))
     path = Path(path)
     if (path / EXPORTED).is_file():
         from dtbh.models.onnx_encoder import open_exported

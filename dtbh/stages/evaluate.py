@@ -24,7 +24,7 @@ from dtbh.evaluation.report import write_report
 from dtbh.evaluation.results.values import DIRECTIONS, RetrievalReport
 from dtbh.models.encoder import Encoder, Encoding
 from dtbh.models.load import load
-from dtbh.models.run_files import read_run
+from dtbh.models.run_files import is_address, read_run
 from dtbh.stages.inputs import absolute, manifest_for, of_split, with_towers
 from dtbh.stages.model_card import write_card
 from dtbh.stages.perturbations import in_noise, in_other_voices
@@ -76,7 +76,8 @@ def evaluate(
     Where there is a text tower, the sounds' transcripts are typed queries, each different one of a pair once.
 
     Args:
-        run: A run folder, an exported model, or a folder of codes.
+        run: A run folder, an exported model, or a folder of codes; or the address of a model, with ``data`` and
+            ``out``.
         data: Another prepared data folder, taken with its own splits; None: the run's own data with the splits of
             its protocol, or what the folder of codes itself says of its items.
         split: ``train``, ``val``, ``test``, or ``all``: the queries.
@@ -96,11 +97,13 @@ def evaluate(
 
     Raises:
         CodesError: Damaged codes.
-        ConfigError: Voices, noise or real values of codes that are there already.
+        ConfigError: Voices, noise or real values of codes that are there already; an address without data or out.
         DataError: No such data, nothing in the split, data that is not that of the codes, captions that were not
             spoken yet, other captions in the other voices, or no labels.
         RunError: No such run.
     """
+    if is_address(run) and (data is None or out is None):
+        raise ConfigError(f"{run}: fetched without data, and kept as it is; give --data DATA and --out REPORT")
     model = None if (Path(run) / META).is_file() else load(run)
     if model is None:
         if voices is not None or noise_db is not None or real_values:
@@ -125,7 +128,7 @@ def evaluate(
     )
     out = Path(out) if out is not None else Path(run) / "-".join(["report", *coded.names])
     write_report(report, out, images=images, sounds=sounds, texts=texts, searched=coded.searched)
-    if model is not None:
+    if model is not None and not is_address(run):
         own = read_manifest(model.path / read_run(model.path)["data"])
         write_card(model.path, split_for(own, model.config))
     return report, out

@@ -51,7 +51,7 @@ def index(
         return stored_in(open_archive(place), items) if (place / ARCHIVE_META).is_file() else None
 
     def write(codes: HashCodes, shard: Shard | None) -> None:
-        create_archive(out, codes, model=run, shard=shard)
+        create_archive(out, codes, model=model.path, shard=shard)
 
     places = [out, *([] if known is None else [Path(known)])]
     return make(
@@ -100,7 +100,7 @@ def grow(
     model, engine = load(run), ArchiveEngine(Path(out)) if isinstance(out, str | Path) else out
     if make:
         items = items_of(model, source, split, cutting)
-        found = engine.open() if engine.exists() else engine.create(no_codes(model, vectors=vectors), model=run)
+        found = engine.open() if engine.exists() else engine.create(no_codes(model, vectors=vectors), model=model.path)
     else:
         found = engine.open()
         items = items_of(model, source, split, cutting)
