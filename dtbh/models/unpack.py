@@ -69,7 +69,8 @@ def _members(archive: Path, address: str, limit: int) -> Iterator[list[_Member]]
                 yield [_Member(_safe(info.filename, address, len(infos)), _opener(file.open, info)) for info in infos]
         else:
             with tarfile.open(archive, "r:gz") as tar:
-                found, size = [], 0
+                found: list[_Member] = []
+                size = 0
                 for info in tar:
                     name, size = _safe(info.name, address, len(found)), size + info.size
                     if size > limit:

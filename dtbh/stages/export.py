@@ -9,6 +9,7 @@ from dtbh.data.manifest import MODALITIES, Item
 from dtbh.data.transcripts import as_texts
 from dtbh.errors import RunError
 from dtbh.models.encoder import EXPORTED
+from dtbh.models.fetch import located
 from dtbh.models.onnx_encoder import OnnxEncoder, open_exported
 from dtbh.stages.inputs import absolute, manifest_for, of_split
 
@@ -22,7 +23,7 @@ def export(run: str | Path, *, out: str | Path, data: str | Path | None = None, 
     A model that was exported from these very weights is left as it is.
 
     Args:
-        run: The run folder.
+        run: The run folder, or its address, with ``data``.
         out: The model's folder.
         data: The prepared data folder to compare on; None: the run's own.
         int8: Make networks of 8-bit integers, by items of the training split. The model is then another encoder,
@@ -32,7 +33,8 @@ def export(run: str | Path, *, out: str | Path, data: str | Path | None = None, 
         RunError: No such run, a tower that can't be exported, or codes that differ beyond rounding; nothing is
             written then.
     """
-    if (Path(run) / EXPORTED).is_file():
+    run = located(run)
+    if (run / EXPORTED).is_file():
         raise RunError(f"{run}: was exported already; copy the folder, or give the run it was made from")
     from dtbh.models.export import write_model
     from dtbh.models.torch_encoder import load as load_run
