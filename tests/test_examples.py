@@ -277,3 +277,18 @@ def test_wishes_in_other_languages() -> None:
             own = [row for row in rows if (row["language"], row["split"]) == (language, split)]
             assert sorted(row["label"] for row in own) == sorted(classes)
     assert len({row["text"] for row in rows}) >= len(rows) - 4  # Spanish and Portuguese share some words
+
+
+def test_a_gpu_is_checked_on_whatever_is_here(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    example = load("check_gpu")
+    tiny = example.Size(classes=2, per_class=8, pixels=32, backbone="small_cnn", batch=4, passes=1, codes=2000)
+    monkeypatch.setattr(example, "SMALL", tiny)
+    assert example.main(["--small", "--device", "cpu"]) == 0
+    said = capsys.readouterr().out
+    assert "0 of 1024 bits differ" in said
+    assert "0 of 2048 bits differ" in said
+    for row in ("images a second", "sounds a second", "seconds, epoch of training", "seconds, fine-tuning step",
+                "queries a second"):  # fmt: skip
+        assert row in said

@@ -21,8 +21,8 @@ SKIPPED = 1  # the exit code where files were left out
 def _add_made(parser: argparse.ArgumentParser) -> None:
     """What ``dtbh encode`` and ``dtbh index`` both take."""
     parser.add_argument(
-        "run_folder", type=Path, metavar="MODEL", nargs="?", default=READY,
-        help="a run, or an exported model (default: the ready one)",
+        "run_folder", metavar="MODEL", nargs="?", default=READY,
+        help="a run or a model: its folder, https://... or hf://owner/name (default: the ready one)",
     )  # fmt: skip
     parser.add_argument(
         "source", type=Path, metavar="SOURCE", help="a prepared data folder, a folder of media, or a file"

@@ -64,7 +64,7 @@ def _store() -> list[str]:
     """What the store of backbone outputs takes; without torch there is none."""
     if version("torch") is None:
         return []
-    from dtbh.encoders.feature_cache import cache_folder
+    from dtbh.utils.files import cache_folder
 
     folder = cache_folder()
     size = sum(file.stat().st_size for file in folder.glob("*.sqlite")) if folder.is_dir() else 0

@@ -53,7 +53,7 @@ def train(args: Arguments) -> int:
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     """What ``dtbh evaluate`` takes."""
-    parser.add_argument("runs", type=Path, metavar="RUN", nargs="+",
+    parser.add_argument("runs", metavar="RUN", nargs="+",
                      help="a run, an exported model or a folder of codes; or the runs of all folds")  # fmt: skip
     parser.add_argument("--data", type=Path, help="another prepared data folder (default: the run's own)")
     parser.add_argument("--split", default="test", choices=("train", "val", "test", "all"))

@@ -1,4 +1,4 @@
-"""The command that makes a model that needs no torch."""
+"""Commands that make models for others: without torch, and as a hub expects them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dtbh.cli.commands import Arguments, command, show
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
     """What ``dtbh export`` takes."""
-    parser.add_argument("run_folder", type=Path, metavar="RUN")
+    parser.add_argument("run_folder", metavar="RUN")
     parser.add_argument("--out", type=Path, required=True, help="the model's folder")
     parser.add_argument("--data", type=Path, help="a prepared data folder to test on (default: the run's own)")
     parser.add_argument("--int8", action="store_true", help="8-bit integers: a quarter of the size, other codes")
@@ -30,4 +30,27 @@ def export(args: Arguments) -> int:
     lines += [f"without torch: what it needs is in {args.out / 'requirements.txt'}"]
     values = {"path": args.out, "bytes": size, "fingerprint": model.fingerprint}
     show(args, "\n".join(lines), {**values, "self_test": {name: asdict(one) for name, one in tests.items()}})
+    return 0
+
+
+def _add_publish(parser: argparse.ArgumentParser) -> None:
+    """What ``dtbh publish`` takes."""
+    parser.add_argument("model", metavar="MODEL", help="an exported model, or a run, which is exported first")
+    parser.add_argument("out", type=Path, metavar="OUT", help="the folder to share")
+    parser.add_argument("--license", default="unknown", metavar="NAME", help="as in apache-2.0 (default unknown)")
+    parser.add_argument("--data", type=Path, help="of a run, a prepared data folder to test on (default: its own)")
+
+
+@command(_add_publish)
+def publish(args: Arguments) -> int:
+    """Write a model as a folder that others can use, with card, licences, figures and checksums."""
+    from dtbh.stages.publish import publish as run
+
+    model = run(args.model, args.out, licence=args.license, data=args.data)
+    files = {file.name: file.stat().st_size for file in sorted(args.out.iterdir())}
+    text = (
+        f"{args.out}: {len(files)} files, {sum(files.values()) / 1e6:.1f} MB, encoder {model.fingerprint}; read its "
+        "README.md before others do"
+    )
+    show(args, text, {"path": args.out, "files": files, "fingerprint": model.fingerprint, "license": args.license})
     return 0

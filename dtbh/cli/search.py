@@ -38,7 +38,9 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
     add_where(parser)
     parser.add_argument("--bbox", metavar="W,S,E,N", help="only footprints that meet this box, in degrees")
     parser.add_argument("--geojson", type=Path, metavar="OUT", help="write the hits' footprints")
-    parser.add_argument("--model", type=Path, help="the run that made the archive, if it moved")
+    parser.add_argument(
+        "--model", help="the run that made the archive, if it moved: its folder, https://... or hf://..."
+    )
     parser.add_argument("--open", action="store_true", help="show the hits as a page with pictures and players")
     add_engine(parser)
 
@@ -92,7 +94,7 @@ def search(args: Arguments) -> int:
 def _add_serve(parser: argparse.ArgumentParser) -> None:
     """What ``dtbh serve`` takes."""
     parser.add_argument("archives", type=Path, nargs="*", metavar="ARCHIVE")
-    parser.add_argument("--model", type=Path, help="the model that made the archives, if it moved")
+    parser.add_argument("--model", help="what made the archives, if it moved: a folder, https://... or hf://...")
     parser.add_argument("--host", default="127.0.0.1", help="default 127.0.0.1: this machine alone")
     parser.add_argument("--port", type=int, default=8000, help="default 8000; 0 takes a free one")
     parser.add_argument("--token", default=os.environ.get("DTBH_TOKEN"), help="what clients must know, wanted where "

@@ -7,7 +7,6 @@ renamed file is still known, or by the text. Several processes may share it.
 from __future__ import annotations
 
 import hashlib
-import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -18,17 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dtbh.errors import DtbhError
+from dtbh.utils.files import cache_folder
 from dtbh.utils.progress import track
 
 TABLE = """CREATE TABLE IF NOT EXISTS outputs
            (file BLOB, view INTEGER, vector BLOB, PRIMARY KEY (file, view)) WITHOUT ROWID"""
-
-
-def cache_folder() -> Path:
-    """Where outputs are kept: ``$DTBH_CACHE``, else ``dtbh`` in the user's cache folder."""
-    if "DTBH_CACHE" in os.environ:
-        return Path(os.environ["DTBH_CACHE"])
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "dtbh"
 
 
 S = TypeVar("S", Path, str)

@@ -95,7 +95,9 @@ def write_model(
             reads = _reads(twin, modality)
             towers[modality] = {"file": name, "sha256": hashlib.sha256(data).hexdigest(), **reads}
         if "tokenizer" in towers.get("text", {}):
-            write_file(new / TOKENIZER, lambda file: file.write(tokenizer_file()))
+            tokenizer = tokenizer_file()
+            write_file(new / TOKENIZER, lambda file: file.write(tokenizer))
+            towers["text"]["tokenizer_sha256"] = hashlib.sha256(tokenizer).hexdigest()
         if twin.settings.sound is not None and twin.settings.sound.words_alone:
             towers["sound"] = _reads(twin, "sound")
         meta: dict[str, Any] = {

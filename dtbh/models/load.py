@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dtbh.errors import MissingExtraError
 from dtbh.models.encoder import EXPORTED, Encoder
-from dtbh.models.run_files import READY, read_run
+from dtbh.models.run_files import READY, is_address, read_run
 
 
 def place_of(path: str | Path) -> Path:
@@ -19,13 +19,19 @@ def load(path: str | Path = READY) -> Encoder:
     """Open a run folder, with torch, or an exported model, with neither torch nor Lightning.
 
     Args:
-        path: Its folder; ``"ready"`` (where no such folder is) is the model that comes with the package, trained on
-            UCM and RSICD, which understands any words.
+        path: Its folder, or ``"ready"`` (where no such folder is): the model that comes with the package, trained on
+            UCM and RSICD, which understands any words. Or where it is fetched from, once: ``https://host/folder``, a
+            ``.zip`` or ``.tar.gz`` of it, or ``hf://owner/name[@revision]``.
 
     Raises:
         RunError: Nothing of the kind here, no weights yet, or damaged files.
+        DtbhError: An address from which nothing can be fetched.
         MissingExtraError: A run folder without the extra ``train``.
     """
+    if is_address(path):
+        from dtbh.models.fetch import fetch
+
+        path = fetch(str(path))
     path = place_of(path)
     if (path / EXPORTED).is_file():
         from dtbh.models.onnx_encoder import open_exported

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,11 @@ RULES = {
     "last": "the last epoch; validation chose none",
 }
 """How the epoch was chosen that a run keeps, by ``training.keep``."""
+
+
+def is_address(place: str | Path) -> bool:
+    """Whether a model is not in a folder here, but to be fetched: ``https://``, ``http://`` or ``hf://``."""
+    return re.match(r"(https?|hf)://", str(place)) is not None
 
 
 def read_run(path: Path) -> dict[str, Any]:

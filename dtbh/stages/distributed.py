@@ -16,6 +16,7 @@ from typing import Any, Literal
 from dtbh.data.shards import Shard
 from dtbh.data.tiling import Tiling
 from dtbh.errors import ConfigError, DtbhError, MissingExtraError
+from dtbh.models.run_files import is_address
 from dtbh.stages.encode import encode
 from dtbh.stages.index import index
 from dtbh.stages.merge import merge
@@ -61,9 +62,9 @@ def over_cluster(
         raise ConfigError(f"--ray {shards}: wanted two shards or more")
     out = Path(out).absolute()
     parts = out.parent / f".{out.name}.shards"
-    arguments = {"run": str(Path(run).absolute()), "source": str(Path(source).absolute()), "split": split,
-                 "strict": strict, "known": str(out), "cutting": cutting.to_json() if cutting else "",
-                 "vectors": vectors}  # fmt: skip
+    model = run if is_address(run) else Path(run).absolute()
+    arguments = {"run": str(model), "source": str(Path(source).absolute()), "split": split, "strict": strict,
+                 "known": str(out), "cutting": cutting.to_json() if cutting else "", "vectors": vectors}  # fmt: skip
     rows = [
         {"stage": stage, "number": number, "of": shards, "out": str(parts / str(number)), **arguments}
         for number in range(1, shards + 1)

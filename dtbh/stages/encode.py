@@ -31,7 +31,7 @@ def encode(
     Codes of the same items by the same encoder, newer than the media, are left as they are.
 
     Args:
-        run: The run folder.
+        run: A run or an exported model, as `dtbh.models.load.load` takes it.
         source: A prepared data folder, any folder with images or sounds, or a file.
         out: The folder of codes.
         split: Of a manifest, the split to take.

@@ -24,9 +24,9 @@ from dtbh.evaluation.metrics.ranking import Without
 from dtbh.evaluation.report import write_report
 from dtbh.evaluation.results.values import DIRECTIONS, RetrievalReport
 from dtbh.models.encoder import Encoder, Encoding
-from dtbh.models.load import load
+from dtbh.models.load import load, place_of
 from dtbh.models.onnx_encoder import OnnxEncoder
-from dtbh.models.run_files import data_folders, read_run
+from dtbh.models.run_files import data_folders, is_address, read_run
 from dtbh.stages.inputs import absolute, manifest_for, of_split, with_towers
 from dtbh.stages.model_card import write_card
 from dtbh.stages.perturbations import in_noise, in_other_voices
@@ -79,7 +79,8 @@ def evaluate(
     Where there is a text tower, the sounds' transcripts are typed queries, each different one of a pair once.
 
     Args:
-        run: A run folder, an exported model, or a folder of codes.
+        run: A run folder, an exported model, or a folder of codes; or the address of a model, with ``data`` and
+            ``out``.
         data: Another prepared data folder, taken with its own splits; None: the run's own data with the splits of
             its protocol, or what the folder of codes itself says of its items.
         split: ``train``, ``val``, ``test``, or ``all``: the queries.
@@ -99,11 +100,14 @@ def evaluate(
 
     Raises:
         CodesError: Damaged codes.
-        ConfigError: Voices, noise or real values of codes that are there already.
+        ConfigError: Voices, noise or real values of codes that are there already; an address without data or out.
         DataError: No such data, nothing in the split, data that is not that of the codes, captions that were not
             spoken yet, other captions in the other voices, or no labels.
         RunError: No such run.
     """
+    elsewhere = is_address(run) or place_of(run) != Path(run)
+    if elsewhere and (data is None or out is None):
+        raise ConfigError(f"{run}: came without data, and is kept as it is; give --data DATA and --out REPORT")
     model = None if (Path(run) / META).is_file() else load(run)
     if model is None:
         if voices is not None or noise_db is not None or real_values:
@@ -128,7 +132,7 @@ def evaluate(
     )
     out = Path(out) if out is not None else Path(run) / "-".join(["report", *coded.names])
     write_report(report, out, images=images, sounds=sounds, texts=texts, searched=coded.searched)
-    if model is not None:
+    if model is not None and not elsewhere:
         own = read_data(data_folders(model.path))
         write_card(model.path, split_for(own, model.config))
     return report, out

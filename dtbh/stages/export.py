@@ -10,6 +10,7 @@ from dtbh.data.manifest import MODALITIES, Item, Manifest
 from dtbh.data.transcripts import as_texts
 from dtbh.errors import RunError
 from dtbh.models.encoder import EXPORTED
+from dtbh.models.fetch import located
 from dtbh.models.onnx_encoder import OnnxEncoder, open_exported
 from dtbh.stages.inputs import absolute, manifest_for, of_split
 from dtbh.utils.packages import check_installed
@@ -27,7 +28,7 @@ def export(run: str | Path, *, out: str | Path, data: str | Path | None = None, 
     A model that was exported from these very weights is left as it is.
 
     Args:
-        run: The run folder.
+        run: The run folder, or its address, with ``data``.
         out: The model's folder.
         data: The prepared data folder to compare on; None: the run's own.
         int8: Make networks of 8-bit integers, by items of the training split. The model is then another encoder,
@@ -38,7 +39,8 @@ def export(run: str | Path, *, out: str | Path, data: str | Path | None = None, 
         RunError: No such run, a tower that can't be exported, or codes that differ beyond rounding; nothing is
             written then.
     """
-    if (Path(run) / EXPORTED).is_file():
+    run = located(run)
+    if (run / EXPORTED).is_file():
         raise RunError(f"{run}: was exported already; copy the folder, or give the run it was made from")
     check_installed("torch", "onnx", "onnxscript", extra="train", purpose="dtbh export")
     from dtbh.models.export import write_model

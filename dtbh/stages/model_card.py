@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from dtbh.config import Config, read_config
@@ -27,7 +27,7 @@ def write_card(run: Path, manifest: Manifest) -> Path:
         manifest: Its data with the splits of its protocol.
     """
     config, said = read_config(run / CONFIG), read_run(run)
-    reports = _reports(run)
+    reports = reports_of(run)
     lines = [
         f"# Model card: {run.resolve().name}",
         "",
@@ -35,8 +35,8 @@ def write_card(run: Path, manifest: Manifest) -> Path:
         f"trained with dtbh {said['dtbh']}. Written by dtbh; every settings value stands in `config.yaml`.",
         *_section("Data", _data(manifest, config)),
         *_section("Voices", _voices(manifest)),
-        *_section("Training", _training(config, said)),
-        *_section("Figures", _figures(reports)),
+        *_section("Training", training(config, said)),
+        *_section("Figures", figures(reports)),
         *_section("Limits", [f"- {line}" for line in _limits(manifest, config, reports)]),
     ]
     return write_text(run / CARD, "\n".join(lines) + "\n")
@@ -46,10 +46,10 @@ def _section(title: str, lines: Iterable[str]) -> list[str]:
     return ["", f"## {title}", "", *lines]
 
 
-def _reports(run: Path) -> dict[str, RetrievalReport]:
-    """The reports of a run by their folder, those that this version reads."""
+def reports_of(run: Path) -> dict[str, RetrievalReport]:
+    """The reports of a run or of an exported model by their folders, those that this version reads; its own first."""
     found = {}
-    for file in sorted(run.glob("*/report.json")):
+    for file in sorted(run.glob("*/report.json")):  # "report" before "report-<name>"
         try:
             found[file.parent.name] = read_report(file)
         except DtbhError:
@@ -92,7 +92,7 @@ def _voices(manifest: Manifest) -> list[str]:
     return [f"Training hears {len(speakers)} speakers: {named}.{made}"]
 
 
-def _training(config: Config, said: dict[str, object]) -> list[str]:
+def training(config: Config, said: Mapping[str, object]) -> list[str]:
     """Backbones, terms and the epoch that was taken."""
     lines = []
     image, sound = config.encoders.image, config.encoders.sound
@@ -115,7 +115,7 @@ def _training(config: Config, said: dict[str, object]) -> list[str]:
     return lines
 
 
-def _figures(reports: dict[str, RetrievalReport]) -> list[str]:
+def figures(reports: Mapping[str, RetrievalReport]) -> list[str]:
     """One row a report and direction."""
     if not reports:
         return ["Not evaluated yet: `dtbh evaluate` fills this in."]

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from dtbh.errors import CodesError, DtbhError
+from dtbh.utils.progress import echo
 
 
 def write_text(path: Path, text: str) -> Path:
@@ -68,13 +69,21 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(new, ignore_errors=True)
 
 
+def cache_folder() -> Path:
+    """Where is kept what can be made or fetched again: ``$DTBH_CACHE``, else ``dtbh`` in the user's cache folder."""
+    if "DTBH_CACHE" in os.environ:
+        return Path(os.environ["DTBH_CACHE"])
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "dtbh"
+
+
 @contextmanager
-def file_lock(folder: Path, doing: str) -> Iterator[None]:
+def file_lock(folder: Path, doing: str, *, wait: bool = False) -> Iterator[None]:
     """Keep other processes from doing the same in ``folder`` while the block runs; the lock dies with the process.
 
     Args:
         folder: An existing folder.
         doing: What is being done there, as in ``"speaking"``.
+        wait: Wait until another process has ended, instead of raising.
 
     Raises:
         DtbhError: Another process is doing it.
@@ -86,7 +95,10 @@ def file_lock(folder: Path, doing: str) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise DtbhError(f"{folder}: another process is {doing} here; wait until it has ended") from None
+            if not wait:
+                raise DtbhError(f"{folder}: another process is {doing} here; wait until it has ended") from None
+            echo(f"{folder}: another process is {doing} here; waiting until it has ended")
+            fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
         os.close(handle)

@@ -55,7 +55,7 @@ def create_app(
     limits: Service | None = None,
     token: str | None = None,
     hosts: Collection[str] | None = None,
-    load: Callable[[Path], Encoder] = load_model,
+    load: Callable[[str | Path], Encoder] = load_model,
 ) -> FastAPI:
     """The service over some archives.
 
@@ -74,7 +74,7 @@ def create_app(
     limits = limits or Service()
     registry, metrics = ArchiveRegistry(archives), Metrics()
     registry.check_rescore(limits.rescore, registry.names)
-    models = Models(None if model is None else Path(model), load, limits.language)
+    models = Models(model, load, limits.language)
     service = QueryService(registry, models, limits, metrics)
 
     @asynccontextmanager

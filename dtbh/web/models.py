@@ -29,9 +29,9 @@ class Models:
         language: What is spoken, or ``auto``.
     """
 
-    def __init__(self, path: Path | None, load: Callable[[Path], Encoder], language: str = "auto") -> None:
+    def __init__(self, path: str | Path | None, load: Callable[[str | Path], Encoder], language: str = "auto") -> None:
         self._path, self._load, self._language = path, load, language
-        self._known: dict[tuple[Path | None, str], Future[Encoder]] = {}
+        self._known: dict[tuple[str | Path | None, str], Future[Encoder]] = {}
         self._one, self._lock = threading.Lock(), threading.Lock()
 
     def start(self, archive: Index) -> Future[Encoder]:
@@ -75,7 +75,7 @@ class Models:
         ready = future.done() and future.exception() is None
         return ready and future.result().config.encoders.text is not None
 
-    def _open(self, path: Path | None, encoder: str, future: Future[Encoder], archive: Index) -> None:
+    def _open(self, path: str | Path | None, encoder: str, future: Future[Encoder], archive: Index) -> None:
         try:
             if path is None:
                 raise RunError(f"{archive.name}: does not say which model made it; serve it with --model PATH")

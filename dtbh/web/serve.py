@@ -19,6 +19,7 @@ from dtbh.config import Service
 from dtbh.errors import ConfigError, DtbhError
 from dtbh.index.engines.archive import ArchiveEngine
 from dtbh.index.engines.base import Engine
+from dtbh.models.run_files import is_address
 from dtbh.utils.progress import echo
 from dtbh.web.app import create_app
 
@@ -53,7 +54,7 @@ def serve(
     """
     if not token and not _loopback(host):
         raise ConfigError(f"--host {host}: others can reach it; give --token SECRET, or listen on 127.0.0.1")
-    if model is not None and not Path(model).exists():
+    if model is not None and not is_address(model) and not Path(model).exists():
         raise ConfigError(f"--model {model}: no such file or folder; give a run or an exported model")
     hosts = None if token else ("127.0.0.1", "localhost", "[::1]")
     limits = limits or Service()
