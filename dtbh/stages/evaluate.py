@@ -25,9 +25,10 @@ from dtbh.evaluation.results.values import DIRECTIONS, RetrievalReport
 from dtbh.models.encoder import Encoder, Encoding
 from dtbh.models.load import load
 from dtbh.models.run_files import read_run
-from dtbh.stages.inputs import absolute, manifest_for, of_split, with_towers
+from dtbh.stages.inputs import absolute, counted, manifest_for, of_split, with_towers
 from dtbh.stages.model_card import write_card
 from dtbh.stages.perturbations import in_noise, in_other_voices
+from dtbh.utils.progress import echo
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,8 @@ def _encoded(
         for name in (split, gallery)
     )
     asked = {item.id for item in queries}
+    what = f"{counted(queries)} of {split}" + (f", searching {counted(searched)} of {gallery}" * (gallery != split))
+    echo(f"evaluating {model.path} on {what}, on {model.device}", event="start")
     others = [item for item in searched if item.id not in asked]
     parts = [_heard(model, queries, noise_db, real_values)] if queries else []
     parts += [model.encode(others, stored=True, values=real_values)] if others else []

@@ -15,6 +15,7 @@ from dtbh.data.manifest import NAME, Item, Manifest, read_manifest, relative, wr
 from dtbh.data.sources.base import Source, known_sources
 from dtbh.data.sources.readers import count
 from dtbh.errors import DataError
+from dtbh.utils.progress import echo
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,8 @@ def prepare(source: str, out: Path, *, strict: bool = False, **arguments: object
     if earlier is not None:
         warnings = tuple(earlier.settings.get("warnings", ()))
     else:
+        files = sum(item.path is not None for item in items)
+        echo(f"checking {files} files of {source} for {out}, on the CPU", event="start")
         findings = check(items)
         if findings.problems:
             raise DataError(f"{source}: {count(findings.problems, 'problem')}; nothing written", findings.problems)
