@@ -112,9 +112,17 @@ def local_path(folder: Path, text: str) -> str:
     """
     if "://" in text:
         raise DataError(f"{text} is an address; download it, and name the file")
-    if "\\" not in text or (folder / text).exists():
+    if "\\" not in text or _stands(folder / text):
         return text
     other = PureWindowsPath(text)
     if other.drive:
         raise DataError(f"{text} is a path of a Windows machine; name it relative to the table")
     return other.as_posix()
+
+
+def _stands(path: Path) -> bool:
+    """Whether there is such a file; none has a name that no file can have."""
+    try:
+        return path.exists()
+    except OSError:
+        return False

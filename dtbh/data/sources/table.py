@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import difflib
-import json
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import replace
@@ -16,6 +15,7 @@ from dtbh.data.sources.base import source
 from dtbh.data.sources.delimited import Written, decoded, delimited_rows, local_path, written
 from dtbh.data.sources.readers import items_or_problems
 from dtbh.errors import DataError
+from dtbh.utils.files import parse_json
 
 COLUMNS = ("image", "sound", "label", "transcript", "speaker", "split")
 
@@ -65,7 +65,7 @@ def table(path: Path) -> list[Item]:
             elif "transcript" in row and pair:
                 key = Path(f"{pair}S{spoken[pair]}")
                 sounds[key] = _row_item(key.as_posix(), "sound", None, row, pair)
-        except DataError as error:
+        except (DataError, ValueError) as error:  # of a path with zero bytes, too
             problems.append(f"{where}: {error}")
     if empty and not problems:
         problems.append(f"{path}: no rows; wanted a first line with columns and a line for each pair")
@@ -131,7 +131,7 @@ def _json_rows(path: Path, text: str, problems: list[str]) -> Iterator[tuple[int
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = parse_json(line)
         except ValueError as error:
             problems.append(f"{path}: line {number} is no JSON ({error}); wanted one object a line")
             continue
