@@ -4,7 +4,8 @@
 
 Files that can be read (sounds, images, scenes, tables, manifests, configs, runs, codes, archives, reports, exported
 models) and requests to the service are altered at random and read in this process. It is a failure to raise anything
-but a DtbhError, to answer with 500 or more but 503, to take over ten seconds, or to take over a gigabyte of memory.
+but a DtbhError, to answer with 500 or more but 503, to work for over ten seconds or wait for over a minute, or to take
+over a gigabyte of memory.
 Input 1234 is drawn from its number alone: --first 1234 --inputs 1 gives it again. The exit code is 1 where any failed.
 """
 
@@ -51,7 +52,8 @@ from dtbh.models.confidence import read_confidence
 from dtbh.models.load import load
 from dtbh.models.run_files import read_run
 
-SECONDS, BYTES = 10.0, 1 << 30
+SECONDS, WAITING, BYTES = 10.0, 60.0, 1 << 30
+FORM = "multipart/form-data; boundary=xx"
 NUMBERS = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF)
 VALUES: tuple[Any, ...] = (
     None, True, -1, 0, 1e308, float("nan"), float("inf"), 10**30, "", "\ud800", "\0", "../..", "a;b", "x" * 5000, [],
@@ -78,7 +80,7 @@ class Reader:
 
 
 class TooLongError(Exception):
-    """A reader took over ten seconds."""
+    """A reader took too long."""
 
 
 def altered(data: bytes, draw: random.Random) -> bytes:
@@ -138,27 +140,30 @@ def _altered_json(data: bytes, draw: random.Random) -> bytes:
 
 @contextmanager
 def bounded() -> Iterator[None]:
-    """Break off what takes too long, and refuse the process far more memory than an input may take.
+    """Break off what works too long or waits for ever, and notice what takes far more memory than an input may.
 
     Raises:
-        TooLongError: It took over ten seconds.
+        TooLongError: It worked for over ten seconds, or waited for over a minute.
         MemoryError: It took over a gigabyte.
     """
 
-    def too_long(_number: int, _frame: FrameType | None) -> None:
-        raise TooLongError(f"over {SECONDS:g} s")
+    def too_long(number: int, _frame: FrameType | None) -> None:
+        raise TooLongError(f"worked over {SECONDS:g} s" if number == signal.SIGPROF else f"waited over {WAITING:g} s")
 
-    before = signal.signal(signal.SIGALRM, too_long)
+    before = [signal.signal(number, too_long) for number in (signal.SIGPROF, signal.SIGALRM)]
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    began = time.monotonic()
-    timer = signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    worked = time.process_time()  # not the wall's clock: the machine may have other work
+    timer = signal.setitimer(signal.ITIMER_REAL, WAITING)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:
         yield
     finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, *timer)
-        signal.signal(signal.SIGALRM, before)
-    if time.monotonic() - began > SECONDS:
-        raise TooLongError(f"{time.monotonic() - began:.0f} s")
+        for number, handler in zip((signal.SIGPROF, signal.SIGALRM), before, strict=True):
+            signal.signal(number, handler)
+    if (seconds := time.process_time() - worked) > SECONDS:
+        raise TooLongError(f"worked {seconds:.0f} s")
     grown = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - most)
     if grown > BYTES:
         raise MemoryError(f"{grown / 1e9:.1f} GB more than before")
@@ -303,17 +308,18 @@ def of_model(folder: Path) -> None:
 def answers(client: Any, hits: Sequence[dict[str, Any]]) -> list[Reader]:
     """Requests to a service, whose bodies and addresses are altered."""
 
-    def ask(what: str, address: str, body: bytes, kind: str) -> None:
+    def ask(what: str, address: str, body: bytes, kind: str) -> int:
         reply = client.request(what, address, content=body, headers={"content-type": kind})
         if reply.status_code >= 500 and reply.status_code != 503:
             raise AssertionError(f"{reply.status_code} {reply.text[:200]}")
+        return int(reply.status_code)
 
     def of_json(path: Path) -> None:
         ask("POST", "/v1/search/code", path.read_bytes(), "application/json")
 
     def of_form(path: Path) -> None:
         for modality in ("sound", "image"):
-            ask("POST", f"/v1/search/{modality}?k=2", path.read_bytes(), "multipart/form-data; boundary=xx")
+            ask("POST", f"/v1/search/{modality}?k=2", path.read_bytes(), FORM)
 
     def of_address(path: Path) -> None:
         said = "".join(chr(byte) for byte in path.read_bytes() if 32 < byte < 127 and byte not in b"#\\")
@@ -322,12 +328,15 @@ def answers(client: Any, hits: Sequence[dict[str, Any]]) -> list[Reader]:
 
     import httpx
 
-    code = {"codes": [hit["code"] for hit in hits], "encoder": hits[0]["encoder"], "k": 3, "where": ["label=red"]}
+    code = {"codes": [hit["code"] for hit in hits], "k": 3, "where": ["label=red"]}
     head = b'--xx\r\ncontent-disposition: form-data; name="file"; filename="a"\r\n\r\n'
     forms = [head + data + b"\r\n--xx--\r\n" for data in (sounds()[0], images()[0])]
     places = [b"items?modality=image&limit=3&offset=1", f"items/{hits[0]['id']}".encode(), b"items/a/media?size=40"]
+    asked = json.dumps(code).encode()
+    assert ask("POST", "/v1/search/code", asked, "application/json") == 200, "it is valid before it is altered"
+    assert ask("POST", "/v1/search/sound", forms[0], FORM) == 200
     return [
-        Reader("request as JSON", [json.dumps(code).encode()], of_json),
+        Reader("request as JSON", [asked], of_json),
         Reader("request with a file", forms, of_form),
         Reader("address", places, of_address),
     ]
@@ -386,6 +395,8 @@ def read(reader: Reader, place: Path) -> None:
     finally:
         if place.is_dir():
             shutil.rmtree(place)
+        else:
+            place.unlink()
 
 
 def once(reader: Reader, number: int, folder: Path) -> Exception | None:

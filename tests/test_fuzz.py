@@ -45,7 +45,8 @@ def test_what_breaks_a_promise_is_noticed(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.syspath_prepend(str(EXAMPLES))
     import fuzz
 
-    monkeypatch.setattr(fuzz, "SECONDS", 0.05)
+    monkeypatch.setattr(fuzz, "SECONDS", 0.2)
+    monkeypatch.setattr(fuzz, "WAITING", 0.3)
     monkeypatch.setattr(fuzz, "BYTES", 1 << 26)
 
     def refuses(_: Path) -> None:
@@ -58,13 +59,17 @@ def test_what_breaks_a_promise_is_noticed(tmp_path: Path, monkeypatch: pytest.Mo
     def hangs(path: Path) -> None:
         time.sleep(30 * (path.read_bytes() != b"valid"))
 
-    def swells(path: Path) -> None:
-        np.ones((path.read_bytes() != b"valid") << 27, np.uint8)
+    def works(path: Path) -> None:
+        while path.read_bytes() != b"valid":
+            pass
 
-    readers = [fuzz.Reader(one.__name__, [b"valid"], one) for one in (raises, hangs, swells)]
-    failures = fuzz.fuzz(readers, 0, 3, tmp_path)
+    def swells(path: Path) -> None:
+        np.ones((path.read_bytes() != b"valid") << 31, np.uint8)
+
+    readers = [fuzz.Reader(one.__name__, [b"valid"], one) for one in (raises, hangs, works, swells)]
+    failures = fuzz.fuzz(readers, 0, 4, tmp_path)
     assert [line.split(" at ")[0] for line in failures] == [
-        "raises: KeyError", "hangs: TooLongError", "swells: MemoryError",
+        "raises: KeyError", "hangs: TooLongError", "works: TooLongError", "swells: MemoryError",
     ]  # fmt: skip
     with pytest.raises(MediaError):
         fuzz.fuzz([fuzz.Reader("refuses", [b"valid"], refuses)], 0, 1, tmp_path)
@@ -77,5 +82,5 @@ def test_an_input_is_drawn_from_its_number(monkeypatch: pytest.MonkeyPatch) -> N
     data = b'{"id": "a", "labels": ["red", "blue"]}\n{"id": "b"}\n'
     drawn = [[fuzz.altered(data, random.Random(number)) for number in range(300)] for _ in range(2)]
     assert drawn[0] == drawn[1]
-    assert len(set(drawn[0])) > 250
+    assert len(set(drawn[0])) > 150
     assert sum(one == data for one in drawn[0]) < 10
