@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,6 +10,7 @@ from dtbh.cli.commands import Arguments, command, show
 from dtbh.cli.options import FOLDER, add_cutting, add_engine, add_where, cutting, engine_of, opened, pairs
 from dtbh.errors import ConfigError
 from dtbh.models.run_files import READY
+from dtbh.utils.progress import complain
 
 if TYPE_CHECKING:
     from dtbh.stages.resumable import StageResult
@@ -185,5 +185,5 @@ def _left_out(args: Arguments, text: str, done: StageResult) -> int:
     values = {"path": done.path, "items": done.count, "new": done.new, "left_out": [*done.failures]}
     show(args, text, values)
     for failure in done.failures:
-        print(f"left out: {failure}", file=sys.stderr)
+        complain(f"left out: {failure}")
     return SKIPPED if done.failures else 0

@@ -41,6 +41,8 @@ def common_options() -> argparse.ArgumentParser:
     """What every command takes."""
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--quiet", action="store_true", help="no progress and no remarks")
+    common.add_argument("--log", default="text", choices=("text", "json"),
+                        help="how progress and remarks stand on stderr: json is one object a line")  # fmt: skip
     common.add_argument("--json", action="store_true", help="print what was found as JSON")
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return common

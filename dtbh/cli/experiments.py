@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 from dtbh.cli.commands import Arguments, command, show
 from dtbh.errors import ConfigError
+from dtbh.utils.progress import complain
 
 FAILED = 1
 
@@ -141,7 +141,7 @@ def sweep(args: Arguments) -> int:
         print(found.table.text())
         print(f"{args.out}: sweep.json, table.txt|md|csv|tex, map.png|svg, reports.html")
     for cell, why in found.failures.items():
-        print(f"failed: {cell}: {why}", file=sys.stderr)
+        complain(f"failed: {cell}: {why}")
     return FAILED if found.failures else 0
 
 

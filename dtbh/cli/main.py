@@ -1,8 +1,8 @@
 """The command line: finds the commands, and runs the one that is asked for.
 
 Heavy imports stand inside the commands, so that ``dtbh --help`` is instant. A user's mistake is one line on stderr and
-exit code 2; files that could not be read and were left out give 1; Ctrl-C 130; a reader that went away (``| head``)
-141, silently.
+exit code 2; files that could not be read and were left out give 1; Ctrl-C 130, SIGTERM 143 and SIGHUP 129; a reader
+that went away (``| head``) 141, silently.
 """
 
 from __future__ import annotations
@@ -11,15 +11,17 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 
 from dtbh.cli.commands import COMMANDS, common_options
 from dtbh.errors import DtbhError
 from dtbh.utils import progress
+from dtbh.utils.interrupts import end_workers, heeded
 from dtbh.utils.registry import load_modules
 from dtbh.utils.version import __version__
 
-MISTAKE, INTERRUPTED, READER_GONE = 2, 130, 141
+MISTAKE, READER_GONE = 2, 141
 FAMILIES = (
     "data",
     "experiments",
@@ -38,29 +40,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         complete(make_parser())
     words = sys.argv[1:] if arguments is None else list(arguments)
+    with heeded() as stop:
+        try:
+            return _run(words)
+        except BaseException as error:
+            if stop.number is None and not isinstance(error, KeyboardInterrupt):
+                raise
+            end_workers()
+            with suppress(OSError):  # the terminal may have gone
+                progress.complain("; ".join([f"dtbh: {stop}", *getattr(error, "__notes__", ())]))
+            return stop.code
+
+
+def _run(words: Sequence[str]) -> int:
+    """Run one command; returns the exit code, also of a mistake."""
     debug = "--debug" in words
     try:
         args = make_parser(words).parse_args(words)
         debug = args.debug
         progress.quiet(args.quiet)
+        progress.log_as(args.log, args.command)
         code = COMMANDS[args.command].run(args)
         sys.stdout.flush()
         return code
-    except KeyboardInterrupt:
-        print("dtbh: interrupted", file=sys.stderr)
-        return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still unsaid goes nowhere
         return READER_GONE
     except (DtbhError, OSError, MemoryError) as error:
         if debug:
             raise
-        print(f"dtbh: {_line(error)}", file=sys.stderr)
+        progress.complain(f"dtbh: {_line(error)}")
         return MISTAKE
     except ModuleNotFoundError as error:
         if debug or (error.name or "dtbh").partition(".")[0] == "dtbh":
             raise
-        print(f"dtbh: this needs {error.name}, which is not installed (dtbh doctor says more)", file=sys.stderr)
+        progress.complain(f"dtbh: this needs {error.name}, which is not installed (dtbh doctor says more)")
         return MISTAKE
 
 

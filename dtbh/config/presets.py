@@ -73,7 +73,7 @@ def _read(path: Path) -> dict[str, Any]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: no config can be read here ({error.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:  # of text, dates, or nested too deep
         raise ConfigError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
     if content is None:
         return {}

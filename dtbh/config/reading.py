@@ -92,7 +92,7 @@ def _override(content: dict[str, Any], override: str) -> None:
             raise ConfigError(f"--set {override}: {section} is a value, not a section")
     try:
         found = yaml.safe_load(value)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError):
         raise ConfigError(f"--set {override}: the value is not YAML") from None
     where = ".".join([*sections, last])
     content[last] = renamed(found, f"--set {override}", where) if isinstance(found, Mapping) else found

@@ -19,9 +19,8 @@ from typing import BinaryIO
 from dtbh.data.manifest import Item
 from dtbh.errors import MediaError
 from dtbh.media.containers import Samples, is_container, read_container
+from dtbh.media.sound import BLOCK, BROKEN
 from dtbh.utils.progress import track
-
-BLOCK = 1 << 16  # samples read at a time
 
 
 @dataclass(frozen=True)
@@ -138,12 +137,13 @@ def look_at_sound(path: Path) -> tuple[str, str]:
             return digest, _silent(path, *read_container(path))
         with soundfile.SoundFile(path) as sound:
             promised = sound.frames
-            while len(block := sound.read(BLOCK, dtype="float32", always_2d=True)):
+            size = max(1, BLOCK // sound.channels)
+            while len(block := sound.read(size, dtype="float32", always_2d=True)):
                 read += len(block)
                 silent = silent and not block.any()
                 if not np.isfinite(block).all():
                     raise MediaError(f"{path}: holds samples that are no finite numbers; write it anew")
-    except (soundfile.LibsndfileError, OSError) as error:
+    except (*BROKEN, OSError) as error:
         reason = getattr(error, "error_string", None) or error
         raise MediaError(f"{path}: can't be read as a sound ({reason}); replace or remove it") from None
     if short or read < promised:

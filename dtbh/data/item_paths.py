@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from dtbh.data.manifest import Item
 from dtbh.errors import CodesError, DataError
+from dtbh.utils.files import parse_json
 
 
 def read_items(path: Path, text: str) -> Iterator[Item]:
@@ -17,7 +17,7 @@ def read_items(path: Path, text: str) -> Iterator[Item]:
     decode = absolute_from(path.parent)
     for number, line in enumerate(text.split("\n")[:-1], start=1):
         try:
-            yield decode(Item(**json.loads(line)))
+            yield decode(Item(**parse_json(line)))
         except (TypeError, ValueError, DataError) as error:
             raise CodesError(f"{path}: line {number} is no item ({error})") from None
 

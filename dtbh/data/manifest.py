@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from dtbh.errors import DataError
-from dtbh.utils.files import write_text
+from dtbh.utils.files import parse_json, write_text
 
 Modality = Literal["image", "sound", "text"]
 Split = Literal["train", "val", "test"]
@@ -93,7 +93,7 @@ class Item:
             object.__setattr__(self, "window", _window(self.id, self.window))
         if self.footprint is not None:
             object.__setattr__(self, "footprint", _footprint(self.id, self.footprint))
-        if self.fields:
+        if self.fields != {}:
             _check_fields(self.id, self.fields)
 
     @property
@@ -134,7 +134,7 @@ def _footprint(id_: str, footprint: Any) -> tuple[tuple[float, float], ...]:
     """The corners as tuples, if they are some."""
     try:
         corners = tuple((float(longitude), float(latitude)) for longitude, latitude in footprint)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         corners = ()
     if len(corners) < 3 or not all(abs(longitude) <= 360 and abs(latitude) <= 90 for longitude, latitude in corners):
         raise DataError(f"item {id_}: footprint must be three or more (longitude, latitude), found {footprint!r}")
@@ -256,8 +256,11 @@ def read_manifest(path: str | Path) -> Manifest:
         raise DataError(f"{path}: no manifest here; make one with: dtbh prepare ... --out {path.parent}")
     try:
         lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
-        header = json.loads(lines[0])
+        header = parse_json(lines[0])
         version, source, fingerprint = header["version"], header["source"], header["fingerprint"]
+        settings = header.get("settings", {})
+        if not isinstance(source, str) or not isinstance(settings, dict):
+            raise TypeError("source must be a string and settings an object")
     except (IndexError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path}: line 1 is not a manifest's header ({error}); run dtbh prepare again") from None
     if version != VERSION:
@@ -265,11 +268,11 @@ def read_manifest(path: str | Path) -> Manifest:
     entries, items = [], []
     for number, line in enumerate(lines[1:], start=2):
         try:
-            entries.append(json.loads(line))
+            entries.append(parse_json(line))
             items.append(Item(**entries[-1]))
         except (TypeError, ValueError, DataError) as error:
             raise DataError(f"{path}: line {number} is no item ({error}); run dtbh prepare again") from None
-    manifest = Manifest(tuple(items), path.parent, source, header.get("settings", {}))
+    manifest = Manifest(tuple(items), path.parent, source, settings)
     if fingerprint not in (manifest.fingerprint, _digest(entries)):  # labels may stand in another order than ours
         raise DataError(
             f"{path}: the items do not fit the header's fingerprint {fingerprint} (found "

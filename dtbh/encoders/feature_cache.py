@@ -36,6 +36,7 @@ def stored_outputs(
     views: Sequence[int],
     batch: int,
     dtype: str = "<f4",
+    label: str = "computing features",
 ) -> list[list[NDArray[Any]]]:
     """The backbone's outputs for files or texts, from the store or computed and stored: one array for each and view.
 
@@ -46,6 +47,7 @@ def stored_outputs(
         views: Numbers of the views of each, in -2**63..2**63 - 1.
         batch: How many are computed at a time; small ones come first, so that clips of like length meet.
         dtype: Of the arrays as stored and returned; they are flat.
+        label: What computing them is called where progress is shown.
     """
     if not sources:
         raise DtbhError("no files to encode")
@@ -54,7 +56,7 @@ def stored_outputs(
         file.parent.mkdir(parents=True, exist_ok=True)
         with closing(sqlite3.connect(file, timeout=60)) as store:
             store.execute(TABLE)
-            return _fill(store, sources, compute, views=views, batch=batch, dtype=dtype)
+            return _fill(store, sources, compute, views=views, batch=batch, dtype=dtype, label=label)
     except (sqlite3.Error, OSError) as error:
         raise DtbhError(
             f"{file}: the store of backbone outputs can't be used ({error}); "
@@ -70,6 +72,7 @@ def _fill(
     views: Sequence[int],
     batch: int,
     dtype: str,
+    label: str,
 ) -> list[list[NDArray[Any]]]:
     """Look everything up, compute what is missing, and commit batch by batch."""
     keys, sizes = [], {}
@@ -84,7 +87,7 @@ def _fill(
                 known[key, view] = np.frombuffer(bytearray(vector), dtype=dtype)
     wanted = {(k, v): source for k, source in zip(keys, sources, strict=True) for v in views if (k, v) not in known}
     todo = sorted(wanted.items(), key=lambda one: (sizes[one[0][0]], one[0]))
-    for start in track(range(0, len(todo), batch), "computing features", total=-(-len(todo) // batch)):
+    for start in track(range(0, len(todo), batch), label, total=len(todo), each=batch):
         part = todo[start : start + batch]
         rows = [row.astype(dtype).ravel() for row in compute([(source, view) for (_, view), source in part])]
         known.update((found, row) for (found, _), row in zip(part, rows, strict=True))

@@ -14,8 +14,10 @@ from dtbh.encoders.feature_cache import stored_outputs
 from dtbh.errors import MediaError
 from dtbh.media.sound import load_sound
 from dtbh.media.transcriber import RATE, VERSION, Heard, Transcriber, wordless
+from dtbh.utils.progress import track
 
 BATCH = 8
+HEARING = "hearing words"
 
 
 def transcripts(
@@ -38,15 +40,15 @@ def transcripts(
         return [_bytes(heard) for heard in hear([path for path, _ in wanted])]
 
     if not stored:
-        parts = [paths[start : start + BATCH] for start in range(0, len(paths), BATCH)]
-        return [heard for part in parts for heard in hear(part)]
+        starts = track(range(0, len(paths), BATCH), HEARING, total=len(paths), each=BATCH)
+        return [heard for start in starts for heard in hear(paths[start : start + BATCH])]
     there = [path for path in paths if path.is_file()]
     if not there:
         return [None] * len(paths)
     name = f"words-{VERSION}-{max_seconds:g}" + (f"-{language}" if transcriber.any_language else "")
     if transcriber.prompt:
         name += f"-{zlib.crc32(transcriber.prompt.encode()):08x}"
-    rows = stored_outputs(there, compute, backbone=name, views=[0], batch=BATCH, dtype="|u1")
+    rows = stored_outputs(there, compute, backbone=name, views=[0], batch=BATCH, dtype="|u1", label=HEARING)
     found = {path: _of_bytes(row[0]) for path, row in zip(there, rows, strict=True)}
     return [found.get(path) for path in paths]
 

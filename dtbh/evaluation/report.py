@@ -22,7 +22,7 @@ from dtbh.evaluation.results import examples as chosen_queries
 from dtbh.evaluation.results.definitions import definitions
 from dtbh.evaluation.results.examples import Examples
 from dtbh.evaluation.results.values import QueryFigure, RetrievalReport
-from dtbh.utils.files import write_text
+from dtbh.utils.files import parse_json, write_text
 
 NAME, PAGE, QUERIES, OVERVIEW = "report.json", "index.html", "queries.csv", "reports.html"
 COLUMNS = ("direction", "id", "label", "average_precision", "pair_rank", "pair")
@@ -154,11 +154,11 @@ def _file(path: Path) -> Path:
 def _read(path: Path) -> tuple[RetrievalReport, Examples]:
     """What ``report.json`` says, and its examples."""
     try:
-        entry: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        entry: dict[str, Any] = parse_json(path.read_text(encoding="utf-8"))
         entry.pop("definitions", None)  # for readers
         examples = chosen_queries.from_dict(entry.pop("examples", {}), path.parent)
         return RetrievalReport.from_dict(entry), examples
-    except (ValueError, AttributeError, TypeError, DataError) as error:
+    except (ValueError, AttributeError, TypeError, OverflowError, DataError) as error:
         raise DataError(f"{path}: {error}") from None
 
 
@@ -189,6 +189,6 @@ def _read_queries(path: Path) -> dict[str, list[QueryFigure]]:
                 precision, rank = (float(value) if value else None for value in values[:2])
                 pair = (values[2] or None) if len(head) == len(COLUMNS) else None
                 figures.setdefault(name, []).append(QueryFigure(id_, label, precision, rank, pair))
-    except (ValueError, DataError) as error:
+    except (ValueError, csv.Error, DataError) as error:
         raise DataError(f"{path}: not the queries of a report ({error}); run dtbh evaluate again") from None
     return figures

@@ -13,6 +13,8 @@ from dtbh.data.manifest import Item
 from dtbh.errors import CodesError
 from dtbh.models.confidence import Strength, strength
 
+SHOWN = 10  # queries, and hits of each, in a notebook
+
 
 @dataclass(frozen=True, slots=True)
 class Hit:
@@ -96,6 +98,21 @@ class SearchResult:
     def strength(self, query: int = 0) -> Strength | None:
         """One query's answer in a word, by its nearest hit; None where nobody knows."""
         return strength(next((hit.probability for hit in self.hits(query)), None))
+
+    def _repr_html_(self) -> str:
+        """A row of tiles and players a query, as notebooks show it; of many queries the first."""
+        from html import escape
+
+        from dtbh.data.inline import media_html
+
+        def card(hit: Hit) -> str:
+            said = f"<b>{hit.rank}</b> distance {hit.distance}<br>{escape(hit.item.label or hit.item.id)}"
+            return f'<div style="width: 11em">{media_html(hit.item)}{said}</div>'
+
+        row = '<div style="display: flex; flex-wrap: wrap; gap: .7em">'
+        rows = [row + "".join(map(card, self.hits(query)[:SHOWN])) + "</div>" for query in range(min(len(self), SHOWN))]
+        more = f"<p>and {len(self) - SHOWN} queries more</p>" if len(self) > SHOWN else ""
+        return "<hr>".join(rows) + more
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON: ``{"queries": [{"strength", "hits": [{"rank", "distance", "id", ...}]}]}``."""

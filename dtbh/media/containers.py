@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dtbh.errors import MediaError
+from dtbh.errors import DtbhError, MediaError
 
 CONTAINER_TYPES = frozenset({".m4a", ".mp4", ".m4v", ".mov", ".3gp", ".webm", ".mka", ".mkv", ".aac", ".amr"})
 _STARTS = (b"\x1a\x45\xdf\xa3", b"\xff\xf1", b"\xff\xf9", b"#!AMR")  # Matroska and WebM, AAC in ADTS, AMR
@@ -83,7 +83,9 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
             if not container.streams.audio:
                 raise MediaError(f"{path}: has no sound track; leave it out")
             yield container.streams.audio[0], container
-    except (av.error.FFmpegError, ValueError) as error:
+    except DtbhError:
+        raise
+    except Exception as error:  # of damaged files not only libav's own
         reason = " ".join(str(getattr(error, "strerror", "") or error).split())
         raise MediaError(f"{path}: can't be read to its end ({reason}); copy it again, or convert it to WAV") from None
 

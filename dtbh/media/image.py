@@ -57,7 +57,7 @@ def load_pixels(path: Path | str | Tile, size: int) -> Pixels:
         ) from None
     except UnidentifiedImageError:
         raise MediaError(f"{path}: not an image that can be read; convert it to PNG or JPEG") from None
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError) as error:
+    except Exception as error:  # of damaged files Pillow's decoders raise nearly anything
         reason = " ".join(str(error).split()) or type(error).__name__
         raise MediaError(f"{path}: a damaged or cut short image ({reason}); copy it again or leave it out") from None
     if 0 in picture.size:

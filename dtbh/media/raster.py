@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from dtbh.errors import MediaError, MissingExtraError
+from dtbh.errors import DtbhError, MediaError, MissingExtraError
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -74,7 +74,7 @@ def opened(path: Path) -> Iterator[Any]:
     """
     try:
         import rasterio
-        from rasterio.errors import NotGeoreferencedWarning, RasterioError
+        from rasterio.errors import NotGeoreferencedWarning
     except ImportError:
         raise MissingExtraError("rasterio", "geo", "a tile of a scene") from None
     if not path.is_file():
@@ -84,7 +84,9 @@ def opened(path: Path) -> Iterator[Any]:
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             with rasterio.open(path) as scene:
                 yield scene
-    except RasterioError as error:
+    except DtbhError:
+        raise
+    except Exception as error:  # of damaged files not only rasterio's own
         reason = " ".join(str(error).split())
         raise MediaError(f"{path}: a scene that can't be read ({reason}); copy it again or leave it out") from None
 

@@ -13,7 +13,10 @@ from dtbh.errors import MediaError
 from dtbh.media.containers import is_container, read_container
 
 SILENCE = 1e-4  # a peak under -80 dBFS
-_BLOCK = 1 << 18  # frames read at a time
+RATES = (100, 10_000_000)  # in Hz, that are taken for rates of sounds
+BLOCK = 1 << 18  # samples read at a time, of all channels together
+BROKEN = (RuntimeError, TypeError, ValueError)
+"""What soundfile raises of damaged files, beside libsndfile's own errors, which are RuntimeErrors."""
 _UNKNOWN = 0x7FFFF000  # sizes from here on stand in WAV headers that were written to a pipe
 
 Samples = npt.NDArray[np.float32]
@@ -46,6 +49,8 @@ def load_sound(
     samples, rate = read_container(path, max_seconds) if is_container(path) else _read(path, max_seconds)
     if not len(samples):
         raise MediaError(f"{path}: a sound without samples; leave it out or record it again")
+    if not RATES[0] <= rate <= RATES[1]:
+        raise MediaError(f"{path}: {rate} samples a second, {RATES[0]} to {RATES[1]} wanted; a damaged header?")
     if not np.isfinite(samples).all():
         raise MediaError(f"{path}: NaN or infinity among the samples, finite ones wanted; export it again")
     if len(samples) < min_seconds * rate:
@@ -95,13 +100,13 @@ def _read(path: Path, max_seconds: float | None) -> tuple[Samples, int]:
             wanted = promised if max_seconds is None else min(promised, math.ceil(max_seconds * file.samplerate))
             blocks, found = [np.zeros(0, np.float32)], 0
             while found < wanted:
-                block = file.read(min(_BLOCK, wanted - found), dtype="float32", always_2d=True)
+                block = file.read(min(max(1, BLOCK // file.channels), wanted - found), dtype="float32", always_2d=True)
                 if not len(block):
                     break
                 blocks.append(block.mean(axis=1))
                 found += len(block)
             rate = int(file.samplerate)
-    except (soundfile.LibsndfileError, RuntimeError, TypeError, ValueError) as error:
+    except BROKEN as error:
         reason = " ".join(str(error).removeprefix(f"Error opening {str(path)!r}: ").split())
         raise MediaError(
             f"{path}: not a sound that can be read ({reason.rstrip('.')}); convert it to WAV or FLAC"

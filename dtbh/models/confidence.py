@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from dtbh.errors import RunError
 from dtbh.models.run_files import CONFIDENCE
-from dtbh.utils.files import write_text
+from dtbh.utils.files import parse_json, write_text
 
 VERSION = 1
 
@@ -68,11 +68,14 @@ def read_confidence(folder: Path) -> Confidence | None:
     if not path.is_file():
         return None
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = parse_json(path.read_text(encoding="utf-8"))
         if found["version"] != VERSION:
             raise RunError(f"{path}: version {found['version']}, this dtbh reads {VERSION}; train again")
-        return Confidence({str(way): np.array(table, dtype=np.float64) for way, table in found["right"].items()})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        right = {str(way): np.array(table, dtype=np.float64) for way, table in found["right"].items()}
+        if not all(table.ndim == 1 and len(table) for table in right.values()):
+            raise ValueError("wanted a probability a distance")
+        return Confidence(right)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
         raise RunError(f"{path}: damaged; train again, or delete it to search without probabilities") from None
 
 

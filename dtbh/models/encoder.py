@@ -83,6 +83,10 @@ class Encoder(Protocol):
         """Length of a code."""
 
     @property
+    def device(self) -> str:
+        """Where it computes, as in ``"cpu"`` or ``"cuda"``."""
+
+    @property
     def fingerprint(self) -> str:
         """Tells this encoder's codes from any other's: 16 hex digits."""
 
@@ -210,6 +214,11 @@ class FileEncoder(ABC):
     def __init__(self, path: Path, *, bits: int, fingerprint: str) -> None:
         self.path, self.bits, self.fingerprint = path, bits, fingerprint
         self.language = "auto"
+
+    @property
+    def device(self) -> str:
+        """Where it computes, as `Encoder` says."""
+        return "cpu"
 
     @cached_property
     def config(self) -> Config:

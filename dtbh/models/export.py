@@ -6,7 +6,7 @@ import copy
 import hashlib
 import json
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -27,6 +27,7 @@ from dtbh.encoders.readers import Reader, TextReader
 from dtbh.encoders.sentence_encoder import WIDTH
 from dtbh.errors import ConfigError, RunError
 from dtbh.media.text import TOKENIZER, tokenizer_file
+from dtbh.models.cost import Cost
 from dtbh.models.encoder import EXPORTED
 from dtbh.models.onnx_encoder import BATCH, ROUNDING, VERSION, Agreement, OnnxEncoder, open_exported
 from dtbh.models.quantize import lighter, quantized
@@ -64,8 +65,9 @@ class _Codes(nn.Module):
 
 
 def write_model(
-    model: TorchEncoder, items: Sequence[Item], out: Path, *, calibration: Sequence[Item] | None = None
-) -> OnnxEncoder:
+    model: TorchEncoder, items: Sequence[Item], out: Path, *, calibration: Sequence[Item] | None = None,
+    judge: Callable[[OnnxEncoder, Mapping[Modality, bytes]], Cost] | None = None,
+) -> OnnxEncoder:  # fmt: skip
     """Export a run, beside and renamed, once its codes have been compared with the run's.
 
     Args:
@@ -74,6 +76,8 @@ def write_model(
         out: The folder; an older exported model there is replaced.
         calibration: Other images and sounds, to make networks of 8-bit integers by. Their codes may differ from
             the run's, so the model is another encoder, with a fingerprint of its own.
+        judge: Is asked of that model, and of its networks before they were quantized, what they cost; where it raises,
+            nothing is written.
 
     Raises:
         RunError: A tower can't be exported; or, without ``calibration``, a bit differs beyond rounding.
@@ -84,8 +88,9 @@ def write_model(
     with atomic_folder(out) as new:
         twin = copy.deepcopy(model.twin).cpu()
         towers: dict[str, dict[str, Any]] = {}
+        whole: dict[Modality, bytes] = {}
         for modality in twin.modalities:
-            data = _onnx(twin, modality)
+            data = whole[modality] = _onnx(twin, modality)
             if calibration is not None and modality == "text":
                 data = lighter(data)
             elif calibration is not None:
@@ -114,6 +119,8 @@ def write_model(
         write_text(new / REQUIREMENTS, "".join(f"{line}\n" for line in requirements(twin.settings.text)))
         found = compare(model, open_exported(new), items)
         meta["self_test"] = {name: asdict(agreement) for name, agreement in found.items()}
+        if judge is not None and calibration is not None:
+            meta["cost"] = asdict(judge(open_exported(new), whole))
         _write_meta(new, meta)
         for name, agreement in found.items():
             if agreement.beyond_rounding and calibration is None:
@@ -141,7 +148,7 @@ def _agreement(model: TorchEncoder, exported: OnnxEncoder, modality: Modality, i
     device = next(tower.parameters()).device
     count = bits = differ = beyond = 0
     largest = 0.0
-    for media in track(_media(model, modality, items), f"testing {modality}s", total=-(-len(items) // BATCH)):
+    for media in track(_media(model, modality, items), f"testing {modality}s", total=len(items), each=BATCH):
         wanted = tower(*(x.to(device) for x in media)).codes.float().cpu().numpy()
         values = exported.values(modality, tuple(x.numpy() for x in media))
         other = signs(wanted) != signs(values)

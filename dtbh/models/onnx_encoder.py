@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +21,7 @@ from dtbh.media.image import load_pixels
 from dtbh.media.sound import load_sound
 from dtbh.media.text_rows import text_row
 from dtbh.media.transcriber import Transcriber, wordless
+from dtbh.models.cost import Cost
 from dtbh.models.encoder import EXPORTED, CodeBatch, FileEncoder, word_shares
 from dtbh.utils.files import read_meta
 from dtbh.utils.progress import track
@@ -105,6 +106,19 @@ class OnnxEncoder(FileEncoder):
         """How its codes compared with the run's when it was exported, by modality."""
         return {modality: Agreement(**values) for modality, values in self.meta["self_test"].items()}
 
+    def cost(self) -> Cost | None:
+        """What 8-bit integers cost it when it was exported; None where it has none, or was not measured."""
+        return Cost(**self.meta["cost"]) if "cost" in self.meta else None
+
+    def read(self, modality: Modality, items: Sequence[Item]) -> Arrays:
+        """Items as the arguments of a tower's network.
+
+        Raises:
+            MediaError: One can't be read.
+        """
+        read = self._reader(modality)
+        return collate(modality, [read(item) for item in items])
+
     def _batches(self, modality: Modality, items: Sequence[Item], stored: bool) -> Iterator[CodeBatch]:
         """The codes of one modality's items; the next batch is read while this one is encoded."""
         self._tower(modality)
@@ -119,7 +133,7 @@ class OnnxEncoder(FileEncoder):
                 return [pool.submit(_tried, read, item) for item in part]
 
             coming = start(parts[0])
-            for number in track(range(len(parts)), f"encoding {modality}s", total=len(parts)):
+            for number in track(range(len(parts)), f"encoding {modality}s", total=len(items), each=BATCH):
                 here = coming
                 if number + 1 < len(parts):
                     coming = start(parts[number + 1])
@@ -137,6 +151,8 @@ class OnnxEncoder(FileEncoder):
             return self._heard_alone(items, reasons, good)
         own = self._run(modality, collate(modality, good))
         values, features = own["codes"], own.get("features")
+        if values.shape[1] != self.bits:
+            raise RunError(f"{self.path}: gives codes of {values.shape[1]} bits, not of {self.bits}; {AGAIN}")
         if modality == "text":
             return CodeBatch(reasons, values, features, familiarity=own["familiarity"].tolist())
         heard = self._transcriber(good, self.language) if self._tower(modality).get("words") else []
@@ -211,7 +227,10 @@ class OnnxEncoder(FileEncoder):
         with self._lock:
             if modality not in self._sessions:
                 tower = self._tower(modality)
-                self._sessions[modality] = _open(self.path / tower["file"], tower["sha256"])
+                file, digest = tower.get("file"), tower.get("sha256")
+                if not isinstance(file, str) or not isinstance(digest, str):
+                    raise RunError(f"{self.path / EXPORTED}: names no network of {modality}s; {AGAIN}")
+                self._sessions[modality] = _open(self.path / file, digest)
             return self._sessions[modality]
 
 
@@ -226,7 +245,35 @@ def open_exported(path: str | Path) -> OnnxEncoder:
         meta = read_meta(path / EXPORTED, (VERSION,), ("bits", "fingerprint", "towers"), AGAIN)
     except CodesError as error:
         raise RunError(f"{error} (wanted an exported model)") from None
+    if wrong := _wrong(meta):
+        raise RunError(f"{path / EXPORTED}: {wrong} can't be, it was altered; {AGAIN}")
     return OnnxEncoder(path, meta)
+
+
+def _wrong(meta: Mapping[str, Any]) -> str:
+    """What is not as an export writes it; empty where all that is read is right."""
+
+    def number(value: Any, low: float, high: float, *, whole: bool = True) -> bool:
+        return type(value) in ((int,) if whole else (int, float)) and low <= value <= high
+
+    if not number(meta["bits"], 1, 1 << 16) or not isinstance(meta["fingerprint"], str):
+        return "its bits or fingerprint"
+    if meta.get("vector_dim") is not None and not number(meta["vector_dim"], 1, 1 << 20):
+        return "its vector_dim"
+    towers = meta["towers"]
+    if not isinstance(towers, dict) or not all(isinstance(tower, dict) for tower in towers.values()):
+        return "its towers"
+    for name, tower in towers.items():
+        right = {
+            "image": lambda t: number(t.get("size"), 1, 1 << 14),
+            "sound": lambda t: (
+                number(t.get("sample_rate"), 100, 10**7) and number(t.get("max_seconds"), 1e-3, 1e6, whole=False)
+            ),
+            "text": lambda t: isinstance(t.get("backbone"), str),
+        }.get(name)
+        if right is None or not right(tower) or not isinstance(tower.get("words", False), bool):
+            return f"its tower of {name}s"
+    return ""
 
 
 def collate(modality: Modality, rows: Sequence[NDArray[Any]]) -> Arrays:
@@ -262,8 +309,8 @@ def _open(path: Path, wanted: str) -> InferenceSession:
         raise MissingExtraError("onnxruntime", None, "an exported model") from None
     try:
         data = path.read_bytes()
-    except OSError as error:
-        raise RunError(f"{path}: can't be read ({error.strerror}); {AGAIN}") from None
+    except (OSError, ValueError) as error:  # of a name that no file can have, too
+        raise RunError(f"{path}: can't be read ({getattr(error, 'strerror', error)}); {AGAIN}") from None
     if (found := hashlib.sha256(data).hexdigest()) != wanted:
         raise RunError(f"{path}: cut or altered: SHA-256 {found[:16]}, wanted {wanted[:16]}; {AGAIN}")
     options = onnxruntime.SessionOptions()

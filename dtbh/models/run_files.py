@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 from dtbh.errors import RunError
+from dtbh.utils.files import parse_json
 
 CONFIG, RUN, MODEL, CONFIDENCE, METRICS, RESUME, BACKBONE = (
     "config.yaml",
@@ -40,7 +40,7 @@ def read_run(path: Path) -> dict[str, Any]:
         RunError: No run here, or one of another version.
     """
     try:
-        run: dict[str, Any] = json.loads((path / RUN).read_text(encoding="utf-8"))
+        run: dict[str, Any] = parse_json((path / RUN).read_text(encoding="utf-8"))
         version = run["version"]
     except OSError:
         raise RunError(

@@ -59,6 +59,11 @@ class TorchEncoder(FileEncoder):
         self.twin = twin.eval().to(self._device)
 
     @property
+    def device(self) -> str:
+        """Where it computes, as `Encoder` says."""
+        return str(self._device)
+
+    @property
     def vector_dim(self) -> int:
         """How many numbers the vector of an item has, as `Encoder` says."""
         widths = {modality: self.twin.tower(modality).head.feature_dim for modality in self.twin.modalities}
@@ -209,7 +214,7 @@ class TorchEncoder(FileEncoder):
         data = Rows(reader)
         starts: Iterable[int] = range(0, len(data), BATCH)
         if len(data) > BATCH:
-            starts = track(starts, f"encoding {modality}s", total=-(-len(data) // BATCH))
+            starts = track(starts, f"encoding {modality}s", total=len(data), each=BATCH)
         for start in starts:
             rows = [data[row] for row in range(start, min(start + BATCH, len(data)))]
             good = [row for row in rows if not isinstance(row, DtbhError)]

@@ -5,10 +5,6 @@ Pictures and short sounds are inside the page; every text is escaped.
 
 from __future__ import annotations
 
-import base64
-import functools
-import io
-import warnings
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -18,21 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dtbh.codes import HashCodes, unpack
+from dtbh.data.inline import media_html
 from dtbh.data.manifest import Item
-from dtbh.data.tiling import media_of
-from dtbh.errors import CodesError, DtbhError
+from dtbh.errors import CodesError
 from dtbh.index.result import Hit, SearchResult
-from dtbh.media.image import thumbnail
-from dtbh.media.raster import Tile, picture
 from dtbh.utils.files import write_text
 from dtbh.utils.progress import track
 
 if TYPE_CHECKING:
     from dtbh.models.confidence import Strength
-
-SOUND_BYTES = 1_000_000  # longer sounds are named, not embedded
-AUDIO_TYPES = {".wav": "audio/wav", ".flac": "audio/flac", ".ogg": "audio/ogg", ".opus": "audio/ogg",
-               ".oga": "audio/ogg", ".mp3": "audio/mpeg", ".m4a": "audio/mp4"}  # fmt: skip
 
 LEGEND = '<p class="legend">Each square is one bit; the outlined bits of a hit differ from the query.</p>'
 
@@ -110,7 +100,7 @@ def write_sheet(
         asked = unpack(queries.words[query : query + 1], queries.bits)[0]
         found = None if hit_words is None else unpack(hit_words[query], queries.bits)
         sections.append(_section(queries.items[query], hits, asked=asked, found=found, strength=result.strength(query)))
-    _media.cache_clear()
+    media_html.cache_clear()
     return write_text(Path(path), _page(sections))
 
 
@@ -129,7 +119,7 @@ def _section(
     strength: Strength | None,
 ) -> str:  # fmt: skip
     """One query and its hits."""
-    query = _media(item) + _texts(item) + ("" if found is None else _bits(asked, asked) + LEGEND)
+    query = media_html(item) + _texts(item) + ("" if found is None else _bits(asked, asked) + LEGEND)
     cards = "".join(_card(hit, asked, None if found is None else found[hit.rank - 1]) for hit in hits)
     kind = "sounds" if all(hit.item.modality == "sound" for hit in hits) else "images"
     answer = f'<ol class="{kind}">{cards}</ol>' if hits else "<p>Nothing passes.</p>"
@@ -144,7 +134,7 @@ def _card(hit: Hit, asked: NDArray[np.bool_], found: NDArray[np.bool_] | None) -
     alike = "" if hit.similarity is None else f", similarity {hit.similarity:.3f}"
     rank = f'<div class="rank"><b>{hit.rank}</b><span>distance {hit.distance}{alike}{likely}</span></div>'
     bits = "" if found is None else _bits(found, asked)
-    return f'<li class="card">{_media(hit.item)}{rank}{_texts(hit.item)}{bits}</li>\n'
+    return f'<li class="card">{media_html(hit.item)}{rank}{_texts(hit.item)}{bits}</li>\n'
 
 
 def _texts(item: Item) -> str:
@@ -178,55 +168,3 @@ def _squares(chosen: NDArray[np.bool_], row: int, *, inset: float) -> str:
         f"M{bit % row + inset:g} {bit // row + inset:g}h{side:g}v{side:g}h-{side:g}z"
         for bit in np.flatnonzero(chosen).tolist()
     )
-
-
-@functools.lru_cache(maxsize=1000)
-def _media(item: Item) -> str:
-    """The picture or the player of an item, or a box that says why there is none."""
-    if item.path is None:
-        return '<div class="media"><div class="gone">no file</div></div>'
-    path = Path(item.path)
-    if not path.is_file():
-        inside = _gone("file is gone", path)
-    else:
-        inside = _picture(path, item) if item.modality == "image" else _player(path)
-    return f'<div class="media">{inside}</div>'
-
-
-def _gone(why: str, path: Path) -> str:
-    return f'<div class="gone">{why}:<br>{escape(str(path))}</div>'
-
-
-def _picture(path: Path, item: Item) -> str:
-    """A thumbnail as an embedded JPEG."""
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            media = media_of(item)
-            with picture(media) if isinstance(media, Tile) else Image.open(path) as image:
-                small = thumbnail(image)
-            small.save(buffer, "JPEG", quality=85)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, DtbhError) as error:
-        return _gone(f"can't be read ({escape(str(error))})", path)
-    width, height = small.size
-    alt = escape(item.label or item.id)
-    return f'<img src="{_data("image/jpeg", buffer.getvalue())}" width="{width}" height="{height}" alt="{alt}">'
-
-
-def _player(path: Path) -> str:
-    """An audio player with the file inside, where it is short enough."""
-    try:
-        if path.stat().st_size >= SOUND_BYTES:
-            return _gone("too long to be put into this page", path)
-        data = path.read_bytes()
-    except OSError as error:
-        return _gone(f"can't be read ({escape(str(error.strerror))})", path)
-    kind = AUDIO_TYPES.get(path.suffix.lower(), "audio/wav")
-    return f'<audio controls preload="metadata" src="{_data(kind, data)}"></audio>'
-
-
-def _data(kind: str, content: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import shutil
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +23,7 @@ from dtbh.stages.encode import encode
 from dtbh.stages.index import index
 from dtbh.stages.merge import merge
 from dtbh.stages.resumable import StageResult
+from dtbh.utils.interrupts import kept
 from dtbh.utils.progress import echo
 
 STAGES = {"encode": encode, "index": index}
@@ -69,7 +72,7 @@ def over_cluster(
         {"stage": stage, "number": number, "of": shards, "out": str(parts / str(number)), **arguments}
         for number in range(1, shards + 1)
     ]
-    with _ray() as ray:
+    with kept(f"shards that are done are kept in {parts}, and the same call goes on from there"), _ray() as ray:
         data = ray.data.from_items(rows, override_num_blocks=shards).map(_one, num_cpus=1)
         answers: list[dict[str, Any]] = []
         for answer in data.iter_rows():
@@ -111,7 +114,10 @@ def _ray() -> Iterator[Any]:
     ray.data.DataContext.get_current().enable_progress_bars = False
     own = not ray.is_initialized()
     if own:
+        ending = signal.getsignal(signal.SIGTERM)
         ray.init(logging_level=logging.ERROR, log_to_driver=False)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, ending)  # Ray has put its own in its place
     try:
         yield ray
     finally:

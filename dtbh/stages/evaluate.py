@@ -27,7 +27,7 @@ from dtbh.models.encoder import Encoder, Encoding
 from dtbh.models.load import load, place_of
 from dtbh.models.onnx_encoder import OnnxEncoder
 from dtbh.models.run_files import data_folders, is_address, read_run
-from dtbh.stages.inputs import absolute, manifest_for, of_split, with_towers
+from dtbh.stages.inputs import absolute, counted, manifest_for, of_split, with_towers
 from dtbh.stages.model_card import write_card
 from dtbh.stages.perturbations import in_noise, in_other_voices
 from dtbh.utils.progress import echo
@@ -166,6 +166,8 @@ def _encoded(
         for name in (split, gallery)
     )
     asked = {item.id for item in queries}
+    what = f"{counted(queries)} of {split}" + (f", searching {counted(searched)} of {gallery}" * (gallery != split))
+    echo(f"evaluating {model.path} on {what}, on {model.device}", event="start")
     others = [item for item in searched if item.id not in asked]
     parts = [_heard(model, queries, noise_db, real_values)] if queries else []
     parts += [model.encode(others, stored=True, values=real_values)] if others else []

@@ -23,8 +23,9 @@ from dtbh.index.engines.base import Engine
 from dtbh.models.encoder import Encoder
 from dtbh.models.load import load
 from dtbh.stages.inputs import items_of
-from dtbh.stages.resumable import KeptCodes, StageResult, batches, make, media_key, no_codes, stored_in
+from dtbh.stages.resumable import KeptCodes, StageResult, batches, begin, make, media_key, no_codes, stored_in
 from dtbh.utils.files import check_place
+from dtbh.utils.interrupts import kept
 
 
 def index(
@@ -129,8 +130,10 @@ def _grow(model: Encoder, items: Sequence[Item], index: Index, *, strict: bool) 
     failures: list[str] = []
     missing = [item for item, row in zip(items, places, strict=True) if row is None]
     added = 0
-    for batch in batches(missing):
-        encoding = model.encode(batch, skip=not strict, vectors=index.vector_dim is not None)
-        added += index.add(encoding.codes)
-        failures += encoding.failures
+    begin(model, missing)
+    with kept(f"what {index.name} has is kept, and the same call goes on from there"):
+        for batch in batches(missing):
+            encoding = model.encode(batch, skip=not strict, vectors=index.vector_dim is not None)
+            added += index.add(encoding.codes)
+            failures += encoding.failures
     return StageResult(index.name, len(index), tuple(failures), added)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from dtbh.data.joining import read_data
-from dtbh.data.manifest import SPLITS, Item, Manifest, Modality, read_manifest
+from dtbh.data.manifest import MODALITIES, SPLITS, Item, Manifest, Modality, read_manifest
 from dtbh.data.splits import split_for, title
 from dtbh.data.tiling import SUFFIXES, Tiling, cut
 from dtbh.errors import DataError
@@ -77,6 +78,13 @@ def with_towers(model: Encoder, items: Iterable[Item]) -> list[Item]:
         towers = " and ".join(f"{modality}s" for modality in known)
         echo(f"{len(items) - len(kept)} items left aside: {model.path} has towers for {towers} alone")
     return kept
+
+
+def counted(items: Iterable[Item]) -> str:
+    """How many there are of each modality, as in ``36 images and 72 sounds``."""
+    counts = Counter(item.modality for item in items)
+    found = [f"{counts[kind]} {kind}{'s' * (counts[kind] != 1)}" for kind in MODALITIES if counts[kind]]
+    return " and ".join(found) or "nothing"
 
 
 def _is_manifest(source: Path) -> bool:

@@ -16,6 +16,7 @@ from dtbh.data.sources.base import GIVEN, Source, known_sources
 from dtbh.data.sources.extracted import Extracted
 from dtbh.data.sources.readers import count
 from dtbh.errors import DataError
+from dtbh.utils.progress import echo
 
 MEDIA = "media"
 """The folder for what stood inside other files, in the data folder."""
@@ -74,6 +75,8 @@ def _prepared(
     if earlier is not None:
         warnings = tuple(earlier.settings.get("warnings", ()))
     else:
+        files = sum(item.path is not None for item in items)
+        echo(f"checking {files} files of {source} for {out}, on the CPU", event="start")
         findings = check(items)
         if findings.problems:
             told = [media.told(problem) for problem in findings.problems]

@@ -24,9 +24,9 @@ from dtbh.errors import CodesError, DataError, DtbhError
 from dtbh.index.archive.archive import Archive, create_archive, open_archive
 from dtbh.index.archive.layout import META as ARCHIVE_META
 from dtbh.models.encoder import Encoder
-from dtbh.stages.inputs import items_of
+from dtbh.stages.inputs import counted, items_of
 from dtbh.utils.files import file_lock
-from dtbh.utils.progress import echo
+from dtbh.utils.progress import echo, track
 
 T = TypeVar("T")
 
@@ -114,6 +114,7 @@ def _codes_of(
     missing = np.flatnonzero(~have)
     if 0 < len(missing) < len(items):
         echo(f"{int(have.sum())} of {len(items)} items are encoded already")
+    begin(model, [items[place] for place in missing.tolist()])
     failures: list[str] = []
     for places in batches(missing.tolist()):
         encoding = model.encode([items[place] for place in places], skip=not strict, vectors=vectors is not None)
@@ -180,9 +181,11 @@ def _going_on(none: HashCodes, out: Path, many: bool) -> Iterator[Archive | None
             store = create_archive(path, none)
         try:
             yield store
-        except BaseException:
+        except BaseException as error:
             if not len(store):
                 shutil.rmtree(folder)
+            elif isinstance(error, KeyboardInterrupt):
+                error.add_note(f"{len(store)} items are kept in {folder}, and the same call goes on from there")
             raise
         shutil.rmtree(folder)
 
@@ -202,11 +205,15 @@ def stored_in(archive: Archive, items: Sequence[Item]) -> KeptCodes:
 
 
 def batches(things: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Pieces of a sequence, with a remark where there are several."""
-    for start in range(0, len(things), BATCH):
-        if len(things) > BATCH:
-            echo(f"encoding {start + 1} to {min(start + BATCH, len(things))} of {len(things)}")
+    """Pieces of a sequence, with progress where there are several."""
+    for start in track(range(0, len(things), BATCH), "encoding", total=len(things), each=BATCH):
         yield things[start : start + BATCH]
+
+
+def begin(model: Encoder, items: Sequence[Item]) -> None:
+    """Say what will be encoded, if anything."""
+    if items:
+        echo(f"encoding {counted(items)} with {model.path} on {model.device}", event="start")
 
 
 def media_key(item: Item) -> object:

@@ -24,6 +24,7 @@ from dtbh.data.speech.engines import VOICES, Engine, Voice, check_engine
 from dtbh.data.speech.synthesis import Shard, Utterance, cut, speak_shards
 from dtbh.errors import ConfigError, DataError
 from dtbh.utils.files import file_lock
+from dtbh.utils.interrupts import kept
 from dtbh.utils.progress import echo, track
 
 RATES = (130, 210)
@@ -87,8 +88,12 @@ def speak(
             echo(f"{manifest.root}: all {len(manifest.sounds)} sounds have their clips; nothing to speak")
             return before
         total = sum(len(shard.utterances) for shard in missing)
-        clips = speak_shards(missing, sounds, engine=engine, workers=workers or _cores())
-        with closing(clips):
+        workers = min(workers or _cores(), max(1, len(missing)))
+        if total:
+            said = f"speaking {total} sounds in {len(chosen)} voices of {name}"
+            echo(f"{said}, in {workers} processes on the CPU", event="start")
+        clips = speak_shards(missing, sounds, engine=engine, workers=workers)
+        with kept("whole shards of clips are kept, and the same call goes on from there"), closing(clips):
             for _ in track(clips, "speaking", total=total):
                 pass
         write_manifest(spoken)

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,9 @@ from dtbh.evaluation.results.tables import Table, write_table
 from dtbh.evaluation.results.values import RetrievalReport
 from dtbh.models.run_files import CONFIG, read_run
 from dtbh.utils.files import file_lock, write_text
+from dtbh.utils.interrupts import kept
 from dtbh.utils.packages import check_installed
-from dtbh.utils.progress import echo
+from dtbh.utils.progress import echo, track
 
 NAME, VERSION = "sweep.json", 1
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -124,7 +126,7 @@ def sweep(
         for method, path in configs.items() for length in bits for seed in seeds
     ]  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
-    with file_lock(out, "sweeping"):
+    with file_lock(out, "sweeping"), kept(f"{out} is kept, and the same call goes on from there"):
         reports, failures = _work_through(cells, manifest, jobs, threads)
         table = None
         if reports:
@@ -146,23 +148,32 @@ def _work_through(
             reports[cell] = report
     if reports:
         echo(f"{len(reports)} of {len(cells)} done already")
+    if len(reports) < len(cells):
+        echo(f"training and evaluating {len(cells) - len(reports)} runs, {jobs} at a time", event="start")
     waiting = [cell for cell in cells if cell not in reports]
-    first = _first(waiting) if jobs > 1 else []
-    for some, at_once in ((first, 1), ([cell for cell in waiting if cell not in first], jobs)):
-        with closing(_processes(some, manifest.root, at_once, threads)) as ended:
-            for cell, seconds in ended:
-                report = _done(cell, manifest)
-                if report is None:
-                    failures[cell] = _reason(cell)
-                else:
-                    reports[cell] = report
-                _tell(cell, seconds, report, len(reports) + len(failures), len(cells))
+    with closing(_in_turn(waiting, manifest.root, jobs, threads)) as ended:
+        for cell, seconds in track(ended, "sweeping", total=len(waiting)):
+            report = _done(cell, manifest)
+            if report is None:
+                failures[cell] = _reason(cell)
+            else:
+                reports[cell] = report
+            _tell(cell, seconds, report, len(reports) + len(failures), len(cells))
     return {c: reports[c] for c in cells if c in reports}, {c: failures[c] for c in cells if c in failures}
 
 
 def _tell(cell: Cell, seconds: float, report: RetrievalReport | None, number: int, of: int) -> None:
     said = "FAILED" if report is None else "  ".join(f"{way} {one.map:.4f}" for way, one in report.directions.items())
     echo(f"{number}/{of}  {cell}: {said}, {seconds:.0f} s")
+
+
+def _in_turn(
+    cells: Sequence[Cell], data: Path, jobs: int, threads: int | None
+) -> Generator[tuple[Cell, float], None, None]:
+    """As `_processes`, but where several work at a time, those that read a network first come before the others."""
+    first = _first(cells) if jobs > 1 else []
+    yield from _processes(first, data, 1, threads)
+    yield from _processes([cell for cell in cells if cell not in first], data, jobs, threads)
 
 
 def _first(cells: Sequence[Cell]) -> list[Cell]:
@@ -208,7 +219,8 @@ def _processes(
                     yield cell, time.monotonic() - began
     finally:
         for process, _ in running.values():
-            process.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # with the workers that read files for it
             process.communicate()
 
 

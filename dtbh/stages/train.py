@@ -17,7 +17,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, RichProgressBar
+from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
@@ -34,6 +34,7 @@ from dtbh.encoders.transcripts import transcripts
 from dtbh.errors import ConfigError, DataError
 from dtbh.media.transcriber import WINDOWS, Transcriber
 from dtbh.models.run_files import BACKBONE, RESUME
+from dtbh.stages.inputs import counted
 from dtbh.stages.model_card import write_card
 from dtbh.training.checkpoint import SafetensorsIO
 from dtbh.training.finetuning import Captioned, finetune
@@ -42,7 +43,8 @@ from dtbh.training.run_folder import RunFolder, begin_run, close_run, left_to_do
 from dtbh.training.sentence_space import SENTENCE_SPACE
 from dtbh.utils.device import resolve_device
 from dtbh.utils.files import file_lock
-from dtbh.utils.progress import echo, shown
+from dtbh.utils.interrupts import kept
+from dtbh.utils.progress import echo
 
 SECONDS = WINDOWS[-1]  # of a sound that are heard for its transcript
 PLAIN: dict[str, Any] = {
@@ -72,7 +74,7 @@ def train(config: Config, data: str | Path | Sequence[str | Path], out: str | Pa
         echo(f"{out}: already trained with these settings")
         return out
     out.mkdir(parents=True, exist_ok=True)
-    with file_lock(out, "training"):
+    with file_lock(out, "training"), kept(f"{out} is kept, and the same call goes on from there"):
         try:
             _train(config, manifest, split, out)
         finally:
@@ -88,6 +90,11 @@ def _train(config: Config, manifest: Manifest, split: Manifest, out: Path) -> No
     twin = DualEncoder(config.encoders)
     known = split if config.learning.labels else _by_pairs(split)
     folder = RunFolder(out, len(known.labels) if config.learning.labels else 2, config.training.keep)
+    learned, chosen_on = (
+        counted(i for i in known if i.split == name and i.label and i.modality in twin.modalities)
+        for name in ("train", "val")
+    )
+    echo(f"training {out} on {learned}, validating on {chosen_on}, on {device}", event="start")
     with warnings.catch_warnings():
         _hush()
         if config.learning.finetuning is not None:
@@ -113,7 +120,7 @@ def _train(config: Config, manifest: Manifest, split: Manifest, out: Path) -> No
                 folder.fitted(module, {**values, "seconds": round(time.monotonic() - started, 1)})
             else:
                 _trainer(config, out, folder, device).fit(module, ckpt_path=resume if resume.is_file() else None)
-        except SystemExit:  # what Lightning makes of Ctrl-C
+        except SystemExit:  # what Lightning makes of Ctrl-C and its like
             raise KeyboardInterrupt from None
     close_run(out, config, manifest)
     write_card(out, split)
@@ -222,7 +229,6 @@ def _trainer(config: Config, out: Path, folder: RunFolder, device: torch.device)
     mixed = {"cuda": "bf16-mixed", "mps": "16-mixed"}.get(device.type, "32-true")
     precision: Any = {"auto": mixed, "32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[settings.precision]
     stops = [EarlyStopping("val/map", mode="max", patience=settings.patience)] if settings.keep == "best" else []
-    bar = [RichProgressBar(leave=False)] if shown() else []
     return pl.Trainer(
         accelerator=device.type,
         devices=settings.devices,
@@ -230,12 +236,12 @@ def _trainer(config: Config, out: Path, folder: RunFolder, device: torch.device)
         precision=precision,
         max_epochs=settings.epochs,
         gradient_clip_val=settings.clip,
-        callbacks=[*stops, *bar, folder],
+        callbacks=[*stops, folder],
         plugins=[SafetensorsIO()],
         logger=TensorBoardLogger(out, name="events", version=""),
         default_root_dir=out,
         enable_checkpointing=False,
-        enable_progress_bar=bool(bar),
+        enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,

@@ -213,4 +213,4 @@ def _batches(data: Captioned, settings: FineTuning, seed: int, epoch: int, worke
     groups = [order[start : start + batch] for start in range(0, len(order) - batch + 1, batch)]
     draws = _Draws(data.reader, (seed, epoch))
     loader = DataLoader(draws, batch_sampler=groups, collate_fn=_together, num_workers=workers)
-    return iter(track(loader, f"fine-tuning, epoch {epoch + 1}", total=len(groups)))
+    return iter(track(loader, f"fine-tuning, epoch {epoch + 1}", total=len(groups) * batch, each=batch))

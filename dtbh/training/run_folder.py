@@ -11,7 +11,7 @@ import csv
 import io
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from dtbh.models.run_files import BACKBONE, CONFIDENCE, CONFIG, METRICS, MODEL, 
 from dtbh.training.checkpoint import portable
 from dtbh.training.module import DualTraining
 from dtbh.utils.files import write_file, write_text
-from dtbh.utils.progress import echo
+from dtbh.utils.progress import echo, track
 
 
 class RunFolder(pl.Callback):
@@ -42,6 +42,7 @@ class RunFolder(pl.Callback):
         self.rows: list[dict[str, float]] = []
         self.best = {"epoch": -1.0, "map": -1.0}
         self._started = time.monotonic()
+        self._steps: Iterator[int] = iter(())
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed training needs to know."""
@@ -52,8 +53,20 @@ class RunFolder(pl.Callback):
         self.rows, self.best = state_dict["rows"], state_dict["best"]
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Time the epoch."""
+        """Time the epoch, and show how far it is."""
         self._started = time.monotonic()
+        if trainer.is_global_zero:
+            steps = int(trainer.num_training_batches)
+            self._steps = track(range(steps), f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}", total=steps)
+            next(self._steps, None)
+
+    def on_train_batch_end(self, *_: Any, **__: Any) -> None:
+        """One step further."""
+        next(self._steps, None)
+
+    def on_exception(self, *_: Any, **__: Any) -> None:
+        """Show no more."""
+        self._steps = iter(())
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the metrics, the weights to keep so far, and the checkpoint to go on from."""

@@ -114,7 +114,7 @@ def download(url: str, path: Path, *, limit: int, unless: str | None = None, che
         chunks = _chunks(url, response, limit - got, kept=True)
         steps = None if total is None else -(-(total - got) // CHUNK)
         with part.open("ab" if goes_on else "wb") as file:
-            for chunk in track(chunks, f"fetching {path.name}", total=steps):
+            for chunk in chunks if steps is None else track(chunks, f"fetching {path.name}", total=steps):
                 got += file.write(chunk)
         if total is not None and got < total:
             raise UnreachableError(f"{url}: broke off after {got} of {total} bytes; {AGAIN}")

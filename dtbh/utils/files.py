@@ -61,8 +61,13 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             if path.exists():
                 old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
                 path.rename(old / "old")
-                new.rename(path)
-                shutil.rmtree(old)
+                try:
+                    new.rename(path)
+                except BaseException:  # an interruption, too
+                    (old / "old").rename(path)
+                    raise
+                finally:
+                    shutil.rmtree(old)
             else:
                 new.rename(path)
         finally:
@@ -123,12 +128,24 @@ def _umask() -> int:
     return mask
 
 
+def parse_json(text: str | bytes) -> Any:
+    """What JSON says.
+
+    Raises:
+        ValueError: It is none, or lists stand in lists so deep that no program wrote it.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+
+
 def read_meta(path: Path, versions: Sequence[int], keys: Sequence[str], again: str) -> dict[str, Any]:
     """The JSON object of ``path``, of one of these ``versions`` and with these ``keys``."""
     try:
-        meta = json.loads(path.read_text(encoding="utf-8"))
+        meta = parse_json(path.read_text(encoding="utf-8"))
         found = meta["version"]
-    except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+    except (OSError, KeyError, TypeError, ValueError) as error:
         raise CodesError(f"{path}: can't be read as JSON with a version ({error}); {again}") from None
     if found not in versions:
         reads = " and ".join(map(str, versions))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,18 @@ import pytest
 import torch
 
 import dtbh
+from dtbh.cli.main import main
 from dtbh.codes import unpack
 from dtbh.data.manifest import read_manifest
 from dtbh.errors import RunError
+from dtbh.evaluation.evaluate import evaluate
 from dtbh.models import export, quantize
+from dtbh.models.cost import Cost
+from dtbh.models.encoder import Encoder
+from dtbh.models.onnx_encoder import open_exported
 from dtbh.stages.export import _some
 from dtbh.stages.export import export as export_run
+from dtbh.stages.inputs import absolute, manifest_for
 
 onnx = pytest.importorskip("onnx", reason="quantizing needs the extra train")
 
@@ -24,7 +31,7 @@ onnx = pytest.importorskip("onnx", reason="quantizing needs the extra train")
 def tiny_int8(tiny_run: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(export, "_onnx", lambda _, modality: (tiny_model / f"{modality}.onnx").read_bytes())
-        return export_run(tiny_run, out=tmp_path_factory.mktemp("models") / "int8", int8=True).path
+        return export_run(tiny_run, out=tmp_path_factory.mktemp("models") / "int8", int8=True, bound=1.0).path
 
 
 def test_it_is_small_near_the_run_and_another_encoder(
@@ -37,6 +44,61 @@ def test_it_is_small_near_the_run_and_another_encoder(
     assert (bits[0] != bits[1]).mean() < 0.05
     assert (tiny_int8 / "image.onnx").stat().st_size < 0.4 * (tiny_model / "image.onnx").stat().st_size
     assert small.encode(items[:1]).codes.encoder == small.fingerprint
+
+
+def test_it_says_what_it_costs_and_brings(tiny_run: Path, tiny_model: Path, tiny_int8: Path) -> None:
+    cost = open_exported(tiny_int8).cost()
+    assert cost is not None
+    assert set(cost.before) == set(cost.after) == {"sound->image", "image->sound"}
+    assert cost.before == pytest.approx(_maps(dtbh.load(tiny_run), _val(tiny_run)))
+    assert cost.after == pytest.approx(_maps(dtbh.load(tiny_int8), _val(tiny_run)))
+    assert cost.bytes_before == sum(file.stat().st_size for file in tiny_model.glob("*.onnx"))
+    assert cost.bytes_after == sum(file.stat().st_size for file in tiny_int8.glob("*.onnx"))
+    assert all(0 < ratio < 100 for ratio in cost.speed.values())
+    assert set(cost.speed) == {"image", "sound"}
+    assert open_exported(tiny_model).cost() is None
+
+
+def test_where_integers_are_neither_smaller_nor_faster_it_is_said() -> None:
+    ways = {"sound->image": 0.9, "image->sound": 0.8}
+    better = Cost(ways, {"sound->image": 0.95, "image->sound": 0.795}, 4_000_000, 1_000_000, {"image": 2.0})
+    worse = replace(better, bytes_after=4_000_000, speed={"image": 2.0, "sound": 0.94})
+    assert better.lost == pytest.approx(0.005)
+    maps = "8 bits: validation mAP sound->image 0.9000 to 0.9500, image->sound 0.8000 to 0.7950"
+    assert better.describe() == f"{maps}; 1.0 MB of 4.0 MB; images 2.00 times as fast"
+    speeds = "images 2.00 times as fast, sounds 0.94 times as fast (no faster)"
+    assert worse.describe() == f"{maps}; 4.0 MB of 4.0 MB (no smaller); {speeds}"
+
+
+def test_what_costs_too_much_is_refused_and_nothing_written(
+    tiny_run: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setattr(export, "_onnx", lambda _, modality: (tiny_model / f"{modality}.onnx").read_bytes())
+    monkeypatch.setattr(export, "quantized", lambda network, _: network)
+    found = iter([{"sound->image": 0.9, "image->sound": 0.8}, {"sound->image": 0.91, "image->sound": 0.7899}] * 2)
+    monkeypatch.setattr("dtbh.stages.export._maps", lambda codes: next(found))
+    command = ["export", str(tiny_run), "--int8", "--out", str(tmp_path / "int8")]
+    assert main(command) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "cost up to 0.0101 validation mAP (sound->image 0.9000 to 0.9100, image->sound 0.8000 to 0.7899)" in said
+    assert "at most 0.01 is wanted" in said
+    assert list(tmp_path.iterdir()) == []
+    assert main([*command, "--bound", "0.0102"]) == 0
+    assert "8 bits: validation mAP sound->image 0.9000 to 0.9100" in capsys.readouterr().out
+    assert main([*command, "--bound", "-1"]) == 2
+    assert "wanted how much mAP may be lost, from 0 to 1" in capsys.readouterr().err
+
+
+def _val(run: Path) -> list[dtbh.Item]:
+    manifest, _ = manifest_for(dtbh.load(run), None)
+    return [absolute(manifest, item) for item in manifest if item.split == "val"]
+
+
+def _maps(model: Encoder, items: list[dtbh.Item]) -> dict[str, float]:
+    codes = model.encode(items).codes
+    report = evaluate(codes.of("image"), codes.of("sound"), protocol="", splits={}, leakage={}, checkpoint_rule="")
+    return {way: direction.map for way, direction in report.directions.items()}
 
 
 def test_spectra_are_left_as_they_are(tiny_int8: Path) -> None:

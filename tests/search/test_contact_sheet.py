@@ -12,11 +12,12 @@ import pytest
 from PIL import Image
 
 from dtbh.codes import HashCodes
+from dtbh.data.inline import SOUND_BYTES
 from dtbh.data.manifest import Item
 from dtbh.errors import CodesError
 from dtbh.index.archive.archive import create_archive
 from dtbh.media.image import THUMBNAIL
-from dtbh.search.contact_sheet import SOUND_BYTES, write_sheet
+from dtbh.search.contact_sheet import write_sheet
 
 EVIL = "<script>alert('x')</script>\"&"
 

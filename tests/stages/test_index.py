@@ -32,18 +32,19 @@ N = 23
 class Counting:
     """The code of a file is its content's hash; a file that says ``bad`` can't be read."""
 
-    bits, config, vector_dim = 20, Config(), 6
+    bits, config, vector_dim, device = 20, Config(), 6, "cpu"
 
     def __init__(self, path):
         self.path, self.fingerprint = Path(path), "e1"
         self.encoded: list[str] = []
         self.kill_at: int | None = None
+        self.how = signal.SIGKILL
 
     def encode(self, items, *, skip=False, stored=False, vectors=False):
         words, real, good, failures = [], [], [], []
         for item in items:
             if self.kill_at is not None and len(self.encoded) == self.kill_at:
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), self.how)
             self.encoded.append(item.id)
             content = Path(item.path).read_bytes()
             if content == b"bad":
@@ -156,6 +157,26 @@ def test_a_killed_stage_does_again_only_what_is_missing(model, media, stage, tmp
     assert {path.name for path in tmp_path.iterdir()} == {"out", "media"}
     make("x", media, out=tmp_path / "fresh")
     same(read(tmp_path / "out"), read(tmp_path / "fresh"))
+
+
+@pytest.mark.parametrize(("at", "kept"), [(3, 0), (9, 8)])
+def test_a_stage_that_is_told_to_end_says_what_it_keeps(model, media, tmp_path, capsys, at, kept):
+    command = ["index", "x", str(media), "--out", str(tmp_path / "out")]
+    model.kill_at, model.how = at, signal.SIGTERM
+    assert main(command) == 143
+    folder = tmp_path / ".out.partial"
+    end = f"; {kept} items are kept in {folder}, and the same call goes on from there" if kept else ""
+    start = f"encoding {N} images with /runs/x on cpu"
+    assert capsys.readouterr().err.splitlines() == [start, f"dtbh: ended by SIGTERM{end}"]
+    assert folder.exists() == bool(kept)
+    model.kill_at = None
+    model.encoded.clear()
+    assert main([*command, "--log", "json"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [line["event"] for line in lines] == (["remark"] if kept else []) + ["start"]
+    assert lines[-1]["message"] == f"encoding {N - kept} images with /runs/x on cpu"
+    assert len(model.encoded) == N - kept
+    assert {path.name for path in tmp_path.iterdir()} == {"out", "media"}
 
 
 def test_what_is_there_is_not_encoded_again(model, media, stage, tmp_path):

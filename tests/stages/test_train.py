@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -153,9 +154,12 @@ def heed_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def test_interrupted_ends_with_130_and_goes_on_later(tiny_config: Config, tiny_data: Path, tmp_path: Path) -> None:
-    """A real Ctrl-C: one line, exit code 130, and the same command finishes the work."""
-    long = changed(tiny_config, training={"epochs": 40, "patience": 40})
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupted_says_so_and_goes_on_later(
+    how: signal.Signals, code: int, tiny_config: Config, tiny_data: Path, tmp_path: Path
+) -> None:
+    """A real Ctrl-C, and a real kill: one line, their exit codes, no worker left, and the same command goes on."""
+    long = changed(tiny_config, training={"epochs": 40, "patience": 40, "workers": 1})
     config, run = write_config(long, tmp_path / "c.yaml"), tmp_path / "run"
     command = [sys.executable, "-m", "dtbh.cli", "train", str(config), "--data", str(tiny_data), "--out", str(run)]
     process = subprocess.Popen(
@@ -164,11 +168,17 @@ def test_interrupted_ends_with_130_and_goes_on_later(tiny_config: Config, tiny_d
     while not (run / "resume.safetensors").exists():
         assert process.poll() is None, "ended before its first epoch"
         time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    said = process.communicate()[1]
-    assert process.returncode == 130
+    process.send_signal(how)
+    said = process.communicate()[1]  # a worker that is left would hold stderr open
+    assert process.returncode == code
     assert "Traceback" not in said
-    assert said.splitlines()[-1] == "dtbh: interrupted"
+    first, *_, last = said.splitlines()
+    counted = r"\d+ images and \d+ sounds"
+    assert re.fullmatch(rf"training {run} on {counted}, validating on {counted}, on \w+", first)
+    assert last.startswith("dtbh: ended by SIGTERM; " if how == signal.SIGTERM else "dtbh: interrupted; ")
+    assert last.endswith(f"{run} is kept, and the same call goes on from there")
+    if how == signal.SIGTERM:
+        return  # what a run goes on from is the same, however it was ended
     train(long, tiny_data, run)
     assert json.loads((run / "run.json").read_text())["finished"]
 

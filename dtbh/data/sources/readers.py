@@ -6,7 +6,6 @@ list of problems and go on, so that everything is told at once.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 
 from dtbh.data.manifest import Item
 from dtbh.errors import DataError
+from dtbh.utils.files import parse_json
 
 # UC Merced's classes in alphabetical order: UCM-captions numbers its images by them.
 UCM_CLASSES = (
@@ -66,7 +66,7 @@ def read_captions(path: Path, problems: list[str]) -> list[Captioned]:
     empty string.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8-sig"))
+        document = parse_json(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         problems.append(f"{path}: no such caption file")
         return []
@@ -81,7 +81,7 @@ def read_captions(path: Path, problems: list[str]) -> list[Captioned]:
     for place, entry in enumerate(entries):
         try:
             captioned = _captioned(entry)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             problems.append(f"{path}: images[{place}] lacks a well-formed filename or sentences[].raw ({error})")
             continue
         if captioned.stem in found:

@@ -15,6 +15,7 @@ from dtbh.data.sources.delimited import Written, column_name, decoded, delimited
 from dtbh.data.sources.extracted import Extracted
 from dtbh.data.sources.readers import items_or_problems
 from dtbh.data.sources.rows import COLUMNS, Row, is_free, items_of
+from dtbh.utils.files import parse_json
 
 ALMOST = 0.75  # a column this like one of them is taken for a slip
 WANTED = "wanted a first line with columns and a line for each pair"
@@ -121,9 +122,9 @@ def _json_rows(path: Path, text: str, problems: list[str]) -> Iterator[tuple[int
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = parse_json(line)
             json.dumps(row, ensure_ascii=False).encode()  # half a character can't be written to a manifest
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             problems.append(f"{path}: line {number} is no JSON ({error}); wanted one object a line")
             continue
         if not isinstance(row, dict) or not all(value is None or isinstance(value, str) for value in row.values()):

@@ -101,6 +101,7 @@ def draw(
     names = list(SCENES)[:classes]
     todo = [(name, number) for name in names for number in range(per_class)]
     items: list[Item] = []
+    echo(f"drawing {len(todo)} images of {classes} classes into {out}, on the CPU", event="start")
     with atomic_folder(out) as folder:
         (folder / "images").mkdir()
         for name, number in track(todo, "drawing", total=len(todo)):

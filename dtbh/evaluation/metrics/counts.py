@@ -150,7 +150,7 @@ def in_threads(work: Callable[[slice], T], n: int, step: int, label: str) -> Ite
     blocks = [slice(start, min(start + step, n)) for start in range(0, n, step)]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with ThreadPoolExecutor(max_workers=min(cores, len(blocks)) or 1) as threads:
-        yield from track(threads.map(work, blocks), label, total=len(blocks))
+        yield from track(threads.map(work, blocks), label, total=n, each=step)
 
 
 @dataclass(frozen=True, eq=False)

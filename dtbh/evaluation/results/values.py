@@ -278,6 +278,19 @@ class RetrievalReport:
             parts.append(f"{name} " + ", ".join(f"{count:,} {what}" for what, count in counts.items()))
         return "; ".join(parts) or "not known"
 
+    def _repr_html_(self) -> str:
+        """The main figures, as notebooks show them."""
+        from html import escape
+
+        head = "".join(f"<th>{name}</th>" for name in ("direction", "mAP", "chance", "queries", "gallery"))
+        rows = "".join(
+            f"<tr><td>{escape(name)}</td><td>{one.map:.4f}</td><td>{one.chance_map:.4f}</td>"
+            f"<td>{one.n_queries:,}</td><td>{one.n_gallery:,}</td></tr>"
+            for name, one in self.directions.items()
+        )
+        said = f"{self.bits} bits, protocol {escape(self.protocol)}; {escape(self.sizes)}"
+        return f"<table><caption>{said}</caption><tr>{head}</tr>{rows}</table>"
+
     def to_dict(self) -> dict[str, Any]:
         """Plain dictionaries, lists and numbers, ready for JSON."""
         directions = {name: replace(one, query_figures=()) for name, one in self.directions.items()}

@@ -110,6 +110,12 @@ class Archive(ExactIndex):
         """What the archive holds and takes."""
         return examine(self._now)
 
+    def _repr_html_(self) -> str:
+        """What it holds, as notebooks show it."""
+        from html import escape
+
+        return f"<pre>{escape(self.info().describe())}</pre>"
+
     def _view(self) -> Snapshot:
         return self._now
 

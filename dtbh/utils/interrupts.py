@@ -1,0 +1,84 @@
+"""SIGTERM and SIGHUP end a command as Ctrl-C does: what it began is cleared away, or kept and said to be."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+CLEARING = 10.0  # seconds in which a second signal does not break off what clears away after the first
+PATIENCE = 5.0  # seconds that workers have to end
+
+
+@dataclass
+class Stop:
+    """Which signal ended the command.
+
+    Attributes:
+        number: None where none came; of Ctrl-C Python itself tells.
+        when: On the monotonic clock.
+    """
+
+    number: int | None = None
+    when: float = -CLEARING
+
+    def __str__(self) -> str:
+        return "interrupted" if self.number is None else f"ended by {signal.Signals(self.number).name}"
+
+    @property
+    def code(self) -> int:
+        """The exit code that shells give it."""
+        return 128 + (self.number or signal.SIGINT)
+
+
+@contextmanager
+def heeded() -> Iterator[Stop]:
+    """Have SIGTERM and SIGHUP raise KeyboardInterrupt while the block runs; ignored ones stay so (``nohup``)."""
+    stop, process = Stop(), os.getpid()
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        if os.getpid() != process:  # a forked worker, which has nothing to clear away
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        elif time.monotonic() - stop.when > CLEARING:
+            stop.number, stop.when = number, time.monotonic()
+            raise KeyboardInterrupt
+
+    main = threading.current_thread() is threading.main_thread()
+    ours = [n for n in (signal.SIGTERM, signal.SIGHUP) if main and signal.getsignal(n) == signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, end)
+    try:
+        yield stop
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
+
+
+@contextmanager
+def kept(note: str) -> Iterator[None]:
+    """Where the block is interrupted, have it said what is kept, as in ``the same call goes on``."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        interrupt.add_note(note)
+        raise
+
+
+def end_workers() -> None:
+    """End the processes that this one started and that still work."""
+    workers = multiprocessing.active_children()
+    for worker in workers:
+        worker.terminate()
+    deadline = time.monotonic() + PATIENCE
+    for worker in workers:
+        worker.join(max(0.0, deadline - time.monotonic()))
+        if worker.is_alive():
+            worker.kill()
+            worker.join()
