@@ -208,5 +208,6 @@ def test_behind_nginx(proxied: str, visit: Visiting, tiny_data: Path) -> None:
     seen.page.wait_for_selector("#samples img")
     assert all(urlsplit(asked).path.startswith("/x/") for asked in seen.requests if asked.startswith("http"))
     assert seen.errors == []
-    events = httpx.post(f"{proxied}v1/search/batch", files=[("file", (tiny_data / "images" / "blue3.png").open("rb"))])
+    image = ("blue3.png", (tiny_data / "images" / "blue3.png").read_bytes())
+    events = httpx.post(f"{proxied}v1/search/batch", files={"file": image}, timeout=60)
     assert events.text.startswith("event: progress")

@@ -14,7 +14,7 @@ recorder.on = (on) => {
   $("mic").style.setProperty("--level", 0);
   $("mic-name").textContent = on ? "Stop and search" : "Record a spoken query";
   $("spoken").textContent = on ? "Listening" : hint;
-  $("level").hidden = !on;
+  $("level").toggleAttribute("hidden", !on); // an SVG has no such property
   levels.length = 0;
   if (on) say("Recording; it ends when you are silent.");
   else say("");
