@@ -14,6 +14,7 @@ from dtbh.utils import progress
 
 if TYPE_CHECKING:
     from dtbh.index.engines.base import Engine
+    from dtbh.web.tls import Certificate
 
 
 SAID = {
@@ -99,6 +100,13 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=8000, help="default 8000; 0 takes a free one")
     parser.add_argument("--token", default=os.environ.get("DTBH_TOKEN"), help="what clients must know, wanted where "
                      "others can reach the host (default: $DTBH_TOKEN)")  # fmt: skip
+    parser.add_argument("--share", action="store_true", help="listen on all interfaces, and print an address with a "
+                        "token for others, and its QR code")  # fmt: skip
+    parser.add_argument("--tls", choices=("self",), help="over TLS, with a certificate made at start for this machine; "
+                        "browsers give others a microphone over TLS alone")  # fmt: skip
+    parser.add_argument("--tls-cert", type=Path, metavar="FILE", help="over TLS, with this certificate (PEM)")
+    parser.add_argument("--tls-key", type=Path, metavar="FILE", help="the certificate's key (PEM)")
+    parser.add_argument("--root-path", default="", metavar="/PATH", help="where a proxy has the service")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as in upload_mb=50")
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
     add_engine(parser)
@@ -113,6 +121,25 @@ def serve(args: Arguments) -> int:
 
     args.archive = args.archives[0] if args.archives else None
     engines: list[Engine] = [engine_of(args), *map(ArchiveEngine, args.archives[1:])]
-    run(engines, model=args.model, host=args.host, port=args.port, token=args.token,
-        limits=make_service(args.set), browser=args.open)  # fmt: skip
+    run(engines, model=args.model, host=args.host, port=args.port, token=args.token, share=args.share,
+        certificate=_certificate(args), root_path=args.root_path.rstrip("/"), limits=make_service(args.set),
+        browser=args.open)  # fmt: skip
     return 0
+
+
+def _certificate(args: Arguments) -> Certificate | None:
+    """What the options of TLS ask for; says what browsers will show of a certificate that is made here."""
+    from dtbh.web.addresses import own_addresses, own_names
+    from dtbh.web.tls import certificate_of, self_signed
+
+    if (args.tls_cert is None) != (args.tls_key is None):
+        raise ConfigError("--tls-cert and --tls-key go together; give both, or --tls self")
+    if args.tls_cert is not None:
+        if args.tls:
+            raise ConfigError("--tls self makes its own certificate; leave --tls-cert and --tls-key away")
+        return certificate_of(args.tls_cert, args.tls_key)
+    if not args.tls:
+        return None
+    made = self_signed(own_names(), own_addresses())
+    progress.echo(f"browsers will warn of this certificate; its SHA-256 fingerprint: {made.fingerprint}")
+    return made

@@ -18,6 +18,11 @@ class Service(Settings):
     rescore: int = Field(0, ge=0, description="nearest codes that a query which does not say has ordered by their "
                          "vectors; 0 for none")  # fmt: skip
     queries: int = Field(32, ge=1, description="most queries in one request")
+    batch_queries: int = Field(200, ge=1, description="most files in one batch, which is answered as it goes")
+    batch_mb: float = Field(100.0, gt=0, description="largest batch, in megabytes; the time that it may take to arrive "
+                            "grows likewise")  # fmt: skip
+    export_items: int = Field(200, ge=1, description="most items whose files are given away in one zip")
+    export_mb: float = Field(200.0, gt=0, description="largest zip, in megabytes")
     batch: int = Field(16, ge=1, description="most queries that are encoded, or searched, together")
     waiting: int = Field(256, ge=1, description="most queries under way; others are sent away with 503")
     wait_seconds: float = Field(20.0, gt=0, description="longest wait for an answer, then 503")

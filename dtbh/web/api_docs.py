@@ -35,10 +35,10 @@ def render(schema: Mapping[str, Any]) -> str:
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, '
         f'initial-scale=1"><title>{escape(schema["info"]["title"])}: the service</title>'
-        '<link rel="stylesheet" href="/static/style.css"><link rel="icon" href="/static/icon.svg">'
-        '<main class="reference"><p><a href="/">Back to the page</a></p><h1>The service</h1>'
+        '<link rel="stylesheet" href="static/style.css"><link rel="icon" href="static/icon.svg">'
+        '<main class="reference"><p><a href="./">Back to the page</a></p><h1>The service</h1>'
         f"<p>{escape(schema['info'].get('description', ''))} Version {escape(schema['info']['version'])}; the "
-        'schema: <a href="/openapi.json">openapi.json</a>. Every refusal is a '
+        'schema: <a href="openapi.json">openapi.json</a>. Every refusal is a '
         '<a href="#Problem">Problem</a>: a status and one sentence.</p>'
         f"{''.join(parts)}<h1>Schemas</h1>{''.join(used)}</main></html>"
     )

@@ -5,9 +5,6 @@ Every reply and every refusal is JSON of `dtbh.web.schemas`, but for media and t
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,10 +13,9 @@ from urllib.parse import urlsplit
 
 from fastapi import FastAPI, File, HTTPException, Query, Request, Response, UploadFile
 from fastapi.responses import FileResponse, HTMLResponse, PlainTextResponse
-from starlette.concurrency import run_in_threadpool
 
 from dtbh.config import Service
-from dtbh.data.manifest import Item, Modality
+from dtbh.data.manifest import Modality
 from dtbh.errors import CodesError, ConfigError, MediaError
 from dtbh.index.engines.base import Engine
 from dtbh.index.rescoring import check_rescore
@@ -29,22 +25,21 @@ from dtbh.search.confidence import Belief
 from dtbh.utils.version import __version__
 from dtbh.web import schemas
 from dtbh.web.api_docs import render
-from dtbh.web.archives import ArchiveRegistry, Question, from_hex, to_base64, to_hex
+from dtbh.web.archives import ArchiveRegistry, Question, from_hex
+from dtbh.web.batch import add_batch
 from dtbh.web.exception_handlers import PROBLEMS, add_exception_handlers
+from dtbh.web.exports import add_exports
 from dtbh.web.metrics import Metrics
 from dtbh.web.middleware import ServiceMiddleware
 from dtbh.web.models import Models
-from dtbh.web.previews import media_type, preview
-from dtbh.web.query_service import QueryService, Upload, entry
+from dtbh.web.previews import media_type, preview, whole_tile
+from dtbh.web.query_service import QueryService, entry
+from dtbh.web.questions import existing, few, item_of, question
+from dtbh.web.uploads import stored
 
 STATIC = Path(__file__).with_name("static")
-FILES = {
-    "page.js": "text/javascript",
-    "map.js": "text/javascript",
-    "recorder.js": "text/javascript",
-    "style.css": "text/css",
-    "icon.svg": "image/svg+xml",
-}
+TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+FILES = {path.name: TYPES[path.suffix] for path in sorted(STATIC.iterdir()) if path.suffix in TYPES}
 Named = Annotated[schemas.Text | None, Query(description="the archive; the first, if none is named")]
 
 
@@ -55,6 +50,7 @@ def create_app(
     limits: Service | None = None,
     token: str | None = None,
     hosts: Collection[str] | None = None,
+    root_path: str = "",
     load: Callable[[str | Path], Encoder] = load_model,
 ) -> FastAPI:
     """The service over some archives.
@@ -65,6 +61,7 @@ def create_app(
         limits: What a request may ask.
         token: What a client must know; None lets everybody in.
         hosts: Names under which it may be addressed; None for any.
+        root_path: Where a proxy has it, as in ``/tiles``.
         load: Opens a model; `dtbh.models.load.load` unless given.
 
     Raises:
@@ -90,11 +87,13 @@ def create_app(
     )  # fmt: skip
     tiles = urlsplit(limits.tiles)
     app.add_middleware(
-        ServiceMiddleware, limits=limits, token=token, hosts=hosts, metrics=metrics,
+        ServiceMiddleware, limits=limits, token=token, hosts=hosts, metrics=metrics, root_path=root_path,
         pictures=f"{tiles.scheme}://{tiles.netloc}" if tiles.netloc else "",
     )  # fmt: skip
     add_exception_handlers(app)
     _add_search(app, registry, service, limits)
+    add_batch(app, registry, service, limits)
+    add_exports(app, registry, limits)
     _add_items(app, registry, limits)
     _add_service(app, registry, models, metrics, limits)
     return app
@@ -103,32 +102,12 @@ def create_app(
 def _add_search(app: FastAPI, registry: ArchiveRegistry, service: QueryService, limits: Service) -> None:
     """The ways to search."""
 
-    def question(asked: schemas.Asked | schemas.CodeQuery | schemas.TextQuery) -> Question:
-        for name in asked.archive:
-            _existing(registry, name)
-        if asked.k > limits.hits:
-            raise ConfigError(f"k: at most {limits.hits} hits can be asked for, found {asked.k}")
-        pairs = [text.partition("=") for text in asked.where]
-        if wrong := [text for text, (_, equals, _) in zip(asked.where, pairs, strict=True) if not equals]:
-            raise ConfigError(f"where: wanted field=value, as in label=harbor, found {wrong[0]!r}")
-        where = tuple((field, value) for field, _, value in pairs)
-        rescore = limits.rescore if asked.rescore is None else asked.rescore
-        if (asked.rescore or 0) > limits.hits:
-            raise ConfigError(f"rescore: at most {limits.hits} codes can be rescored, found {rescore}")
-        if isinstance(asked, schemas.CodeQuery) and not asked.vectors:
-            if asked.rescore:
-                raise ConfigError("rescore: the codes came without vectors; send those of an answer or of an item too")
-            rescore = 0
-        together = registry.together(asked.archive)
-        registry.check_rescore(rescore, together)
-        return Question(together, asked.k, asked.find, where, asked.distance, rescore or None)
-
     async def answer(
         request: Request, files: list[UploadFile], modality: Modality, asked: schemas.Asked
     ) -> schemas.SearchReply:
-        asks = question(asked)
-        _few(len(files), limits)
-        async with _stored(files, modality) as uploads:
+        asks = question(asked, registry, limits)
+        few(len(files), limits.queries)
+        async with stored(files, modality) as uploads:
             answers = await service.files(request, uploads, asks, draw=asked.preview)
         return _reply(registry, asks, answers)
 
@@ -155,15 +134,15 @@ def _add_search(app: FastAPI, registry: ArchiveRegistry, service: QueryService, 
     @app.post("/v1/search/text", tags=["search"])
     async def search_text(request: Request, asked: schemas.TextQuery) -> schemas.SearchReply:
         """Search with texts; each is a query."""
-        asks = question(asked)
-        _few(len(asked.texts), limits)
+        asks = question(asked, registry, limits)
+        few(len(asked.texts), limits.queries)
         return _reply(registry, asks, await service.texts(request, asked.texts, asks))
 
     @app.post("/v1/search/code", tags=["search"])
     async def search_code(request: Request, asked: schemas.CodeQuery) -> schemas.SearchReply:
         """Search with hash codes, such as those of items; no model is needed."""
-        asks = question(asked)
-        _few(len(asked.codes), limits)
+        asks = question(asked, registry, limits)
+        few(len(asked.codes), limits.queries)
         archive = registry.archive(asks.archives[0])
         try:
             vectors = asked.vectors if asks.rescore and asked.vectors else [None] * len(asked.codes)
@@ -185,16 +164,6 @@ def _add_search(app: FastAPI, registry: ArchiveRegistry, service: QueryService, 
 def _add_items(app: FastAPI, registry: ArchiveRegistry, limits: Service) -> None:
     """Items and their media."""
 
-    def found(id: str, archive: str | None) -> tuple[str, Item, str, str | None]:
-        name = archive or registry.names[0]
-        _existing(registry, name)
-        try:
-            codes = registry.archive(name).codes([schemas.storable(id)])
-        except (CodesError, ValueError):
-            raise HTTPException(404, f"{name}: no item has the id {id!r}") from None
-        vector = None if codes.vectors is None else to_base64(codes.vectors[0])
-        return name, codes.items[0], to_hex(codes.words[0], codes.bits), vector
-
     @app.get("/v1/items/{id:path}/media", tags=["items"], response_class=Response)
     def media(
         id: str,
@@ -202,16 +171,14 @@ def _add_items(app: FastAPI, registry: ArchiveRegistry, limits: Service) -> None
         size: Annotated[int | None, Query(ge=16, le=2048, description="a picture of at most so many pixels")] = None,
     ) -> Response:
         """The item's file; with a size, a thumbnail of an image or the waveform of a sound."""
-        name, item, *_ = found(id, archive)
+        name, item, *_ = item_of(registry, id, archive)
         if item.path is None or not Path(item.path).is_file():
             raise HTTPException(404, f"{name}: the file of {id!r} is {'gone' if item.path else 'not known'}")
         kept = {"cache-control": "private, max-age=600"}
-        if size is None and item.window is not None:
-            size = min(2048, max(item.window[2:]))  # a tile as it is, not its whole scene
-        if size is None:
+        if size is None and item.window is None:
             return FileResponse(item.path, media_type=media_type(Path(item.path)), headers=kept)
         try:
-            content, kind = preview(item, size, limits)
+            content, kind = whole_tile(item, limits) if size is None else preview(item, size, limits)
         except MediaError as error:
             raise HTTPException(404, str(error).replace(item.path, id)) from None
         return Response(content, media_type=kind, headers=kept)
@@ -219,7 +186,7 @@ def _add_items(app: FastAPI, registry: ArchiveRegistry, limits: Service) -> None
     @app.get("/v1/items/{id:path}", tags=["items"])
     def one(id: str, archive: Named = None) -> schemas.Entry:
         """What is known of an item, with its code and its vector."""
-        return entry(*found(id, archive))
+        return entry(*item_of(registry, id, archive))
 
     @app.get("/v1/items", tags=["items"])
     def some(
@@ -229,7 +196,7 @@ def _add_items(app: FastAPI, registry: ArchiveRegistry, limits: Service) -> None
     ) -> schemas.ItemsReply:
         """A few items from all over an archive, of as many labels as may be: something to begin with."""
         name = archive or registry.names[0]
-        _existing(registry, name)
+        existing(registry, name)
         return schemas.ItemsReply(
             items=[entry(name, item, code) for item, code in registry.sample(name, modality, count)]
         )
@@ -282,40 +249,6 @@ def _add_service(app: FastAPI, registry: ArchiveRegistry, models: Models, metric
         return FileResponse(STATIC / name, media_type=FILES[name], headers={"cache-control": "no-cache"})
 
 
-@asynccontextmanager
-async def _stored(files: Sequence[UploadFile], modality: Modality) -> AsyncIterator[list[Upload]]:
-    """Uploads as files of our own naming, for as long as they are needed."""
-    uploads: list[Upload] = []
-
-    def store() -> None:
-        for file in files:
-            handle, path = tempfile.mkstemp(prefix="dtbh-query-")
-            name = "".join(char for char in file.filename or "" if char.isprintable())[:80] or modality
-            uploads.append(Upload(name, Item(name, modality, path)))
-            with os.fdopen(handle, "wb") as out:
-                shutil.copyfileobj(file.file, out)
-
-    try:
-        if sum(file.size or 0 for file in files) < 1 << 20:
-            store()  # takes less than another thread's turn
-        else:
-            await run_in_threadpool(store)
-        yield uploads
-    finally:
-        for upload in uploads:
-            Path(str(upload.item.path)).unlink(missing_ok=True)
-
-
 def _reply(registry: ArchiveRegistry, asks: Question, answers: list[schemas.Answer]) -> schemas.SearchReply:
     bits = registry.archive(asks.archives[0]).bits
     return schemas.SearchReply(bits=bits, archives=list(asks.archives), queries=answers)
-
-
-def _few(count: int, limits: Service) -> None:
-    if count > limits.queries:
-        raise ConfigError(f"at most {limits.queries} queries fit in one request, found {count}")
-
-
-def _existing(registry: ArchiveRegistry, name: str) -> None:
-    if name not in registry.names:
-        raise HTTPException(404, f"no archive is called {name!r}; there are {', '.join(registry.names)}")

@@ -22,6 +22,7 @@ from dtbh.config import Service
 from dtbh.web.metrics import Metrics
 
 COOKIE = "dtbh"
+BATCH = "/v1/search/batch"  # larger than others, and as much longer on its way
 OPEN = ("/healthz",)  # without a token
 ADDRESS = 32_000  # bytes; a longer one is refused
 GATHERED = 4  # times as many requests of all kinds as queries may be under way
@@ -43,14 +44,16 @@ class ServiceMiddleware:
         token: What a client must know; None lets everybody in.
         hosts: Names under which the service may be addressed, against rebound domain names; None for any.
         metrics: Where requests are counted.
+        root_path: Where a proxy has the service; whether or not it takes that off before it asks.
         pictures: Where the page may load pictures from, beside the service itself.
     """
 
     def __init__(
         self, app: ASGIApp, *, limits: Service, token: str | None, hosts: Collection[str] | None, metrics: Metrics,
-        pictures: str = "",
+        root_path: str = "", pictures: str = "",
     ) -> None:  # fmt: skip
         self._app, self._limits, self._hosts, self._metrics = app, limits, hosts, metrics
+        self._root = root_path
         self._requests = self._searches = 0
         self._token = None if token is None else _digest(token.encode())
         self._headers = [
@@ -65,6 +68,7 @@ class ServiceMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        scope = self._without_root(scope)
         started, status, search = time.perf_counter(), 500, scope["method"] == "POST"
 
         async def sending(message: Message) -> None:
@@ -84,7 +88,7 @@ class ServiceMiddleware:
             self._searches += search
             self._metrics.waiting.set(self._searches)
             try:
-                await self._app(scope, self._counted(receive), sending)
+                await self._app(scope, self._counted(scope, receive), sending)
             finally:
                 self._requests -= 1
                 self._searches -= search
@@ -94,10 +98,20 @@ class ServiceMiddleware:
             self._metrics.requests.labels(route, status).inc()
             self._metrics.seconds.labels(route).observe(time.perf_counter() - started)
 
+    def _without_root(self, scope: Scope) -> Scope:
+        """The request as if it had been asked of the root."""
+        if not self._root:
+            return scope
+        below = scope["path"].removeprefix(f"{self._root}/")
+        path = scope["path"] if below == scope["path"] else f"/{below}"
+        return {**scope, "path": path, "root_path": self._root}
+
     def _refusal(self, scope: Scope) -> Response | None:
         """Why this request is not let in."""
         if len(scope["raw_path"]) + len(scope["query_string"]) > ADDRESS:
             return _problem(414, f"the address is too long: at most {ADDRESS} bytes")
+        if self._root and scope["path"] == self._root:  # without its slash the page's links would lead elsewhere
+            return RedirectResponse(f"{self._root}/", 308)
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         host = headers.get(b"host", "")
         if self._hosts is not None and _name(host) not in self._hosts:
@@ -108,8 +122,8 @@ class ServiceMiddleware:
         if self._token is not None and scope["path"] not in OPEN and (asked := self._unknown(scope, headers)):
             return asked
         length = headers.get(b"content-length", "0")
-        if not length.isdecimal() or int(length) > self._limits.upload_mb * 1e6:
-            return _problem(413, self._too_large)
+        if not length.isdecimal() or int(length) > self._most(scope) * 1e6:
+            return _problem(413, self._too_large(scope))
         most = self._limits.waiting
         if scope["path"] not in OPEN and (
             self._requests >= GATHERED * most or (scope["method"] == "POST" and self._searches >= most)
@@ -118,9 +132,12 @@ class ServiceMiddleware:
             return _problem(503, "too many queries are under way; try again in a moment", {"retry-after": "1"})
         return None
 
-    @property
-    def _too_large(self) -> str:
-        return f"too large: at most {self._limits.upload_mb:g} MB can be sent at once"
+    def _most(self, scope: Scope) -> float:
+        """Megabytes that this request may have."""
+        return self._limits.batch_mb if scope["path"] == BATCH else self._limits.upload_mb
+
+    def _too_large(self, scope: Scope) -> str:
+        return f"too large: at most {self._most(scope):g} MB can be sent at once"
 
     def _unknown(self, scope: Scope, headers: dict[bytes, str]) -> Response | None:
         """The answer to a client that does not know the token; None to one that does."""
@@ -137,14 +154,18 @@ class ServiceMiddleware:
         query = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
         if not secrets.compare_digest(_digest(query.encode("utf-8", "replace")), str(self._token)):
             return HTMLResponse(ASK, 401)
-        answer = RedirectResponse("/", 303)
-        answer.set_cookie(COOKIE, str(self._token), httponly=True, samesite="strict", max_age=30 * 86400)
+        answer = RedirectResponse("./", 303)
+        answer.set_cookie(
+            COOKIE, str(self._token), path=self._root or "/", secure=scope["scheme"] == "https", httponly=True,
+            samesite="strict", max_age=30 * 86400,
+        )  # fmt: skip
         return answer
 
-    def _counted(self, receive: Receive) -> Receive:
+    def _counted(self, scope: Scope, receive: Receive) -> Receive:
         """The body, until it gets too large or takes too long."""
-        seen, done = 0, False
-        end = time.monotonic() + self._limits.upload_seconds
+        seen, done, most = 0, False, self._most(scope)
+        seconds = self._limits.upload_seconds * max(1.0, most / self._limits.upload_mb)
+        end = time.monotonic() + seconds
 
         async def counted() -> Message:
             nonlocal seen, done
@@ -153,12 +174,12 @@ class ServiceMiddleware:
             try:
                 message = await asyncio.wait_for(receive(), max(0.0, end - time.monotonic()))
             except TimeoutError:
-                raise HTTPException(408, f"the request took over {self._limits.upload_seconds:g} s to arrive") from None
+                raise HTTPException(408, f"the request took over {seconds:g} s to arrive") from None
             seen += len(message.get("body", b""))
             done = not message.get("more_body", False)
-            if seen > self._limits.upload_mb * 1e6:
+            if seen > most * 1e6:
                 await _drain(receive)
-                raise HTTPException(413, self._too_large)
+                raise HTTPException(413, self._too_large(scope))
             return message
 
         return counted

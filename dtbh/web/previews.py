@@ -105,6 +105,12 @@ def preview(item: Item, size: int, limits: Service) -> tuple[bytes, str]:
     return _drawn(media_of(item), item.modality, size, limits, stat.st_mtime_ns, stat.st_size)
 
 
+def whole_tile(item: Item, limits: Service) -> tuple[bytes, str]:
+    """A tile as it is, not its whole scene; as `preview`."""
+    assert item.window is not None
+    return preview(item, min(2048, max(item.window[2:])), limits)
+
+
 @lru_cache(maxsize=4096)
 def _drawn(
     media: Path | Tile, modality: str, size: int, limits: Service, _changed: int, _size: int

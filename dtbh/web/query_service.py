@@ -81,8 +81,7 @@ class QueryService:
             DtbhError: The model or the archive fails.
             OverloadedError: Too much is under way.
         """
-        archive = self._registry.archive(question.archives[0])
-        model = await self._wait(request, self._models.of(archive), "the model is still loading; try again in a moment")
+        model = await self.ready(request, question)
         try:
             vectors = question.rescore is not None
             futures = self._encoding.submit([(model, upload.item, vectors) for upload in uploads])
@@ -97,6 +96,11 @@ class QueryService:
                    preview=picture, **_answer(encoding.codes, found, model.confidence, belief(model, encoding)))
             for upload, encoding, picture, found in zip(uploads, encoded, pictures, hits, strict=True)
         ]  # fmt: skip
+
+    async def ready(self, request: Request, question: Question) -> Encoder:
+        """The model that encodes for these archives, when it is loaded; raises as `files` does."""
+        archive = self._registry.archive(question.archives[0])
+        return await self._wait(request, self._models.of(archive), "the model is still loading; try again in a moment")
 
     async def texts(self, request: Request, texts: Sequence[str], question: Question) -> list[Answer]:
         """Answer texts; raises as `files` does."""

@@ -60,6 +60,13 @@ class Entry(Schema):
     )
 
 
+class Named(Schema):
+    """An item by its name."""
+
+    id: Text
+    archive: Text | None = Field(None, description="the first, if none is named")
+
+
 class Hit(Entry):
     """An item that was found."""
 
@@ -114,6 +121,40 @@ class Asked(Schema):
     preview: bool = Field(False, description="whether to send pictures of the queries back")
 
 
+class BatchAsked(Asked):
+    """How to search with many files."""
+
+    format: Literal["json", "csv"] = Field("json", description="of the result at the end")
+
+
+class Progress(Schema):
+    """How far a batch is."""
+
+    done: int
+    count: int
+    name: str = Field(description="of the file that is done")
+    problem: str | None = Field(None, description="why it has no answer")
+
+
+class Failure(Schema):
+    """A file that is no query."""
+
+    name: str
+    problem: str
+
+
+class BatchReply(SearchReply):
+    """The answers of a batch, in the order of the files, without those that failed."""
+
+    failures: list[Failure]
+
+
+class Chosen(Schema):
+    """Items whose files are wanted."""
+
+    items: Annotated[list[Named], Field(min_length=1)]
+
+
 class TextQuery(Schema):
     """A search with texts: what to look for, in anybody's words."""
 
@@ -165,6 +206,9 @@ class Limits(Schema):
     image_megapixels: float
     hits: int
     queries: int
+    batch_queries: int = Field(description="most files in one batch")
+    batch_mb: float
+    export_items: int = Field(description="most items whose files are given away at once")
     rescore: int = Field(0, description="nearest codes that are rescored where a query does not say; 0 for none")
 
 

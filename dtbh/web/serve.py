@@ -6,11 +6,15 @@ Ctrl-C or SIGTERM closes the door, finishes what is under way, and ends.
 from __future__ import annotations
 
 import ipaddress
+import re
+import secrets
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 import uvicorn
 from fastapi import FastAPI
@@ -19,9 +23,12 @@ from dtbh.config import Service
 from dtbh.errors import ConfigError, DtbhError
 from dtbh.index.engines.archive import ArchiveEngine
 from dtbh.index.engines.base import Engine
+from dtbh.models.load import place_of
 from dtbh.models.run_files import is_address
 from dtbh.utils.progress import echo
+from dtbh.web.addresses import in_address, own_addresses, qr_code
 from dtbh.web.app import create_app
+from dtbh.web.tls import Certificate
 
 GRACE = 30  # seconds for what is under way when the service is told to stop
 HEAD = 1 << 20  # bytes of a request's head that are read; `dtbh.web.middleware` refuses far shorter ones in JSON
@@ -34,6 +41,9 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8000,
     token: str | None = None,
+    certificate: Certificate | None = None,
+    root_path: str = "",
+    share: bool = False,
     limits: Service | None = None,
     browser: bool = False,
 ) -> None:
@@ -42,41 +52,70 @@ def serve(
     Args:
         archives: Folders, or engines.
         model: The model that made them; without it each archive's own.
-        host: Address or name to listen on.
+        host: Address or name to listen on; that of all interfaces where it is shared.
         port: 0 takes a free one.
         token: What a client must know; wanted wherever others can reach the service.
+        certificate: For TLS; plain HTTP without one.
+        root_path: Where a proxy has the service, as in ``/tiles``; empty for the root.
+        share: Whether to listen on all interfaces, and print an address that lets others in, with its QR code. A
+            token is made where none is given.
         limits: What a request may ask.
         browser: Whether to open the page.
 
     Raises:
-        ConfigError: A host that others reach without a token.
+        ConfigError: A host that others reach without a token, or a root path that is none.
         DtbhError: No archive or model there, or the port is taken.
     """
+    if share:
+        host, token = "0.0.0.0" if _loopback(host) else host, token or secrets.token_urlsafe(9)
     if not token and not _loopback(host):
         raise ConfigError(f"--host {host}: others can reach it; give --token SECRET, or listen on 127.0.0.1")
-    if model is not None and not is_address(model) and not Path(model).exists():
+    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", root_path) or "/." in root_path:
+        raise ConfigError(f"--root-path {root_path}: wanted what the proxy has in front, as in /tiles, or nothing")
+    if model is not None and not is_address(model) and not place_of(model).exists():
         raise ConfigError(f"--model {model}: no such file or folder; give a run or an exported model")
     hosts = None if token else ("127.0.0.1", "localhost", "[::1]")
     limits = limits or Service()
-    app = create_app(archives, model=model, limits=limits, token=token or None, hosts=hosts)
+    app = create_app(archives, model=model, limits=limits, token=token or None, hosts=hosts, root_path=root_path)
     listening = listen(host, port)
-    where = listening.getsockname()[1]
-    name = "127.0.0.1" if host in ("0.0.0.0", "::", "") else f"[{host}]" if ":" in host else host
-    address = f"http://{name}:{where}"
+    scheme, where = "http" if certificate is None else "https", listening.getsockname()[1]
+    everywhere = host in ("0.0.0.0", "::", "")
+    address = f"{scheme}://{in_address('127.0.0.1' if everywhere else host)}:{where}{root_path}"
     echo(f"serving {', '.join(map(_named, archives))} at {address} (Ctrl-C ends it)")
+    if share:
+        _invite(f"{scheme}://{in_address(own_addresses()[0] if everywhere else host)}:{where}", str(token), scheme)
     if browser:
-        threading.Thread(target=_show, args=[f"{address}/?token={token}" if token else address], daemon=True).start()
+        threading.Thread(
+            target=_show, args=[f"{address}/?token={quote(token)}" if token else address], daemon=True
+        ).start()
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it once more when all is finished
-    server(app).run(sockets=[listening])
+    server(app, certificate).run(sockets=[listening])
 
 
-def server(app: FastAPI) -> uvicorn.Server:
+def server(app: FastAPI, certificate: Certificate | None = None) -> uvicorn.Server:
     """What reads requests from sockets for the application; how many are let in is the middleware's business."""
-    return uvicorn.Server(uvicorn.Config(
+    config = uvicorn.Config(
         app, port=0, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE, server_header=False,
         timeout_keep_alive=20, h11_max_incomplete_event_size=HEAD,
-    ))  # fmt: skip
+    )  # fmt: skip
+    if certificate is not None:
+        config.load()
+        config.ssl = certificate.context
+    return uvicorn.Server(config)
+
+
+def _invite(address: str, token: str, scheme: str) -> None:
+    """What somebody else types, or points a phone at."""
+    whole = f"{address}/?token={quote(token)}"
+    code = qr_code(whole)
+    if code is not None:
+        print(code, file=sys.stderr)
+    echo(f"for others: {whole}")
+    if code is None:
+        echo("a QR code of it is drawn where segno is installed: pip install 'dtbh[share]'")
+    if scheme == "http":
+        echo("their browsers give no microphone to a page without TLS; add --tls self")
 
 
 def _named(place: str | Path | Engine) -> str:

@@ -19,6 +19,7 @@ from dtbh.models.load import load
 from dtbh.stages.index import index
 from dtbh.web.app import create_app
 from dtbh.web.serve import server
+from dtbh.web.tls import Certificate
 
 
 @pytest.fixture(scope="session")
@@ -58,15 +59,15 @@ def serving() -> Serving:
     """Serve an application on a free port of this machine for as long as the block runs; gives its address."""
 
     @contextmanager
-    def served(app: FastAPI) -> Iterator[str]:
-        running = server(app)
+    def served(app: FastAPI, certificate: Certificate | None = None) -> Iterator[str]:
+        running = server(app, certificate)
         thread = threading.Thread(target=running.run)
         thread.start()
         try:
             while not running.started:
                 assert thread.is_alive()
                 time.sleep(0.01)
-            yield f"http://127.0.0.1:{running.servers[0].sockets[0].getsockname()[1]}"
+            yield f"http{'s' if certificate else ''}://127.0.0.1:{running.servers[0].sockets[0].getsockname()[1]}"
         finally:
             running.should_exit = True
             thread.join()

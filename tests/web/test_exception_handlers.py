@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
+import select
 import socket
 import struct
+import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,6 +48,13 @@ def promising(size: int) -> bytes:
     return bytes(content)
 
 
+def with_text(content: bytes, megabytes: int) -> bytes:
+    """The image with a compressed comment of so many megabytes, some kilobytes in the file."""
+    data = b"Comment\0\0" + zlib.compress(bytes(megabytes << 20), 9)
+    chunk = struct.pack(">I", len(data)) + b"zTXt" + data + struct.pack(">I", zlib.crc32(b"zTXt" + data))
+    return content[:33] + chunk + content[33:]
+
+
 def png(width: int, height: int, *, rows: int | None = None) -> bytes:
     """All zeros, one bit a pixel: some kilobytes for hundreds of megapixels."""
 
@@ -76,6 +86,7 @@ IMAGES = {
     "half of one": (png(64, 64)[:50], "damaged or cut short"),
     "a bomb": (png(20_000, 20_000), "over 50 million pixels"),
     "a larger bomb": (png(1 << 30, 1 << 30, rows=0), "over 50 million pixels"),
+    "a bomb of text": (with_text(png(8, 8), 100), "damaged or cut short"),
     "PostScript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n", "not an image"),
     "a sound": (wav(np.ones(8000) / 2), "not an image"),
 }
@@ -165,6 +176,13 @@ def test_only_the_archives_own_items_are_served(client: TestClient, path: str) -
         one_sentence(reply)
 
 
+@pytest.mark.parametrize("name", ["..%2Fapp.py", "%2e%2e/app.py", "%2Fetc%2Fpasswd", "index.html", "", "page.js%00"])
+def test_only_the_pages_own_files_are_served(client: TestClient, name: str) -> None:
+    reply = client.get(f"/static/{name}")
+    assert reply.status_code == 404
+    one_sentence(reply)
+
+
 def test_files_that_are_gone_or_no_media(make: Making, tiny_archive: Path, tmp_path: Path) -> None:
     from dataclasses import replace
 
@@ -224,6 +242,17 @@ def test_an_address_that_is_too_long(narrow: tuple[str, int], size: int) -> None
 
 def test_a_body_that_does_not_come(narrow: tuple[str, int]) -> None:
     assert exchange(narrow, POST + b"content-length: 100\r\n\r\n{").startswith(b"HTTP/1.1 408")
+
+
+def test_a_body_that_comes_in_drops(narrow: tuple[str, int]) -> None:
+    started = time.monotonic()
+    with socket.create_connection(narrow, timeout=10) as client:
+        client.sendall(POST + b"content-length: 1000\r\n\r\n")
+        with contextlib.suppress(OSError):
+            while time.monotonic() < started + 8 and not select.select([client], [], [], 0.1)[0]:
+                client.sendall(b" ")
+        assert client.recv(100).startswith(b"HTTP/1.1 408")
+    assert time.monotonic() < started + 8
 
 
 def test_a_token(make: Making) -> None:

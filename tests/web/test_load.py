@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -181,6 +182,46 @@ def test_an_archive_that_grows_is_served_without_a_restart(
         archive.add(codes.select([10, 11]))
         assert len(client.post(CODE, json=asked).json()["queries"][0]["hits"]) == 12
         assert client.get(f"/v1/items/{ids[11]}").json()["code"] == asked["codes"][0]
+        archive.remove([ids[11]])
+        found = client.post(CODE, json=asked).json()["queries"][0]["hits"]
+        assert {hit["id"] for hit in found} == set(ids[:11])
+        archive.compact()
+        assert client.post(CODE, json=asked).json()["queries"][0]["hits"] == found
+        assert client.get(f"/v1/items/{ids[11]}/media").status_code == 404
+        shutil.rmtree(tmp_path / "growing")  # and made anew, by another encoder
+        assert client.post(CODE, json=asked).json()["queries"][0]["hits"] == found
+        create_archive(tmp_path / "growing", HashCodes(codes.words, 12, "another", codes.items), model=tiny.model)
+        assert client.get("/v1/archives").json()["archives"][0]["encoder"] == "another"
+        assert len(client.post(CODE, json=asked).json()["queries"][0]["hits"]) == 12
+
+
+def test_it_is_searched_while_it_is_written(
+    make: Making, tiny_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every answer is one that the archive had at some moment: all of an addition or nothing of it."""
+    monkeypatch.setattr(archives, "RECHECK", 0.0)
+    tiny = open_archive(tiny_archive)
+    codes = tiny.codes([item.id for item in tiny.items(range(40))])
+    archive = create_archive(tmp_path / "busy", codes.select(range(10)), model=tiny.model)
+    asked = {"codes": [archives.to_hex(codes.words[0], 12)], "k": 100}
+    with TestClient(make(tmp_path / "busy")) as client, ThreadPoolExecutor(1) as writer:
+
+        def write() -> None:
+            for start in range(10, 40, 10):
+                archive.add(codes.select(range(start, start + 10)))
+                time.sleep(0.02)
+            archive.remove([codes.items[place].id for place in range(10)])
+            archive.compact()
+
+        writing, seen = writer.submit(write), []
+        while not writing.done() or not seen or seen[-1] != 30:
+            reply = client.post(CODE, json=asked)
+            assert reply.status_code == 200, reply.text
+            hits = reply.json()["queries"][0]["hits"]
+            seen.append(len({hit["id"] for hit in hits}))
+            assert len(hits) == seen[-1]
+        writing.result()
+    assert set(seen) <= {10, 20, 30, 40}
 
 
 def test_several_archives_at_once(make: Making, tiny_archive: Path, tmp_path: Path) -> None:

@@ -277,13 +277,26 @@ def test_everything_has_a_name_and_the_keyboard_reaches_it(address: str, go: Vis
     )
     assert nameless == []
     seen.page.locator(".brand").focus()
-    reached, outlined = set(), "[...document.querySelectorAll('.files *')].map(e => getComputedStyle(e).outlineStyle)"
-    for _ in range(16):
+    reached, outlined = set(), "getComputedStyle(document.querySelector('label[for=file]')).outlineStyle"
+    for _ in range(22):
         seen.page.keyboard.press("Tab")
         name = seen.page.evaluate("document.activeElement.id || document.activeElement.className")
         reached.add(name)
-        assert name != "file" or seen.page.evaluate(outlined) == ["solid", "solid", "none"]  # the button, the input
-    assert {"mic", "file", "label", "distance", "link", "csv", "json", "picture", "like"} <= reached
+        assert (name == "file") == (seen.page.evaluate(outlined) == "solid")
+    assert {
+        "mic",
+        "file",
+        "folder",
+        "review",
+        "label",
+        "distance",
+        "link",
+        "csv",
+        "json",
+        "picture",
+        "choose",
+    } <= reached
+    assert "like" in reached
 
 
 def test_before_the_model_is_there_the_archive_can_be_searched(

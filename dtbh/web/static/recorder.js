@@ -1,13 +1,29 @@
 // The microphone: recorded as the browser likes it, handed on as WAV (16 kHz, one channel, 16 bits).
 
 const SECONDS = 12; // of a recording, at most
+const PAUSE = 1.2; // seconds of silence after which who spoke has said it
+const KINDS = ["audio/webm;codecs=opus", "audio/webm", "audio/mp4"]; // Safari records the last alone
+
+/** What this browser records; undefined where it shall choose. */
+export const kind = () => KINDS.find((type) => MediaRecorder.isTypeSupported?.(type));
+
+/** Tells from one loudness (RMS) after another, and when each was, whether somebody has spoken and is silent since. */
+export function pauses() {
+  let floor = Infinity, spoken = 0, last = 0, before = 0;
+  return (loud, seconds) => {
+    floor = Math.min(loud, floor * (1 + 0.1 * (seconds - before))); // of the room; it may get louder
+    if (loud > Math.max(0.01, 4 * floor)) (spoken += seconds - before), (last = seconds);
+    before = seconds;
+    return spoken > 0.25 && seconds - last > PAUSE;
+  };
+}
 
 export const recorder = {
   media: null,
   on: () => {}, // whether it records, for the looks
   heard: () => {}, // how loud it is, from 0 to 1, and for how many seconds it has been recording
 
-  /** Record until `stop` or for SECONDS; gives a WAV file, or null if it was dropped. */
+  /** Record until `stop`, until silence, or for SECONDS; gives a file, or null if it was dropped. */
   async start() {
     if (!navigator.mediaDevices) throw new Error("The browser gives a microphone only to pages of this machine or of https.");
     let stream;
@@ -16,18 +32,19 @@ export const recorder = {
     } catch (error) {
       throw new Error(error.name === "NotFoundError" ? "No microphone was found." : "The microphone may not be used; allow it in the browser.");
     }
-    const parts = [], media = (this.media = new MediaRecorder(stream));
-    const context = new AudioContext(), level = context.createAnalyser();
+    const type = kind(), parts = [], media = (this.media = new MediaRecorder(stream, type ? { mimeType: type } : {}));
+    const context = new AudioContext(), level = context.createAnalyser(), silent = pauses();
     context.createMediaStreamSource(stream).connect(level);
+    context.resume(); // Safari starts it only for who asks
     const started = performance.now(), samples = new Float32Array(level.fftSize);
     media.ondataavailable = (event) => parts.push(event.data);
     const ended = new Promise((resolve) => (media.onstop = resolve));
     const watch = () => {
       if (media.state !== "recording") return;
       const seconds = (performance.now() - started) / 1000;
-      if (seconds > SECONDS) return this.stop();
       level.getFloatTimeDomainData(samples);
       const loud = Math.sqrt(samples.reduce((sum, value) => sum + value * value, 0) / samples.length);
+      if (seconds > SECONDS || silent(loud, seconds)) return this.stop();
       this.heard(Math.min(1, 5 * loud), seconds);
       requestAnimationFrame(watch);
     };
@@ -40,9 +57,11 @@ export const recorder = {
     context.close();
     this.on(false);
     if (this.dropped) return null;
-    const content = await wav(new Blob(parts)).catch(() => null);
-    if (!content) throw new Error("Nothing was recorded; try again.");
-    return new File([content], "spoken query", { type: "audio/wav" });
+    const recorded = new Blob(parts, { type: media.mimeType || type });
+    if (!recorded.size) throw new Error("Nothing was recorded; try again.");
+    const content = await wav(recorded).catch(() => null);
+    if (content) return new File([content], "spoken query", { type: "audio/wav" });
+    return new File([recorded], "spoken query", { type: recorded.type.split(";")[0] }); // the service reads it too
   },
 
   stop(dropped = false) {
