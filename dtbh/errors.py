@@ -33,6 +33,10 @@ class MediaError(DataError):
     """One image or sound file that can't be read, or holds nothing to learn from."""
 
 
+class WordlessError(MediaError):
+    """A sound in which nobody says a word, for a model that knows sounds by their words alone."""
+
+
 class RunError(DtbhError):
     """A run folder or checkpoint that is missing, incomplete or of another configuration."""
 

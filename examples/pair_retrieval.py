@@ -93,7 +93,9 @@ def main() -> None:
         others = [replace(item, id=f"{item.id}.txt", modality="text", path=None) for item in others]
     else:
         others = [absolute(manifest, item) for item in others]
-    seen, told = (model.encode(part, stored=True, values=True, vectors=True) for part in (images, others))
+    seen, told = (
+        model.encode(part, stored=True, values=True, vectors=True, wordless=True) for part in (images, others)
+    )
     right = np.array([item.pair for item in others])[:, None] == np.array([item.pair for item in images])
     ways = {
         f"{args.kind}->image": (rankings(told, seen.codes, args.rescore), right),

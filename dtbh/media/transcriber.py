@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dtbh.errors import ConfigError, MediaError, MissingExtraError
+from dtbh.errors import ConfigError, MissingExtraError, WordlessError
 from dtbh.utils.packages import module_folder
 
 RATE = 16000
@@ -202,9 +202,9 @@ def believed(text: str, likelihood: float, silence: float) -> Heard | None:
     return Heard(text, likelihood >= SURE) if says and likely and not loops(text) else None
 
 
-def wordless(path: str | Path) -> MediaError:
+def wordless(path: str | Path) -> WordlessError:
     """That nobody says a word in a sound."""
-    return MediaError(f"{path}: no words are heard in it, and this model knows sounds by their words alone")
+    return WordlessError(f"{path}: no words are heard in it, and this model knows sounds by their words alone")
 
 
 def once(text: str) -> str:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from dtbh.codes import HashCodes, pack, signs, whole_numbers, word_count
 from dtbh.data.manifest import MODALITIES, Item, Modality
-from dtbh.errors import DtbhError
+from dtbh.errors import DtbhError, WordlessError
 from dtbh.media.transcriber import Heard
 from dtbh.models.confidence import Confidence, read_confidence
 from dtbh.models.run_files import CONFIG
@@ -137,7 +137,7 @@ class Encoder(Protocol):
 
     def encode(
         self, items: Sequence[Item], *, skip: bool = False, stored: bool = False, values: bool = False,
-        vectors: bool = False,
+        vectors: bool = False, wordless: bool = False,
     ) -> Encoding:  # fmt: skip
         """Codes of images, sounds and texts.
 
@@ -149,6 +149,9 @@ class Encoder(Protocol):
             values: Give the hash-like codes too.
             vectors: Give the codes vectors, the directions of the deep features; of sounds that words lead those of
                 both, mixed as the codes are.
+
+            wordless: Give a sound in which a model that knows words alone hears none a code that says nothing, all
+                ones, where otherwise it can't be encoded: for figures, of which it is a part.
 
         Raises:
             DtbhError: No items; or, without ``skip``, a file that can't be read; or vectors that the encoder does not
@@ -253,7 +256,7 @@ class FileEncoder(ABC):
 
     def encode(
         self, items: Sequence[Item], *, skip: bool = False, stored: bool = False, values: bool = False,
-        vectors: bool = False,
+        vectors: bool = False, wordless: bool = False,
     ) -> Encoding:  # fmt: skip
         """Codes of images and sounds, as `Encoder` says."""
         if not items:
@@ -270,7 +273,7 @@ class FileEncoder(ABC):
             rows = [row for row, item in enumerate(items) if item.modality == modality]
             if rows:
                 batches = self._batches(modality, [items[row] for row in rows], stored)
-                self._fill(found, failures, words_of, items, rows, batches, skip=skip)
+                self._fill(found, failures, words_of, items, rows, batches, skip=skip, wordless=wordless)
         kept = [row for row in range(n) if row not in failures]
         codes = HashCodes(
             found.words[kept], self.bits, self.fingerprint, tuple(items[row] for row in kept),
@@ -281,7 +284,7 @@ class FileEncoder(ABC):
 
     def _fill(
         self, found: _Rows, failures: dict[int, str], words_of: _Words, items: Sequence[Item], rows: list[int],
-        batches: Iterator[CodeBatch], *, skip: bool,
+        batches: Iterator[CodeBatch], *, skip: bool, wordless: bool,
     ) -> None:  # fmt: skip
         """Put the codes of one modality into their rows of what is found."""
         done = 0
@@ -290,6 +293,10 @@ class FileEncoder(ABC):
             for row, reason in zip(rows[done:], batch.reasons, strict=False):
                 if reason is None:
                     good.append(row)
+                elif wordless and isinstance(reason, WordlessError):
+                    found.words[row] = pack(np.ones((1, self.bits), np.bool_))[0]
+                    if found.vectors is not None:
+                        found.vectors[row] = 1
                 elif skip:
                     failures[row] = str(reason)
                 else:

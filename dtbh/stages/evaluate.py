@@ -170,7 +170,7 @@ def _encoded(
     echo(f"evaluating {model.path} on {what}, on {model.device}", event="start")
     others = [item for item in searched if item.id not in asked]
     parts = [_heard(model, queries, noise_db, real_values)] if queries else []
-    parts += [model.encode(others, stored=True, values=real_values)] if others else []
+    parts += [model.encode(others, stored=True, values=real_values, wordless=True)] if others else []
     if not parts:
         raise DataError(f"{manifest.root}: nothing in the split {split}; choose another split or another protocol")
     codes = HashCodes.concatenate([part.codes for part in parts])
@@ -204,12 +204,12 @@ def _embedded(model: Encoder, items: list[Item]) -> Embeddings | None:
 def _heard(model: Encoder, items: list[Item], noise_db: float | None, values: bool) -> Encoding:
     """Codes of items, their sounds as they are or in noise."""
     if noise_db is None:
-        return model.encode(items, stored=True, values=values)
+        return model.encode(items, stored=True, values=values, wordless=True)
     quiet = [item for item in items if item.modality != "sound"]
     with TemporaryDirectory(prefix="dtbh-") as folder:
         noisy = [item for item in in_noise(items, Path(folder), noise_db) if item.modality == "sound"]
         parts = [model.encode(quiet, stored=True, values=values)] if quiet else []
-        parts += [model.encode(noisy, values=values)] if noisy else []
+        parts += [model.encode(noisy, values=values, wordless=True)] if noisy else []
     codes = HashCodes.concatenate([part.codes for part in parts])
     own = {item.id: item for item in items}
     codes = replace(codes, items=tuple(own[item.id] for item in codes.items))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import dtbh
+from dtbh.codes import unpack
 from dtbh.config import make_config, read_config, write_config
 from dtbh.data.manifest import Item, read_manifest, write_manifest
 from dtbh.errors import MediaError, RunError
@@ -65,6 +66,17 @@ def test_no_words_in_any(run, exported, tiny_data, tmp_path):
         assert model.encode([item], skip=True).failures  # hummed
         with pytest.raises(MediaError, match="no words are heard"):
             model.encode_sounds([str(item.path)])
+        told = model.encode([item, text_item("sea")], values=True, vectors=True, wordless=True)
+        assert unpack(told.codes.words, 12)[0].all(), "a code that says nothing, where figures need one"
+        assert not told.values[0].any()
+        assert told.codes.vectors[0].any()
+        assert told.heard == {}
+
+
+def test_unheard_sounds_are_a_part_of_figures(run):
+    report, _ = evaluate(run)  # hummed, so nothing is heard
+    assert report.directions["sound->image"].n_queries == 30
+    assert report.directions["sound->image"].map < report.directions["text->image"].map
 
 
 def test_no_network_of_sounds_is_kept(run, exported):
