@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeVar
@@ -134,7 +134,10 @@ def track(items: Iterable[T], label: str, *, total: int, each: int = 1) -> Itera
         yield from items
         return
     tasks = _under_way.tasks
-    with _bar(label, total) if not tasks and _at_terminal() else nullcontext() as show:
+    bar: AbstractContextManager[Callable[[float], object] | None] = nullcontext()
+    if not tasks and _at_terminal():
+        bar = _bar(label, total)
+    with bar as show:
         task = _Task(label, total, each, show)
         tasks.append(task)
         try:

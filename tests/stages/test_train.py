@@ -159,7 +159,8 @@ def test_interrupted_says_so_and_goes_on_later(
     how: signal.Signals, code: int, tiny_config: Config, tiny_data: Path, tmp_path: Path
 ) -> None:
     """A real Ctrl-C, and a real kill: one line, their exit codes, no worker left, and the same command goes on."""
-    long = changed(tiny_config, training={"epochs": 40, "patience": 40, "workers": 1})
+    workers = int(how == signal.SIGTERM)  # which have to end too
+    long = changed(tiny_config, training={"epochs": 40, "patience": 40, "workers": workers})
     config, run = write_config(long, tmp_path / "c.yaml"), tmp_path / "run"
     command = [sys.executable, "-m", "dtbh.cli", "train", str(config), "--data", str(tiny_data), "--out", str(run)]
     process = subprocess.Popen(
