@@ -18,6 +18,7 @@ def record(
     container: str | None = None,
     channels: int = 2,
     video: bool = False,
+    options: dict[str, str] | None = None,
     wave: NDArray[np.float32] = TONE,
 ) -> Path:
     """A sound at 48 kHz in the last channel alone, through PyAV."""
@@ -26,7 +27,7 @@ def record(
     planes = np.zeros((channels, len(wave)), np.float32)
     planes[-1] = wave
     layout = "stereo" if channels == 2 else "mono"
-    with av.open(str(path), "w", format=container) as file:
+    with av.open(str(path), "w", format=container, options=options or {}) as file:
         stream = file.add_stream(codec, rate=RATE, layout=layout)
         picture = file.add_stream("mpeg4", rate=10, width=32, height=32, pix_fmt="yuv420p") if video else None
         for start in range(0, len(wave), 960):

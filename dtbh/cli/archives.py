@@ -30,6 +30,8 @@ def _add_made(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", default="all", choices=("train", "val", "test", "all"))
     parser.add_argument("--strict", action="store_true", help="stop at the first file that can't be read")
     add_cutting(parser)
+    parser.add_argument("--passages", action="store_true", help="cut sounds longer than the model hears into passages, "
+                        "each an item; silence is left out")  # fmt: skip
     parser.add_argument("--shard", metavar="K/N", help="only the k-th of n parts; dtbh merge joins them")
     parser.add_argument(
         "--ray", type=int, metavar="N", help="as n shards on the cluster of RAY_ADDRESS, or on this machine"
@@ -70,7 +72,7 @@ def index(args: Arguments) -> int:
     from dtbh.stages.index import grow
 
     what: dict[str, Any] = {"split": args.split, "strict": args.strict, "cutting": cutting(args)}
-    what["vectors"] = args.vectors
+    what |= {"passages": args.passages, "vectors": args.vectors}
     done = grow(args.run_folder, args.source, out=engine, make=not args.add, **what)
     return _left_out(args, f"{done.path}: {done.new} items added, {done.count} in all", done)
 
@@ -170,6 +172,7 @@ def _made(stage: Literal["encode", "index"], args: Arguments, out: Path) -> Stag
     if args.shard and args.ray is not None:
         raise ConfigError("--ray makes the shards itself; leave --shard away")
     what: dict[str, Any] = {"out": out, "split": args.split, "strict": args.strict, "cutting": cutting(args)}
+    what["passages"] = args.passages
     what |= {"vectors": args.vectors} if stage == "index" else {}
     if args.ray is not None:
         from dtbh.stages.distributed import over_cluster

@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 from dtbh.data.manifest import Item
 from dtbh.errors import MediaError
-from dtbh.media.containers import Samples, is_container, read_container
+from dtbh.media.containers import container_blocks, is_container
 from dtbh.media.sound import BLOCK, BROKEN
 from dtbh.utils.progress import track
 
@@ -134,7 +134,7 @@ def look_at_sound(path: Path) -> tuple[str, str]:
             digest = hashlib.file_digest(raw, "sha256").hexdigest()
             short = _cut_short(raw)
         if is_container(path):
-            return digest, _silent(path, *read_container(path))
+            return digest, _silent(path)
         with soundfile.SoundFile(path) as sound:
             promised = sound.frames
             size = max(1, BLOCK // sound.channels)
@@ -154,11 +154,14 @@ def look_at_sound(path: Path) -> tuple[str, str]:
     return digest, "silent, every sample is zero" if silent else ""
 
 
-def _silent(path: Path, samples: Samples, rate: int) -> str:
-    """The remark on a sound that was read whole, as `look_at_sound` gives it."""
-    if not len(samples):
+def _silent(path: Path) -> str:
+    """The remark on a sound that PyAV reads, as `look_at_sound` gives it."""
+    seconds, silent = 0.0, True
+    for rate, block in container_blocks(path):
+        seconds, silent = seconds + len(block) / rate, silent and not block.any()
+    if not seconds:
         raise MediaError(f"{path}: no samples in it; record it again or remove it")
-    return "" if samples.any() else f"silent, all {len(samples) / rate:.1f} s are zero"
+    return f"silent, all {seconds:.1f} s are zero" if silent else ""
 
 
 def _there(path: Path) -> None:

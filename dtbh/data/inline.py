@@ -10,9 +10,12 @@ from html import escape
 from pathlib import Path
 
 from dtbh.data.manifest import Item
+from dtbh.data.passages import sound_of
 from dtbh.data.tiling import media_of
+from dtbh.errors import MediaError
 from dtbh.media.image import thumbnail
 from dtbh.media.raster import Tile, picture
+from dtbh.media.sound import Passage, wav_of
 
 SOUND_BYTES = 1_000_000  # longer sounds are named, not embedded
 AUDIO_TYPES = {".wav": "audio/wav", ".flac": "audio/flac", ".ogg": "audio/ogg", ".opus": "audio/ogg",
@@ -28,7 +31,7 @@ def media_html(item: Item) -> str:
     if not path.is_file():
         inside = _gone("file is gone", path)
     else:
-        inside = _picture(path, item) if item.modality == "image" else _player(path)
+        inside = _picture(path, item) if item.modality == "image" else _player(sound_of(item))
     return f'<div class="media">{inside}</div>'
 
 
@@ -55,8 +58,14 @@ def _picture(path: Path, item: Item) -> str:
     return f'<img src="{_data("image/jpeg", buffer.getvalue())}" width="{width}" height="{height}" alt="{alt}">'
 
 
-def _player(path: Path) -> str:
-    """An audio player with the file inside, where it is short enough."""
+def _player(sound: Path | Passage) -> str:
+    """An audio player with the file inside, where it is short enough, or with the passage."""
+    if isinstance(sound, Passage):
+        try:
+            return f'<audio controls preload="metadata" src="{_data("audio/wav", wav_of(sound))}"></audio>'
+        except MediaError as error:
+            return _gone(f"can't be read ({escape(str(error))})", sound.path)
+    path = sound
     try:
         if path.stat().st_size >= SOUND_BYTES:
             return _gone("too long to be put into this page", path)

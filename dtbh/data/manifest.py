@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -58,8 +59,9 @@ class Item:
         split: ``"train"``, ``"val"`` or ``"test"`` as the source has it; None where it has none.
         speaker: Who speaks, for sounds.
         transcript: What is said, for sounds; the text itself.
-        window: For a tile of a scene, its place in ``path`` in pixels: column, row, width, height; the first two
-            from 0, the others from 1.
+        window: The part of ``path`` that it is. For a tile of a scene, its place in pixels: column, row, width, height;
+            the first two from 0, the others from 1. For a passage of a sound, its time in seconds: start from 0,
+            length above 0.
         footprint: The corners of what is seen, as (longitude, latitude) in degrees, WGS 84; at least three.
         fields: What else is known, by name, as in ``{"sensor": "S2"}``; no name is one of the above.
     """
@@ -72,7 +74,7 @@ class Item:
     split: Split | None = None
     speaker: str | None = None
     transcript: str | None = None
-    window: tuple[int, int, int, int] | None = None
+    window: tuple[int, int, int, int] | tuple[float, float] | None = None
     footprint: tuple[tuple[float, float], ...] | None = None
     fields: Mapping[str, str] = field(default_factory=dict, hash=False)
 
@@ -90,7 +92,8 @@ class Item:
             if value is not None and not isinstance(value, str):
                 raise DataError(f"item {self.id}: {name} must be a string, found {value!r}")
         if self.window is not None:
-            object.__setattr__(self, "window", _window(self.id, self.window))
+            read = _passage if self.modality == "sound" else _window
+            object.__setattr__(self, "window", read(self.id, self.window))
         if self.footprint is not None:
             object.__setattr__(self, "footprint", _footprint(self.id, self.footprint))
         if self.fields != {}:
@@ -128,6 +131,17 @@ def _window(id_: str, window: Any) -> tuple[int, int, int, int]:
     if not whole or len(window) != 4 or min(window) < 0 or min(window[2:]) < 1:
         raise DataError(f"item {id_}: window must be column, row, width, height in pixels, found {window!r}")
     return (window[0], window[1], window[2], window[3])
+
+
+def _passage(id_: str, window: Any) -> tuple[float, float]:
+    """The window of a sound as a tuple, if it is one."""
+    try:
+        start, seconds = map(float, window if isinstance(window, (tuple, list)) else ())
+    except (TypeError, ValueError):
+        start, seconds = 0.0, 0.0
+    if not (0 <= start < math.inf and 0 < seconds < math.inf):
+        raise DataError(f"item {id_}: window of a sound must be start, length in seconds, found {window!r}")
+    return start, seconds
 
 
 def _footprint(id_: str, footprint: Any) -> tuple[tuple[float, float], ...]:

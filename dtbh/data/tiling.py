@@ -88,13 +88,13 @@ def cut(path: Path, name: str, cutting: Tiling) -> list[Item]:
 
 
 def media_of(item: Item) -> Path | Tile:
-    """What is read for an item: its file, or a window of it.
+    """What is read for an image: its file, or a window of it.
 
     Raises:
         MediaError: A window whose bands or ranges can't be read.
     """
     path = Path(str(item.path))
-    if item.window is None:
+    if item.window is None or len(item.window) != 4:
         return path
     try:
         bands = tuple(int(band) for band in item.fields["bands"].split(",")) if "bands" in item.fields else None

@@ -22,6 +22,7 @@ from dtbh.encoders.tta import SPEEDS, oriented, paced
 from dtbh.encoders.weights import state_fingerprint
 from dtbh.features.augment import augment_sound
 from dtbh.media.raster import Tile
+from dtbh.media.sound import Passage
 
 BATCH = 32
 
@@ -134,14 +135,16 @@ class _Computing:
         return augment_sound(x, generator, settings=self._sound.augmentation, sample_rate=rate)
 
 
-def media_reader(twin: DualEncoder, modality: Modality, paths: Sequence[Path | Tile]) -> ImageReader | SoundReader:
-    """What reads the files of images or sounds, or tiles of scenes, themselves."""
+def media_reader(
+    twin: DualEncoder, modality: Modality, paths: Sequence[Path | Tile | Passage]
+) -> ImageReader | SoundReader:
+    """What reads the files of images or sounds, tiles of scenes, or passages of sounds, themselves."""
     twin.tower(modality)  # there is one
     image, sound = twin.settings.image, twin.settings.sound
     if modality == "image" and image is not None:
-        return ImageReader(paths, image)
+        return ImageReader([path for path in paths if not isinstance(path, Passage)], image)
     assert sound is not None
-    return SoundReader([path for path in paths if isinstance(path, Path)], sound)
+    return SoundReader([path for path in paths if not isinstance(path, Tile)], sound)
 
 
 def backbone_fingerprint(twin: DualEncoder, modality: Modality) -> str:

@@ -22,7 +22,7 @@ from dtbh.features.augment import augment_image, augment_sound
 from dtbh.features.image import load_image
 from dtbh.features.sound import pad_batch
 from dtbh.media.raster import Tile
-from dtbh.media.sound import load_sound
+from dtbh.media.sound import Passage, load_sound
 from dtbh.media.text_rows import text_row
 
 Row = Tensor | list[Tensor]
@@ -63,9 +63,9 @@ class ImageReader:
 
 
 class SoundReader:
-    """Sounds from files: float [samples] a row."""
+    """Sounds from files, or passages of them: float [samples] a row."""
 
-    def __init__(self, paths: Sequence[Path], settings: SoundTower) -> None:
+    def __init__(self, paths: Sequence[Path | Passage], settings: SoundTower) -> None:
         self.paths, self.settings = paths, settings
 
     def __len__(self) -> int:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dtbh.encoders.feature_cache import stored_outputs
 from dtbh.errors import MediaError
-from dtbh.media.sound import load_sound
+from dtbh.media.sound import Passage, load_sound
 from dtbh.media.transcriber import RATE, VERSION, Heard, Transcriber, wordless
 from dtbh.utils.progress import track
 
@@ -21,28 +21,29 @@ HEARING = "hearing words"
 
 
 def transcripts(
-    transcriber: Transcriber, paths: Sequence[Path], *, language: str, max_seconds: float, stored: bool
+    transcriber: Transcriber, paths: Sequence[Path | Passage], *, language: str, max_seconds: float, stored: bool
 ) -> list[Heard | None]:
     """The words of each sound file; None where there are none, or where it can't be read.
 
     Args:
         transcriber: What hears them.
-        paths: The files.
+        paths: The files, or passages of them, which are never stored.
         language: What is spoken, or ``auto``.
         max_seconds: What is beyond is not heard.
         stored: Look them up in the store on disk, and keep new ones there.
     """
 
-    def hear(files: Sequence[Path]) -> list[Heard | None]:
+    def hear(files: Sequence[Path | Passage]) -> list[Heard | None]:
         return transcriber([_wave(path, max_seconds) for path in files], language)
 
     def compute(wanted: list[tuple[Path, int]]) -> list[NDArray[Any]]:
         return [_bytes(heard) for heard in hear([path for path, _ in wanted])]
 
-    if not stored:
+    files = [path for path in paths if isinstance(path, Path)]
+    if not stored or len(files) < len(paths):
         starts = track(range(0, len(paths), BATCH), HEARING, total=len(paths), each=BATCH)
         return [heard for start in starts for heard in hear(paths[start : start + BATCH])]
-    there = [path for path in paths if path.is_file()]
+    there = [path for path in files if path.is_file()]
     if not there:
         return [None] * len(paths)
     name = f"words-{VERSION}-{max_seconds:g}" + (f"-{language}" if transcriber.any_language else "")
@@ -50,16 +51,16 @@ def transcripts(
         name += f"-{zlib.crc32(transcriber.prompt.encode()):08x}"
     rows = stored_outputs(there, compute, backbone=name, views=[0], batch=BATCH, dtype="|u1", label=HEARING)
     found = {path: _of_bytes(row[0]) for path, row in zip(there, rows, strict=True)}
-    return [found.get(path) for path in paths]
+    return [found.get(path) for path in files]
 
 
-def unheard(path: Path) -> MediaError:
-    """Why a file has no words: it can't be read, or nobody says any."""
+def unheard(sound: Path | Passage) -> MediaError:
+    """Why a file, or a passage of one, has no words: it can't be read, or nobody says any."""
     try:
-        load_sound(path)
+        load_sound(sound)
     except MediaError as error:
         return error
-    return wordless(path)
+    return wordless(sound if isinstance(sound, Path) else sound.path)
 
 
 def _bytes(heard: Heard | None) -> NDArray[np.uint8]:
@@ -72,7 +73,7 @@ def _of_bytes(row: NDArray[np.uint8]) -> Heard | None:
     return Heard(text[1:], text[0] == "1") if text else None
 
 
-def _wave(path: Path, max_seconds: float) -> NDArray[np.float32]:
+def _wave(path: Path | Passage, max_seconds: float) -> NDArray[np.float32]:
     """A file's samples; none where it can't be read, of which whoever reads it for its sound tells."""
     try:
         return load_sound(path, sample_rate=RATE, max_seconds=max_seconds)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from dtbh.codes import HashCodes, pack, signs, whole_numbers, word_count
 from dtbh.data.manifest import MODALITIES, Item, Modality
+from dtbh.data.passages import heard_part
 from dtbh.errors import DtbhError, WordlessError
 from dtbh.media.transcriber import Heard
 from dtbh.models.confidence import Confidence, read_confidence
@@ -122,6 +123,8 @@ class Encoder(Protocol):
 
     def encode_sounds(self, paths: Sequence[str | Path], *, vectors: bool = False) -> HashCodes:
         """Codes of sound files, in order; ids are the paths as given, transcripts the words that were heard.
+
+        Of each the part is heard that says most, as in `as_query`.
 
         Raises:
             MediaError: A file can't be read.
@@ -246,7 +249,8 @@ class FileEncoder(ABC):
 
     def encode_sounds(self, paths: Sequence[str | Path], *, vectors: bool = False) -> HashCodes:
         """Codes of sound files, as `Encoder` says."""
-        return self.encode(_items(paths, "sound"), vectors=vectors).transcribed()
+        items = [as_query(self, item)[0] for item in _items(paths, "sound")]
+        return self.encode(items, vectors=vectors).transcribed()
 
     def encode_texts(self, texts: Sequence[str], *, vectors: bool = False) -> HashCodes:
         """Codes of texts, as `Encoder` says."""
@@ -321,6 +325,24 @@ class FileEncoder(ABC):
 
 def _items(paths: Sequence[str | Path], modality: Modality) -> list[Item]:
     return [Item(str(path), modality, str(Path(path).resolve())) for path in paths]
+
+
+def as_query(model: Encoder, item: Item, *, within: float | None = None) -> tuple[Item, str]:
+    """A query as it is encoded: of a sound the part that says most in as many seconds as the model hears.
+
+    Args:
+        model: What will encode it.
+        item: With its file.
+        within: Longer recordings are refused, in seconds; None takes any.
+
+    Returns:
+        The item, and what was left out, as `dtbh.data.passages.heard_part` says; empty where nothing was.
+
+    Raises:
+        MediaError: The sound can't be read, or is longer.
+    """
+    sound = model.config.encoders.sound
+    return heard_part(item, sound.max_seconds, within=within) if item.modality == "sound" and sound else (item, "")
 
 
 def text_item(text: str) -> Item:

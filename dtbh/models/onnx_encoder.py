@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dtbh.data.manifest import Item, Modality
+from dtbh.data.passages import sound_of
 from dtbh.data.tiling import media_of
 from dtbh.errors import CodesError, ConfigError, DtbhError, MissingExtraError, RunError
 from dtbh.media.image import load_pixels
@@ -211,7 +212,7 @@ class OnnxEncoder(FileEncoder):
         if modality == "text":
             return lambda item: self._text_row(item.transcript or "")
         rate, longest = tower["sample_rate"], tower["max_seconds"]
-        return lambda item: load_sound(str(item.path), sample_rate=rate, max_seconds=longest)
+        return lambda item: load_sound(sound_of(item), sample_rate=rate, max_seconds=longest)
 
     def _tower(self, modality: Modality) -> dict[str, Any]:
         """What the model's file says of a tower."""

@@ -18,6 +18,7 @@ from torch import Tensor
 from dtbh.codes import Embeddings
 from dtbh.config import Encoders, read_config
 from dtbh.data.manifest import Item, Modality
+from dtbh.data.passages import sound_of
 from dtbh.data.tiling import media_of
 from dtbh.encoders.cached_readers import media_reader, reader_for
 from dtbh.encoders.concept_head import TextHead
@@ -27,6 +28,8 @@ from dtbh.encoders.readers import Reader, Rows, TextReader
 from dtbh.encoders.transcripts import transcripts, unheard
 from dtbh.encoders.weights import state_fingerprint
 from dtbh.errors import ConfigError, DtbhError, RunError
+from dtbh.media.raster import Tile
+from dtbh.media.sound import Passage
 from dtbh.media.transcriber import VERSION, Heard, Transcriber
 from dtbh.models.encoder import CodeBatch, FileEncoder, word_shares
 from dtbh.models.run_files import CONFIG, MODEL, read_run
@@ -121,17 +124,18 @@ class TorchEncoder(FileEncoder):
         if modality == "text":
             yield from self._texts([item.transcript or "" for item in items])
             return
-        media_files = [media_of(item) for item in items]
+        sounds = [sound_of(item) for item in items] if modality == "sound" else []
+        media_files: Sequence[Path | Tile | Passage] = sounds or [media_of(item) for item in items]
         paths = [path for path in media_files if isinstance(path, Path)]
         sound = self.twin.settings.sound
         if modality == "sound" and sound is not None and sound.words_alone:
-            yield from self._heard_alone(paths, stored)
+            yield from self._heard_alone(sounds, stored)
             return
         tower = self.twin.tower(modality)
         use_store = stored and tower.frozen and len(paths) == len(items)
         reader = reader_for(self.twin, modality, paths, device=self._device) if use_store else None
         network = tower.finish if use_store else tower
-        words = iter(self._words(modality, paths, stored))
+        words = iter(self._words(modality, sounds, stored))
         for rows, media in self._read(reader or media_reader(self.twin, modality, media_files), modality):
             reasons = [row if isinstance(row, DtbhError) else None for row in rows]
             encoded = network(*(x.to(self._device) for x in media)) if media else None
@@ -155,14 +159,14 @@ class TorchEncoder(FileEncoder):
             else:
                 yield _Part(reasons, None)
 
-    def _heard_alone(self, paths: Sequence[Path], stored: bool) -> Iterator[_Part]:
+    def _heard_alone(self, sounds: Sequence[Path | Passage], stored: bool) -> Iterator[_Part]:
         """As `_encoded`, of sounds of which nothing counts but the words."""
-        heard = self._words("sound", paths, stored)
-        for start in range(0, len(paths), BATCH):
+        heard = self._words("sound", sounds, stored)
+        for start in range(0, len(sounds), BATCH):
             some = slice(start, start + BATCH)
             words = [said and said.text for said in heard[some]]
-            pairs = zip(paths[some], words, strict=True)
-            reasons: list[DtbhError | None] = [None if said else unheard(path) for path, said in pairs]
+            pairs = zip(sounds[some], words, strict=True)
+            reasons: list[DtbhError | None] = [None if said else unheard(sound) for sound, said in pairs]
             known = [said for said in words if said]
             if known:
                 ((_, encoded, _, familiarity),) = self._texts(known)
@@ -170,7 +174,7 @@ class TorchEncoder(FileEncoder):
             else:
                 yield _Part(reasons, None)
 
-    def _words(self, modality: Modality, paths: Sequence[Path], stored: bool) -> Sequence[Heard | None]:
+    def _words(self, modality: Modality, paths: Sequence[Path | Passage], stored: bool) -> Sequence[Heard | None]:
         """What each sound says; nothing where the model does not listen for words."""
         sound = self.twin.settings.sound
         if modality != "sound" or sound is None or not sound.listens:

@@ -15,8 +15,9 @@ from dtbh.errors import CodesError, ConfigError, DataError
 from dtbh.index.base import Find, Index
 from dtbh.index.bounds import BOX
 from dtbh.index.result import SearchResult
-from dtbh.models.encoder import Encoder, Encoding, text_item
+from dtbh.models.encoder import Encoder, Encoding, as_query, text_item
 from dtbh.search.confidence import belief, hit_probabilities
+from dtbh.utils.progress import echo
 
 
 def encode_query(
@@ -24,6 +25,8 @@ def encode_query(
     vectors: bool = False,
 ) -> Encoding:  # fmt: skip
     """The code of one query: a sound file, an image file or a text; with its vector, where that is wanted.
+
+    Of a long sound, or one that begins with silence, the part is heard that says most, and a remark says which.
 
     Raises:
         ConfigError: None of them, or several.
@@ -40,7 +43,10 @@ def encode_query(
     if not Path(path).is_file():
         raise DataError(f"{path}: no such file; give a query that exists")
     modality: Modality = "image" if image is not None else "sound"
-    return model.encode([Item(str(path), modality, str(Path(path).resolve()))], vectors=vectors)
+    item, said = as_query(model, Item(str(path), modality, str(Path(path).resolve())))
+    if said:
+        echo(f"{path}: {said}")
+    return model.encode([item], vectors=vectors)
 
 
 def check_encoder(index: Index, model: Encoder) -> None:

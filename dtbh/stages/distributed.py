@@ -39,6 +39,7 @@ def over_cluster(
     split: str = "all",
     strict: bool = False,
     cutting: Tiling | None = None,
+    passages: bool = False,
     vectors: bool = False,
 ) -> StageResult:
     """Encode or index in shards, each a task of Ray Data, and merge them.
@@ -55,6 +56,7 @@ def over_cluster(
         split: Of a manifest, the split to take.
         strict: Stop at the first file that can't be read.
         cutting: How to cut scenes into tiles.
+        passages: Cut long sounds into passages.
         vectors: Keep vectors too; of an archive alone.
 
     Raises:
@@ -67,7 +69,8 @@ def over_cluster(
     parts = out.parent / f".{out.name}.shards"
     model = run if is_address(run) else Path(run).absolute()
     arguments = {"run": str(model), "source": str(Path(source).absolute()), "split": split, "strict": strict,
-                 "known": str(out), "cutting": cutting.to_json() if cutting else "", "vectors": vectors}  # fmt: skip
+                 "known": str(out), "cutting": cutting.to_json() if cutting else "", "passages": passages,
+                 "vectors": vectors}  # fmt: skip
     rows = [
         {"stage": stage, "number": number, "of": shards, "out": str(parts / str(number)), **arguments}
         for number in range(1, shards + 1)
@@ -89,7 +92,7 @@ def over_cluster(
 def _one(row: dict[str, Any]) -> dict[str, Any]:
     """One shard, in a worker."""
     answer = {"number": row["number"], "said": "", "error": "", "new": 0, "failures": list[str]()}
-    more = {"vectors": True} if row["vectors"] else {}
+    more = {name: True for name in ("passages", "vectors") if row[name]}
     try:
         done = STAGES[row["stage"]](row["run"], row["source"], out=row["out"], split=row["split"],
                                     strict=row["strict"], shard=Shard(row["number"], row["of"]),

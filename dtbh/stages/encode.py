@@ -25,6 +25,7 @@ def encode(
     strict: bool = False,
     known: str | Path | None = None,
     cutting: Tiling | None = None,
+    passages: bool = False,
 ) -> StageResult:
     """Encode a manifest, a folder of media or a single file, and write the codes.
 
@@ -39,6 +40,7 @@ def encode(
         strict: Stop at the first file that can't be read, instead of leaving it out.
         known: Another place of the kind, whose codes are taken over as those in ``out`` are.
         cutting: How to cut scenes into tiles; None takes every file as one image.
+        passages: Cut sounds that are longer than the model hears into passages, each an item; silence is left out.
     """
     model, out = load(run), Path(out)
     check_place(out, CODES_META, "codes")
@@ -53,5 +55,6 @@ def encode(
 
     places = [out, *([] if known is None else [Path(known)])]
     return make(
-        model, source, places, split=split, shard=shard, strict=strict, cutting=cutting, standing=standing, write=write
-    )
+        model, source, places, split=split, shard=shard, strict=strict, cutting=cutting, standing=standing, write=write,
+        passages=passages,
+    )  # fmt: skip

@@ -38,6 +38,7 @@ def index(
     strict: bool = False,
     known: str | Path | None = None,
     cutting: Tiling | None = None,
+    passages: bool = False,
     vectors: bool = False,
 ) -> StageResult:
     """Encode as `encode` does, and make a searchable archive of it; one that is up to date is left as it is.
@@ -57,7 +58,7 @@ def index(
     places = [out, *([] if known is None else [Path(known)])]
     return make(
         model, source, places, split=split, shard=shard, strict=strict, cutting=cutting, standing=standing, write=write,
-        vectors=vectors or any(map(_keeps_vectors, places)),
+        passages=passages, vectors=vectors or any(map(_keeps_vectors, places)),
     )  # fmt: skip
 
 
@@ -78,6 +79,7 @@ def grow(
     split: str = "all",
     strict: bool = False,
     cutting: Tiling | None = None,
+    passages: bool = False,
     vectors: bool = False,
 ) -> StageResult:
     """Add to an index the items of a source that it does not have.
@@ -92,6 +94,7 @@ def grow(
         split: As in `index`.
         strict: As in `index`.
         cutting: As in `index`.
+        passages: As in `index`.
         vectors: Make an index that keeps vectors; one that is there keeps them if it was made so.
 
     Raises:
@@ -100,11 +103,11 @@ def grow(
     """
     model, engine = load(run), ArchiveEngine(Path(out)) if isinstance(out, str | Path) else out
     if make:
-        items = items_of(model, source, split, cutting)
+        items = items_of(model, source, split, cutting, passages)
         found = engine.open() if engine.exists() else engine.create(no_codes(model, vectors=vectors), model=model.path)
     else:
         found = engine.open()
-        items = items_of(model, source, split, cutting)
+        items = items_of(model, source, split, cutting, passages)
     if vectors and found.vector_dim is None:
         raise CodesError(f"{found.name}: was made without vectors; index everything again with --vectors, elsewhere")
     done = _grow(model, items, found, strict=strict)

@@ -9,22 +9,25 @@ from pathlib import Path
 
 from dtbh.data.joining import read_data
 from dtbh.data.manifest import MODALITIES, SPLITS, Item, Manifest, Modality, read_manifest
+from dtbh.data.passages import cut_recording
 from dtbh.data.splits import split_for, title
 from dtbh.data.tiling import SUFFIXES, Tiling, cut
-from dtbh.errors import DataError
+from dtbh.errors import DataError, MediaError
 from dtbh.media.files import SOUND_TYPES, image_types, media_files
+from dtbh.media.sound import header_seconds
 from dtbh.models.encoder import Encoder
 from dtbh.models.run_files import data_folders, read_run
 from dtbh.utils.progress import echo
 
 
-def items_at(source: Path, cutting: Tiling | None = None) -> list[Item]:
+def items_at(source: Path, cutting: Tiling | None = None, longest: float | None = None) -> list[Item]:
     """The media under a folder, or a single file, as items named by their relative path.
 
-    With ``cutting``, TIFF files are scenes, of which each tile is an item.
+    With ``cutting``, TIFF files are scenes, of which each tile is an item; with ``longest``, sounds of more seconds are
+    recordings, of which each passage is one.
 
     Raises:
-        DataError: Nothing there, nothing that is an image or a sound, or no tile that holds data.
+        DataError: Nothing there, nothing that is an image or a sound, or no tile or passage that holds anything.
         MediaError: A scene that can't be read.
     """
     if not source.exists():
@@ -37,10 +40,14 @@ def items_at(source: Path, cutting: Tiling | None = None) -> list[Item]:
         name, suffix = file.relative_to(root).as_posix(), file.suffix.lower()
         if cutting is not None and suffix in SUFFIXES:
             items += _tiles(file, name, cutting)
+        elif longest is not None and kinds.get(suffix) == "sound":
+            items += _passages(file, name, longest)
         elif suffix in kinds:
             items.append(Item(name, kinds[suffix], str(file.resolve())))
     if not items and cutting is not None:
         raise DataError(f"{source}: no tile with data here; wanted GeoTIFF scenes (.tif, .tiff)")
+    if not items and longest is not None:
+        raise DataError(f"{source}: nobody speaks here; wanted recordings in which somebody does")
     if not items:
         raise DataError(f"{source}: no images or sounds here; wanted files such as .jpg, .png, .tif, .wav or .flac")
     return items
@@ -52,9 +59,25 @@ def _tiles(file: Path, name: str, cutting: Tiling) -> list[Item]:
     return tiles
 
 
-def items_of(model: Encoder, source: str | Path, split: str, cutting: Tiling | None = None) -> list[Item]:
-    """The items of a source, with absolute paths."""
-    source = Path(source)
+def _passages(file: Path, name: str, longest: float) -> list[Item]:
+    try:
+        passages = cut_recording(file, name, longest)
+    except MediaError:  # whoever encodes it says why, and leaves it out
+        return [Item(name, "sound", str(file.resolve()))]
+    if not passages or passages[0].window:
+        echo(f"{file}: {len(passages)} passages in which somebody speaks")
+    return passages
+
+
+def items_of(
+    model: Encoder, source: str | Path, split: str, cutting: Tiling | None = None, passages: bool = False
+) -> list[Item]:
+    """The items of a source, with absolute paths; with ``passages``, of sounds longer than the model hears those."""
+    source, sound = Path(source), model.config.encoders.sound
+    if _is_manifest(source) and passages:
+        raise DataError(
+            f"{source}: a prepared data folder, which is not cut; give the recordings themselves to --passages"
+        )
     if _is_manifest(source) and cutting is not None:
         raise DataError(f"{source}: a prepared data folder, which is not cut; give the scenes themselves to --tile")
     if _is_manifest(source):
@@ -63,11 +86,23 @@ def items_of(model: Encoder, source: str | Path, split: str, cutting: Tiling | N
     elif split != "all":
         raise DataError(f"{source}: has no splits, only a prepared data folder has; leave --split away")
     else:
-        items = with_towers(model, items_at(source, cutting))
+        items = with_towers(model, items_at(source, cutting, sound.max_seconds if passages and sound else None))
+        if sound and not passages:
+            _say_what_is_long(items, sound.max_seconds)
     if not items:
         wanted = " or ".join(f"{kind}s" for kind in model.config.encoders.modalities)
         raise DataError(f"{source}: has no {wanted}, and {model.path} can encode nothing else")
     return items
+
+
+def _say_what_is_long(items: Iterable[Item], longest: float) -> None:
+    """A remark where sounds are longer than what is heard of them."""
+    sounds = [Path(str(item.path)) for item in items if item.modality == "sound"]
+    if long := [path for path in sounds if header_seconds(path) > longest]:
+        echo(
+            f"{len(long)} of {len(sounds)} sounds are longer than the {longest:g} s that are heard of each, the first "
+            f"is {long[0]}; --passages makes an item of each passage"
+        )
 
 
 def with_towers(model: Encoder, items: Iterable[Item]) -> list[Item]:

@@ -67,6 +67,7 @@ def in_noise(items: Iterable[Item], folder: Path, snr_db: float) -> list[Item]:
     import soundfile
     import torch
 
+    from dtbh.data.passages import sound_of
     from dtbh.features.acoustics import coloured_noise, crowd, with_noise
     from dtbh.media.sound import load_sound
 
@@ -76,12 +77,12 @@ def in_noise(items: Iterable[Item], folder: Path, snr_db: float) -> list[Item]:
         if item.modality == "sound":
             seed = zlib.crc32(item.id.encode())
             chance = torch.Generator().manual_seed(seed)
-            wave = torch.from_numpy(load_sound(str(item.path), sample_rate=RATE))
+            wave = torch.from_numpy(load_sound(sound_of(item), sample_rate=RATE))
             colour = float(torch.rand((), generator=chance))
             noise = crowd(wave, chance) if seed % 2 else coloured_noise(len(wave), colour, chance)
             wave = with_noise(wave, noise, snr_db)
             file = folder / f"{number}.flac"
             soundfile.write(file, (wave / max(1.0, float(wave.abs().max()))).numpy(), RATE)
-            item = replace(item, path=str(file))
+            item = replace(item, path=str(file), window=None)
         noisy.append(item)
     return noisy

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from dtbh.codes import HashCodes, word_count
 from dtbh.data.manifest import Item
+from dtbh.data.passages import sound_of
 from dtbh.data.shards import Shard
 from dtbh.data.tiling import Tiling, media_of
 from dtbh.errors import CodesError, DataError, DtbhError
@@ -67,11 +68,11 @@ Standing = Callable[[Path, Sequence[Item]], KeptCodes | None]
 def make(
     model: Encoder, source: str | Path, places: Sequence[Path], *, split: str, shard: Shard | None, strict: bool,
     cutting: Tiling | None, standing: Standing, write: Callable[[HashCodes, Shard | None], None],
-    vectors: bool = False,
+    passages: bool = False, vectors: bool = False,
 ) -> StageResult:  # fmt: skip
     """Have the codes of a source written to the first of the places, unless they are there; with vectors or without."""
     none = no_codes(model, vectors=vectors)
-    items: Sequence[Item] = items_of(model, source, split, cutting)
+    items: Sequence[Item] = items_of(model, source, split, cutting, passages)
     if shard is not None:
         shard, items = shard.take(items)
     old, *others = [_standing(place, items, standing) for place in places]
@@ -218,7 +219,7 @@ def begin(model: Encoder, items: Sequence[Item]) -> None:
 
 def media_key(item: Item) -> object:
     """What an item's code depends on."""
-    return item.modality, media_of(item)
+    return item.modality, sound_of(item) if item.modality == "sound" else media_of(item)
 
 
 def _ids(codes: HashCodes) -> list[str]:

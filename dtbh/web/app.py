@@ -16,9 +16,11 @@ from fastapi.responses import FileResponse, HTMLResponse, PlainTextResponse
 
 from dtbh.config import Service
 from dtbh.data.manifest import Modality
+from dtbh.data.passages import sound_of
 from dtbh.errors import CodesError, ConfigError, MediaError
 from dtbh.index.engines.base import Engine
 from dtbh.index.rescoring import check_rescore
+from dtbh.media.sound import Passage, wav_of
 from dtbh.models.encoder import Encoder
 from dtbh.models.load import load as load_model
 from dtbh.search.confidence import Belief
@@ -170,15 +172,19 @@ def _add_items(app: FastAPI, registry: ArchiveRegistry, limits: Service) -> None
         archive: Named = None,
         size: Annotated[int | None, Query(ge=16, le=2048, description="a picture of at most so many pixels")] = None,
     ) -> Response:
-        """The item's file; with a size, a thumbnail of an image or the waveform of a sound."""
+        """The item's file, or the passage of it; with a size, a thumbnail of an image or the waveform of a sound."""
         name, item, *_ = item_of(registry, id, archive)
         if item.path is None or not Path(item.path).is_file():
             raise HTTPException(404, f"{name}: the file of {id!r} is {'gone' if item.path else 'not known'}")
         kept = {"cache-control": "private, max-age=600"}
         if size is None and item.window is None:
             return FileResponse(item.path, media_type=media_type(Path(item.path)), headers=kept)
+        sound = sound_of(item)
         try:
-            content, kind = whole_tile(item, limits) if size is None else preview(item, size, limits)
+            if size is None and isinstance(sound, Passage):
+                content, kind = wav_of(sound), "audio/wav"
+            else:
+                content, kind = whole_tile(item, limits) if size is None else preview(item, size, limits)
         except MediaError as error:
             raise HTTPException(404, str(error).replace(item.path, id)) from None
         return Response(content, media_type=kind, headers=kept)

@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 
 from dtbh.config import Service
 from dtbh.data.manifest import Item
+from dtbh.data.passages import sound_of
 from dtbh.data.tiling import media_of
 from dtbh.errors import DtbhError, MediaError
-from dtbh.media.containers import container_header, is_container, read_container
+from dtbh.media.containers import container_header, is_container
 from dtbh.media.raster import Tile, picture
+from dtbh.media.sound import Passage, sound_blocks
 
 IMAGE_FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "JPEG2000", "PPM")
 TYPES = {
@@ -31,6 +33,7 @@ TYPES = {
 }  # fmt: skip
 BARS = 96  # of a waveform
 CHANNELS, RATES = 16, (1000, 768_000)
+LONGEST = 60.0  # seconds of a sound that are drawn
 
 
 def media_type(path: Path) -> str:
@@ -102,7 +105,8 @@ def preview(item: Item, size: int, limits: Service) -> tuple[bytes, str]:
         stat = path.stat()
     except OSError:
         raise MediaError(f"{path}: the file is gone") from None
-    return _drawn(media_of(item), item.modality, size, limits, stat.st_mtime_ns, stat.st_size)
+    media = sound_of(item) if item.modality == "sound" else media_of(item)
+    return _drawn(media, item.modality, size, limits, stat.st_mtime_ns, stat.st_size)
 
 
 def whole_tile(item: Item, limits: Service) -> tuple[bytes, str]:
@@ -113,11 +117,11 @@ def whole_tile(item: Item, limits: Service) -> tuple[bytes, str]:
 
 @lru_cache(maxsize=4096)
 def _drawn(
-    media: Path | Tile, modality: str, size: int, limits: Service, _changed: int, _size: int
+    media: Path | Tile | Passage, modality: str, size: int, limits: Service, _changed: int, _size: int
 ) -> tuple[bytes, str]:
     if isinstance(media, Tile):
         return _thumbnail(media, size), "image/jpeg"
-    if modality == "sound":
+    if modality == "sound" or isinstance(media, Passage):
         return _waveform(media).encode(), "image/svg+xml"
     check_image(media, limits)
     return _thumbnail(media, size), "image/jpeg"
@@ -139,7 +143,7 @@ def _thumbnail(media: Path | Tile, size: int) -> bytes:
     return buffer.getvalue()
 
 
-def _waveform(path: Path) -> str:
+def _waveform(path: Path | Passage) -> str:
     """A sound's loudness over time as SVG bars, black on nothing: the page gives them its colours as a mask."""
     peaks = _peaks(path)
     bars = "".join(
@@ -151,25 +155,20 @@ def _waveform(path: Path) -> str:
     )
 
 
-def _peaks(path: Path) -> NDArray[np.float64]:
+def _peaks(sound: Path | Passage) -> NDArray[np.float64]:
     """The largest sample of each of the `BARS` parts, as a share of the largest of all; a minute is read at most."""
-    import soundfile
-
-    try:
-        if is_container(path):
-            return _parts(read_container(path, 60)[0][:, None])
-        with soundfile.SoundFile(path) as file:
-            if not RATES[0] <= file.samplerate <= RATES[1] or file.channels > CHANNELS:
-                raise MediaError(f"{path}: an odd sample rate or number of channels")
-            samples = file.read(min(file.frames, 60 * file.samplerate), dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, RuntimeError, TypeError, ValueError):
-        raise MediaError(f"{path}: not a sound that can be drawn") from None
-    return _parts(samples)
+    part = sound if isinstance(sound, Passage) else Passage(sound, 0.0, LONGEST)
+    blocks = []
+    for rate, block in sound_blocks(part.path, part.start, min(part.seconds, LONGEST)):
+        if not RATES[0] <= rate <= RATES[1] or block.shape[1] > CHANNELS:
+            raise MediaError(f"{part.path}: an odd sample rate or number of channels")
+        blocks.append(np.abs(block).max(axis=1))
+    return _parts(np.concatenate([np.zeros(0, np.float32), *blocks]))
 
 
 def _parts(samples: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The largest sample of each part of float [n, channels], as a share of the largest of all."""
-    level = np.nan_to_num(np.abs(samples).max(axis=1, initial=0.0).astype(np.float64), posinf=1.0)
+    """The largest of each part of sizes of samples, [n], as a share of the largest of all."""
+    level = np.nan_to_num(samples.astype(np.float64), posinf=1.0)
     edges = np.linspace(0, len(level), BARS + 1).astype(int)
     peaks = np.array([level[a:b].max(initial=0.0) for a, b in pairwise(edges)])
     return peaks / (peaks.max() or 1.0)

@@ -22,7 +22,7 @@ from dtbh.config import Service
 from dtbh.data.manifest import Item
 from dtbh.errors import DtbhError, MediaError
 from dtbh.models.confidence import Confidence, strength
-from dtbh.models.encoder import Encoder, Encoding, text_item
+from dtbh.models.encoder import Encoder, Encoding, as_query, text_item
 from dtbh.search.confidence import Belief, belief, hit_probabilities
 from dtbh.web.archives import ArchiveRegistry, Found, Question, to_base64, to_hex
 from dtbh.web.batching import MicroBatcher, OverloadedError
@@ -37,6 +37,7 @@ GONE = 499  # nginx's number for a client that left; nobody reads it
 T = TypeVar("T")
 Asked = tuple[HashCodes, Question]
 Sent = tuple[Encoder, Item, bool]  # with its vector or without
+Encoded = tuple[Encoding, str]  # and what of a long sound was heard
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class QueryService:
 
     def __init__(self, registry: ArchiveRegistry, models: Models, limits: Service, metrics: Metrics) -> None:
         self._registry, self._models, self._limits, self._metrics = registry, models, limits, metrics
-        self._encoding: MicroBatcher[Sent, Encoding] = MicroBatcher(
+        self._encoding: MicroBatcher[Sent, Encoded] = MicroBatcher(
             "encode", self._encode, batch=limits.batch, waiting=limits.waiting
         )
         self._searching: MicroBatcher[Asked, list[Found]] = MicroBatcher(
@@ -88,13 +89,14 @@ class QueryService:
             encoded = await self._wait(request, asyncio.gather(*futures))
         except MediaError as error:
             raise MediaError(_named(str(error), uploads)) from None
-        searches = self._searching.submit([(encoding.codes, question) for encoding in encoded])
+        searches = self._searching.submit([(encoding.codes, question) for encoding, _ in encoded])
         hits = await self._wait(request, asyncio.gather(*searches))
         pictures = [await run_in_threadpool(self._picture, upload.item) if draw else None for upload in uploads]
         return [
             Answer(name=upload.name, modality=upload.item.modality, heard=next(iter(encoding.heard.values()), None),
-                   preview=picture, **_answer(encoding.codes, found, model.confidence, belief(model, encoding)))
-            for upload, encoding, picture, found in zip(uploads, encoded, pictures, hits, strict=True)
+                   used=used or None, preview=picture,
+                   **_answer(encoding.codes, found, model.confidence, belief(model, encoding)))
+            for upload, (encoding, used), picture, found in zip(uploads, encoded, pictures, hits, strict=True)
         ]  # fmt: skip
 
     async def ready(self, request: Request, question: Question) -> Encoder:
@@ -132,22 +134,24 @@ class QueryService:
             work.cancel()
             gone.cancel()
 
-    def _encode(self, batch: Sequence[Sent]) -> list[Encoding | Exception]:
+    def _encode(self, batch: Sequence[Sent]) -> list[Encoded | Exception]:
         """Codes of single files, those of one model together, and those with vectors; runs in the batcher's thread."""
         started = time.perf_counter()
-        results: list[Encoding | Exception] = [OverloadedError()] * len(batch)
+        results: list[Encoded | Exception] = [OverloadedError()] * len(batch)
+        queries: dict[int, tuple[Item, str]] = {}
         good: dict[tuple[int, bool], list[int]] = defaultdict(list)
         for place, (model, item, vectors) in enumerate(batch):
             try:
                 if item.modality != "text":
                     (check_sound if item.modality == "sound" else check_image)(Path(str(item.path)), self._limits)
+                queries[place] = as_query(model, item, within=self._limits.sound_seconds)
                 good[id(model), vectors].append(place)
             except DtbhError as error:
                 results[place] = error
         for (_, vectors), places in good.items():
-            found = _encoded(batch[places[0]][0], [batch[place][1] for place in places], vectors)
+            found = _encoded(batch[places[0]][0], [queries[place][0] for place in places], vectors)
             for place, result in zip(places, found, strict=True):
-                results[place] = result
+                results[place] = result if isinstance(result, Exception) else (result, queries[place][1])
         self._metrics.batch.labels("encode").observe(len(batch))
         self._metrics.work.labels("encode").observe(time.perf_counter() - started)
         return results

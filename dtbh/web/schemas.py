@@ -91,6 +91,7 @@ class Answer(Schema):
     name: str = Field(description="the query's file name, its text, or its code")
     modality: Modality | None = Field(None, description="null for a code")
     heard: str | None = Field(None, description="the words of a sound whose code is that of its words")
+    used: str | None = Field(None, description="what of a long sound was heard, as in: 5.0 to 8.2 s of 60.0 s used")
     strength: Literal["strong", "weak", "nothing close"] | None = Field(
         None, description="by the probability of the nearest hit: from 0.6 on, from 0.25 on, or less"
     )

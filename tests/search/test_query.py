@@ -32,7 +32,7 @@ class FakeModel:
     def __init__(self, fingerprint="e1"):
         self.fingerprint = fingerprint
 
-    config = make_config({})
+    config = make_config({"encoders": {"sound": None}})  # its sounds are no sounds, and are not listened to
     confidence = Confidence({"sound->image": np.linspace(1, 0, 9)})
 
     def encode(self, items, vectors=False):

@@ -65,13 +65,14 @@ def clip(item: Item) -> Clip | None:
     """The first seconds of the sound; None where it can't be read, or libsndfile can't write MP3."""
     import soundfile
 
+    from dtbh.data.passages import sound_of
     from dtbh.media.sound import load_sound
 
     if item.path is None:
         return None
     data = io.BytesIO()
     try:
-        samples = load_sound(item.path, sample_rate=RATE, max_seconds=LONGEST + 0.1)
+        samples = load_sound(sound_of(item), sample_rate=RATE, max_seconds=LONGEST + 0.1)
         cut, samples = len(samples) > LONGEST * RATE, samples[: int(LONGEST * RATE)]
         soundfile.write(data, samples, RATE, format="MP3", subtype="MPEG_LAYER_III", compression_level=THIN)
     except (MediaError, OSError, RuntimeError, TypeError, ValueError):

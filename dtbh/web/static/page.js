@@ -151,7 +151,7 @@ function show() {
   $("result-name").textContent = item ? `More like ${item.label || item.id}` : query.name;
   $("asked-more").textContent = [
     item ? `${item.id}${item.transcript ? `: “${item.transcript}”` : ""}` : query.heard ? `heard: “${query.heard}”` : { sound: words() ? "no words heard, so searched by its sound" : "a sound", image: "an image", text: "typed" }[query.modality] ?? "a code",
-    `${hits.length} nearest`, hits.length && `${[...new Set([Math.min(...apart), Math.max(...apart)])].join(" to ")} of ${reply.bits} bits apart`,
+    reply.queries[0].used, `${hits.length} nearest`, hits.length && `${[...new Set([Math.min(...apart), Math.max(...apart)])].join(" to ")} of ${reply.bits} bits apart`,
   ].filter(Boolean).join(" · ");
   $("strength").hidden = !reply.queries[0].strength;
   $("strength").className = (reply.queries[0].strength ?? "").split(" ")[0];
