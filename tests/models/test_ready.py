@@ -1,0 +1,87 @@
+"""The model that comes with the package: it is whole, light, and searches unnamed tiles in anybody's words."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from fnmatch import fnmatch
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import dtbh
+from dtbh.cli.main import main
+from dtbh.config import read_config
+from dtbh.errors import ConfigError
+from dtbh.models.load import place_of
+from dtbh.models.shared_files import digest, towers_of
+
+ROOT = Path(__file__).resolve().parents[2]
+READY = ROOT / "dtbh" / "models" / "ready"
+MOST = 40_000_000  # bytes in the wheel, of which compression takes a quarter off
+
+
+@pytest.fixture(scope="module")
+def tiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A green tile and a blue one, of other sizes than the model was trained on, one of them grey."""
+    folder = tmp_path_factory.mktemp("tiles")
+    rng = np.random.default_rng(0)
+    green = np.clip(np.array([40, 90, 35]) + rng.normal(0, 18, (300, 260, 3)), 0, 255).astype(np.uint8)
+    blue = np.clip(np.array([20, 60, 110]) + rng.normal(0, 3, (64, 64, 3)), 0, 255).astype(np.uint8)
+    Image.fromarray(green).save(folder / "green.png")
+    Image.fromarray(blue).save(folder / "blue.jpg")
+    Image.fromarray(green[..., 0]).save(folder / "grey.tif")
+    return folder
+
+
+def test_its_files_are_whole_and_go_into_the_package():
+    towers = towers_of(READY / "model.json", "ready")
+    assert sorted(towers) == ["image.onnx", "text.onnx", "tokenizer.json"]
+    assert {name: digest(READY / name) for name in towers} == towers
+    assert sum(path.stat().st_size for path in READY.iterdir()) < MOST
+    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["dtbh"]
+    for path in READY.iterdir():
+        assert any(fnmatch(path.relative_to(ROOT / "dtbh").as_posix(), pattern) for pattern in wanted), path
+
+
+def test_it_is_made_by_its_preset():
+    kept = read_config(READY / "config.yaml")
+    preset = read_config(ROOT / "configs" / "any-words" / "ready.yaml", ["training.workers=0"])
+    assert kept == preset
+    assert json.loads((READY / "run.json").read_text())["source"] == "ucm+rsicd"
+
+
+def test_every_part_has_its_licence():
+    card = (READY / "README.md").read_text()
+    for part in ("image.onnx", "text.onnx", "tokenizer.json", "Apache-2.0", "MIT", "UC Merced", "RSICD"):
+        assert part in card
+
+
+def test_it_is_taken_where_no_other_is_given(tiles, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert place_of("ready") == READY
+    assert dtbh.load().fingerprint == dtbh.load("ready").fingerprint
+    assert main(["index", str(tiles), "--out", "mine", "--vectors"]) == 0
+    assert dtbh.open_archive("mine").model == READY
+    capsys.readouterr()
+    assert main(["search", "mine", "--text", "the open sea", "-k", "1", "--json"]) == 0
+    (answer,) = json.loads(capsys.readouterr().out)["queries"]
+    assert answer["hits"][0]["id"] == "blue.jpg"
+    assert main(["search", "mine", "--text", "dense woods", "-k", "1", "--rescore", "3", "--json"]) == 0
+    (answer,) = json.loads(capsys.readouterr().out)["queries"]
+    assert answer["hits"][0]["id"] != "blue.jpg"
+
+
+def test_a_folder_of_its_name_is_meant_where_there_is_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ready").mkdir()
+    assert place_of("ready") == Path("ready")
+
+
+def test_it_is_not_evaluated_in_its_place(tiles):
+    from dtbh.stages.evaluate import evaluate
+
+    with pytest.raises(ConfigError, match="ready: came without data, and is kept as it is; give --data DATA and --out"):
+        evaluate("ready")
