@@ -24,6 +24,7 @@ FAMILIES = (
     "data",
     "experiments",
     "archives",
+    "naming",
     "search",
     "export",
     "doctor",

@@ -110,7 +110,7 @@ def write_sheet(
         asked = unpack(queries.words[query : query + 1], queries.bits)[0]
         found = None if hit_words is None else unpack(hit_words[query], queries.bits)
         sections.append(_section(queries.items[query], hits, asked=asked, found=found, strength=result.strength(query)))
-    _media.cache_clear()
+    embedded.cache_clear()
     return write_text(Path(path), _page(sections))
 
 
@@ -129,7 +129,7 @@ def _section(
     strength: Strength | None,
 ) -> str:  # fmt: skip
     """One query and its hits."""
-    query = _media(item) + _texts(item) + ("" if found is None else _bits(asked, asked) + LEGEND)
+    query = embedded(item) + _texts(item) + ("" if found is None else _bits(asked, asked) + LEGEND)
     cards = "".join(_card(hit, asked, None if found is None else found[hit.rank - 1]) for hit in hits)
     kind = "sounds" if all(hit.item.modality == "sound" for hit in hits) else "images"
     answer = f'<ol class="{kind}">{cards}</ol>' if hits else "<p>Nothing passes.</p>"
@@ -144,7 +144,7 @@ def _card(hit: Hit, asked: NDArray[np.bool_], found: NDArray[np.bool_] | None) -
     alike = "" if hit.similarity is None else f", similarity {hit.similarity:.3f}"
     rank = f'<div class="rank"><b>{hit.rank}</b><span>distance {hit.distance}{alike}{likely}</span></div>'
     bits = "" if found is None else _bits(found, asked)
-    return f'<li class="card">{_media(hit.item)}{rank}{_texts(hit.item)}{bits}</li>\n'
+    return f'<li class="card">{embedded(hit.item)}{rank}{_texts(hit.item)}{bits}</li>\n'
 
 
 def _texts(item: Item) -> str:
@@ -181,8 +181,8 @@ def _squares(chosen: NDArray[np.bool_], row: int, *, inset: float) -> str:
 
 
 @functools.lru_cache(maxsize=1000)
-def _media(item: Item) -> str:
-    """The picture or the player of an item, or a box that says why there is none."""
+def embedded(item: Item) -> str:
+    """The picture or the player of an item as HTML that has it inside, or a box that says why there is none."""
     if item.path is None:
         return '<div class="media"><div class="gone">no file</div></div>'
     path = Path(item.path)

@@ -34,6 +34,7 @@ from dtbh.web.exception_handlers import PROBLEMS, add_exception_handlers
 from dtbh.web.metrics import Metrics
 from dtbh.web.middleware import ServiceMiddleware
 from dtbh.web.models import Models
+from dtbh.web.overviews import Overviews
 from dtbh.web.previews import media_type, preview
 from dtbh.web.query_service import QueryService, Upload, entry
 
@@ -41,6 +42,8 @@ STATIC = Path(__file__).with_name("static")
 FILES = {
     "page.js": "text/javascript",
     "map.js": "text/javascript",
+    "overview.css": "text/css",
+    "overview.js": "text/javascript",
     "recorder.js": "text/javascript",
     "style.css": "text/css",
     "icon.svg": "image/svg+xml",
@@ -252,6 +255,15 @@ def _add_service(app: FastAPI, registry: ArchiveRegistry, models: Models, metric
             ))  # fmt: skip
         shown = schemas.Limits(**limits.model_dump(include=set(schemas.Limits.model_fields)))
         return schemas.ArchivesReply(version=__version__, archives=entries, limits=shown, tiles=limits.tiles)
+
+    overviews = Overviews(registry, models)
+
+    @app.get("/v1/overview", tags=["service"])
+    def glance(archive: Named = None) -> schemas.OverviewReply:
+        """What an archive holds at a glance: groups of its images with their names, and examples."""
+        name = archive or registry.names[0]
+        _existing(registry, name)
+        return overviews.of(name)
 
     @app.get("/healthz", tags=["service"])
     def health() -> schemas.Health:

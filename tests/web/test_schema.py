@@ -23,7 +23,7 @@ WAIT = 60  # seconds for an answer, on a machine that has other work
 OPERATIONS = [
     "POST /v1/search/sound", "POST /v1/search/image", "POST /v1/search/text", "POST /v1/search/code",
     "GET /v1/items/{id}/media",
-    "GET /v1/items/{id}", "GET /v1/items", "GET /v1/archives", "GET /healthz", "GET /metrics",
+    "GET /v1/items/{id}", "GET /v1/items", "GET /v1/archives", "GET /v1/overview", "GET /healthz", "GET /metrics",
 ]  # fmt: skip
 
 
