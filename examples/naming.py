@@ -65,16 +65,14 @@ def choose(model: Encoder, codes: HashCodes, names: list[str], right: NDArray[np
         words = place_words(model, names, vectors=True, prompts=prompts)
         alike = {"codes": BY_CODES * logits(codes, replace(words, vectors=None), slice(None))}
         alike["vectors"] = 2 * BY_VECTORS * (logits(codes, words, slice(None)) - alike["codes"] / BY_CODES / 2)
-        best = {}
+        best: dict[str, float] = {}
         for by, cosines in alike.items():
             lowest, best[by] = min((loss(softmax(cosines / t), right), t) for t in TEMPERATURES)
             top = (cosines.argmax(axis=1) == right).mean()
             print(f"{', '.join(prompts)} | {by} | {top:.3f} | {best[by]} | {lowest:.3f}", flush=True)
-        both = sum(cosines / best[by] / 2 for by, cosines in alike.items())
-        top, lowest = (both.argmax(axis=1) == right).mean(), loss(softmax(both), right)
-        print(
-            f"{', '.join(prompts)} | both | {top:.3f} | {best['codes']}, {best['vectors']} | {lowest:.3f}", flush=True
-        )
+        both = (alike["codes"] / best["codes"] + alike["vectors"] / best["vectors"]) / 2
+        top = (both.argmax(axis=1) == right).mean()
+        print(f"{', '.join(prompts)} | both | {top:.3f} | the same | {loss(softmax(both), right):.3f}", flush=True)
 
 
 def measure(model: Encoder, codes: HashCodes, names: list[str], right: NDArray[np.int64], picture: Path | None) -> None:

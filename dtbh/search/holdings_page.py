@@ -34,6 +34,7 @@ section.block { display: block; } .bars { display: grid; grid-template-columns: 
 .kinds ol { grid-template-columns: repeat(4, minmax(0, 1fr)); gap: 0.4rem; } .kinds h3 { font-size: 0.9375rem;
   margin: 0 0 0.4rem; } .kinds li .media { min-height: 0; margin: 0; } .kinds img { width: 100%; height: auto;
   aspect-ratio: 1; object-fit: cover; }
+svg.map path { fill: currentColor; stroke: currentColor; stroke-width: 2; vector-effect: non-scaling-stroke; }
 svg.map { width: 100%; height: auto; background: var(--card); border: 1px solid var(--line); border-radius: 0.5rem; }
 .key { display: flex; flex-wrap: wrap; gap: 0.25rem 1rem; font-size: 0.8125rem; margin: 0.5rem 0 0; }
 .key b { display: inline-block; width: 0.7rem; height: 0.7rem; border-radius: 0.15rem; margin-right: 0.35rem; }
@@ -123,7 +124,7 @@ def _map(found: Holdings) -> str:
     scale = WIDTH / max(max(xs) - min(xs), 2 * (max(ys) - min(ys)), 1e-9)
     width, height, colours = (max(xs) - min(xs)) * scale, (max(ys) - min(ys)) * scale, _colours(found)
     paths = "".join(
-        f'<path fill="{colours.get(shape.word, OTHERS)}" d="M'
+        f'<path style="color:{colours.get(shape.word, OTHERS)}" d="M'
         + "L".join(f"{(x - min(xs)) * scale:.1f} {(max(ys) - y) * scale:.1f}" for x, y in shape.corners)
         + f'Z"><title>{escape(shape.word)}</title></path>'
         for shape in drawn
@@ -178,7 +179,7 @@ def _plot(panel: Any, drawn: Sequence[Shape], colours: dict[str, str]) -> None:
     from matplotlib.patches import Patch
 
     faces = [colours.get(shape.word, OTHERS) for shape in drawn]
-    panel.add_collection(PolyCollection([shape.corners for shape in drawn], facecolors=faces))
+    panel.add_collection(PolyCollection([shape.corners for shape in drawn], facecolors=faces, edgecolors=faces))
     panel.autoscale_view()
     panel.set(xticks=[], yticks=[], aspect="equal")
     keys = [Patch(color=colour, label=word) for word, colour in {**colours, "other words": OTHERS}.items()]

@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,19 +97,14 @@ def place_words(
     check_model(model)
     if not names:
         raise DtbhError("no words to name by: give at least one")
-    codes, directions = [], []
+    codes, directions = list[NDArray[np.uint64]](), list[NDArray[np.float64]]()
     for start in range(0, len(names), BATCH):
         part = names[start : start + BATCH]
-        values, features = 0.0, 0.0
-        for prompt in prompts:
-            items = [text_item(prompt.format(name)) for name in part]
-            found = model.encode(items, values=True, vectors=vectors)
-            assert found.values is not None
-            values = values + found.values.astype(np.float64)
-            if found.codes.vectors is not None:
-                features = features + _unit(found.codes.vectors)
-        codes.append(pack(signs(values)))
-        directions.append(features)
+        asked = [[text_item(prompt.format(name)) for name in part] for prompt in prompts]
+        found = [model.encode(items, values=True, vectors=vectors) for items in asked]
+        codes.append(pack(signs(np.stack([np.asarray(one.values, np.float64) for one in found]).mean(axis=0))))
+        if vectors:
+            directions.append(np.stack([_unit(np.asarray(one.codes.vectors)) for one in found]).mean(axis=0))
     placed = _unit(np.concatenate(directions)).astype(np.float32) if vectors else None
     return PlacedWords(tuple(names), np.concatenate(codes), placed, model.bits, model.fingerprint)
 
@@ -140,7 +136,8 @@ def nearest_words(codes: HashCodes, words: PlacedWords, top: int) -> Names:
 
 def logits(codes: HashCodes, words: PlacedWords, part: slice) -> NDArray[np.float64]:
     """What the softmax is taken of, float64 [n, w]: cosines to all words, each kind over its temperature."""
-    by_codes = (1 - 2 * distances(codes.words[part], words.codes) / words.bits) / BY_CODES
+    apart = distances(codes.words[part], words.codes).astype(np.float64)
+    by_codes = np.asarray((1 - 2 * apart / words.bits) / BY_CODES)
     if words.vectors is None:
         return by_codes
     assert codes.vectors is not None
@@ -159,7 +156,7 @@ def _blocks(rows: int, width: int) -> Iterator[slice]:
     return (slice(start, start + step) for start in range(0, rows, step))
 
 
-def _unit(vectors: NDArray[np.generic]) -> NDArray[np.float64]:
+def _unit(vectors: NDArray[Any]) -> NDArray[np.float64]:
     """Vectors of length one, float64 [n, d]; those without a length as they are."""
     values = vectors.astype(np.float64)
     lengths = np.linalg.norm(values, axis=1, keepdims=True)

@@ -1,8 +1,7 @@
 """From an archive and a list of words to the same archive with the nearest words of each image.
 
-The archive is written anew and renamed: a kill at any moment leaves it as it was, and the same call does it again,
-which takes seconds, as no image is encoded. One whose images all have the words of this very list and model is left
-as it is.
+The archive is written anew and renamed: a kill at any moment leaves it as it was, and the same call does it again; no
+image is encoded. One whose images all have the words of this very list and model is left as it is.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ import threading
 from concurrent.futures import Future
 from dataclasses import dataclass
 
+from dtbh.data.manifest import Modality
 from dtbh.errors import DtbhError
 from dtbh.index.base import Index
 from dtbh.media.word_list import land_use_words
@@ -82,7 +83,7 @@ def _place(model: Encoder, vectors: bool, future: Future[PlacedWords]) -> None:
         future.set_exception(DtbhError(str(error)))
 
 
-def _reply(name: str, seen: Overview, *, waits: bool, takes: tuple[str, ...]) -> OverviewReply:
+def _reply(name: str, seen: Overview, *, waits: bool, takes: tuple[Modality, ...]) -> OverviewReply:
     """An overview as the service tells of it."""
     codes = seen.codes
     groups = [

@@ -9,6 +9,7 @@ times the Hamming distance, they are drawn in proportion to that.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,9 +73,9 @@ def settled(words: NDArray[np.uint64], bits: NDArray[np.bool_], centres: NDArray
     A code goes to the nearest centre, of those as near to the first; of a bit as often 1 as 0 the majority is 1, as
     zero counts as +1.
     """
-    before = None
+    before: NDArray[Any] | None = None
     for _ in range(ROUNDS):
-        groups = distances(words, centres).argmin(axis=1)
+        groups: NDArray[Any] = distances(words, centres).argmin(axis=1)
         if before is not None and (groups == before).all():
             break
         found, groups = np.unique(groups, return_inverse=True)
