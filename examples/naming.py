@@ -1,9 +1,9 @@
 """How often a class name, set among other names, is the nearest word of an image: top-1 accuracy with its chance.
 
     dtbh index runs/any-words-rsicd data/rsicd --split val --vectors --out archives/rsicd-val
-    dtbh index runs/any-words-rsicd data/ucm --vectors --out archives/ucm-of-rsicd
+    dtbh index runs/any-words-rsicd data/ucm --split test --vectors --out archives/ucm-test
     python examples/naming.py archives/rsicd-val --choose            # prompts and temperatures, on validation
-    python examples/naming.py archives/ucm-of-rsicd --picture docs/naming-confusion.png
+    python examples/naming.py archives/ucm-test --picture docs/naming-confusion.png
 
 Names are the labels written as words. ``--choose`` compares prompts, and for each the temperature of the lowest mean
 negative log-likelihood of the right name; without it the choice in ``dtbh/search/naming.py`` is measured, with
