@@ -17,7 +17,7 @@ TITLE = "a word list has one word, or a few, a line"
 
 def land_use_words() -> tuple[str, ...]:
     """Some hundred nouns for what is seen from above, as one says them; they stand by groups in the file."""
-    with files("dtbh.media").joinpath(LAND_USE).open(encoding="utf-8", newline="") as file:
+    with files("dtbh.media").joinpath(LAND_USE).open(encoding="utf-8") as file:
         return tuple(row["word"] for row in csv.DictReader(file, delimiter="\t"))
 
 

@@ -66,7 +66,8 @@ def holdings(archive: Archive, *, pictures: bool) -> Holdings:
     Raises:
         ConfigError: No image has a word.
     """
-    found = archive.counted(WORD) if NAMED_BY in archive.info().fields else {}
+    lists = archive.counted(NAMED_BY)
+    found = archive.counted(WORD) if lists else {}
     if not found:
         raise ConfigError(f"{archive.path}: no image has a word yet; give them some: dtbh label {archive.path}")
     counts = dict(sorted(found.items(), key=lambda pair: (-pair[1], pair[0])))
@@ -74,7 +75,7 @@ def holdings(archive: Archive, *, pictures: bool) -> Holdings:
     if pictures:
         examples = {word: _examples(archive, word) for word in [*counts][:SHOWN]}
         placed = tuple(i for i in _spread(archive, {"modality": "image"}, PLACED) if i.footprint and WORD in i.fields)
-    return Holdings(archive.path, archive.counts().get("image", 0), counts, archive.counted(NAMED_BY), examples, placed)
+    return Holdings(archive.path, archive.counts().get("image", 0), counts, lists, examples, placed)
 
 
 def _examples(archive: Archive, word: str) -> tuple[Item, ...]:

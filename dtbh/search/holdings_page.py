@@ -35,7 +35,8 @@ section.block { display: block; } .bars { display: grid; grid-template-columns: 
   margin: 0 0 0.4rem; } .kinds li .media { min-height: 0; margin: 0; } .kinds img { width: 100%; height: auto;
   aspect-ratio: 1; object-fit: cover; }
 svg.map path { fill: currentColor; stroke: currentColor; stroke-width: 2; vector-effect: non-scaling-stroke; }
-svg.map { width: 100%; height: auto; background: var(--card); border: 1px solid var(--line); border-radius: 0.5rem; }
+svg.map { width: 100%; height: auto; max-height: 32rem; background: var(--card);
+  border: 1px solid var(--line); border-radius: 0.5rem; }
 .key { display: flex; flex-wrap: wrap; gap: 0.25rem 1rem; font-size: 0.8125rem; margin: 0.5rem 0 0; }
 .key b { display: inline-block; width: 0.7rem; height: 0.7rem; border-radius: 0.15rem; margin-right: 0.35rem; }
 """

@@ -105,7 +105,7 @@ class Archive(ExactIndex):
     def counted(self, field: str) -> dict[str, int]:
         """How many items have each value of one of the items' further fields; the values sorted."""
         view = self._now
-        return {value: view.number(field, value) for value in view.live(field)}
+        return {value: view.number(field, value) for value in view.live(field)} if field in view.names() else {}
 
     def refresh(self) -> None:
         """See what is committed now, also by other processes."""
