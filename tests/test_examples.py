@@ -23,7 +23,6 @@ from dtbh.data.manifest import read_manifest
 from dtbh.data.sources.base import SOURCES
 from dtbh.data.splits import split_for
 from dtbh.encoders.image_libraries import IMAGE_BACKBONES
-from dtbh.stages.index import index
 from dtbh.stages.speak import speak
 from dtbh.stages.train import train
 from dtbh.training.losses.base import LOSSES
@@ -255,13 +254,6 @@ def test_the_table_of_pairs_is_right_where_it_can_be_counted(
     assert "texts; R@1, 5, 10 and mR" in head
     assert [row[:12].strip() for row in rows] == ["12 bits", "real query", "rescored 5", "vectors"]
     assert all(row.endswith(f"{float(row.split()[-1]):5.1f}") for row in rows)
-    archive = index(run, tiny_data, out=tmp_path / "archive", vectors=True).path
-    monkeypatch.setattr("sys.argv", ["naming.py", str(archive)])
-    load("naming").main()
-    lines = capfd.readouterr().out.splitlines()
-    assert lines[0] == "36 images, 3 names, chance 0.333"
-    both, codes = (float(line.split(" | ")[1].split()[0]) for line in lines[4:6])
-    assert min(both, codes) > 0.8
 
 
 def test_what_nobody_can_answer_and_how_it_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:

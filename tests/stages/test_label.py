@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +14,12 @@ import pytest
 from dtbh.cli.main import main
 from dtbh.codes import HashCodes, whole_numbers
 from dtbh.data.item_words import FIELDS, NAMED_BY, PROBABILITIES, WORD, WORDS, words_of
+from dtbh.data.manifest import Item
 from dtbh.errors import CodesError, ConfigError, DataError
 from dtbh.index.archive.archive import create_archive, open_archive
 from dtbh.index.archive.merging import merge_archives
 from dtbh.models.encoder import Encoding
+from dtbh.search.naming import place_words
 from dtbh.stages.index import index
 from dtbh.stages.label import label
 from tests.index.made import make_codes
@@ -183,3 +186,26 @@ def test_from_the_shell(model, archive, words, tmp_path, capsys):
     assert "only an archive in a folder can be named" in capsys.readouterr().err
     assert main(["label", str(tmp_path / "none")]) == 2
     assert "no archive here" in capsys.readouterr().err
+
+
+def test_the_figures_of_the_example(model, tmp_path, monkeypatch, capsys):
+    """Images that lie where their own class names do are all named right; one that lies where another's does is not."""
+    labels = ["river", "sea", "tenniscourt"]
+    placed = place_words(model, ["river", "sea", "tennis court"], vectors=True)
+    kinds = [0, 1, 2, 0, 1, 2, 0, 1]
+    items = tuple(Item(f"i{row}", "image", label=labels[kind]) for row, kind in enumerate([*kinds[:-1], 2]))
+    codes = HashCodes(placed.codes[kinds], 20, "e1", items, whole_numbers(placed.vectors[kinds], np.int16))
+    archive = create_archive(tmp_path / "archive", codes, model="/runs/x")
+    monkeypatch.setattr("dtbh.load", lambda run: model, raising=False)
+    spec = importlib.util.spec_from_file_location("naming", Path(__file__).parents[2] / "examples" / "naming.py")
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    for more in ([], ["--choose"]):
+        monkeypatch.setattr("sys.argv", ["naming.py", str(archive.path), *more])
+        example.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "8 images, 3 names, chance 0.333"
+    assert [line.split(" | ")[1].split()[0] for line in lines[4:6]] == ["0.875", "0.875"]
+    assert "tennis court | 0.67 | sea 1" in lines
+    chosen = [line.split(" | ") for line in lines if line.startswith("{}, an aerial view of {} | ")]
+    assert [(row[1], row[2]) for row in chosen] == [("codes", "0.875"), ("vectors", "0.875"), ("both", "0.875")]
