@@ -10,9 +10,10 @@ from dtbh.cli.commands import Arguments, command, show
 from dtbh.cli.options import FOLDER, add_cutting, add_engine, add_where, cutting, engine_of, opened, pairs
 from dtbh.errors import ConfigError
 from dtbh.models.run_files import READY
-from dtbh.utils.progress import complain
+from dtbh.utils.progress import complain, echo
 
 if TYPE_CHECKING:
+    from dtbh.index.archive.archive import Archive
     from dtbh.stages.resumable import StageResult
 
 SKIPPED = 1  # the exit code where files were left out
@@ -98,6 +99,9 @@ def _add_info(parser: argparse.ArgumentParser) -> None:
     """What ``dtbh info`` takes."""
     parser.add_argument("archive", type=Path)
     parser.add_argument("--verify", action="store_true", help="read everything and compare it with its checksums")
+    parser.add_argument("--words", action="store_true", help="count images by the words that dtbh label gave them")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="with --words: draw counts, examples and a map, as "
+                        ".html, or as .png (extra plots)")  # fmt: skip
 
 
 @command(_add_info)
@@ -105,12 +109,30 @@ def info(args: Arguments) -> int:
     """Say what an archive holds."""
     from dtbh.index.archive.archive import open_archive
 
+    if args.out and not args.words:
+        raise ConfigError(f"--out {args.out}: goes with --words")
     archive = open_archive(args.archive)
     if args.verify:
         archive.verify()
+    if args.words:
+        return _info_words(args, archive)
     found = archive.info()
     verified = ["verified  all codes, items and filters are as they were written"] if args.verify else []
     show(args, "\n".join([found.describe(), *verified]), found.to_dict())
+    return 0
+
+
+def _info_words(args: Arguments, archive: Archive) -> int:
+    """What an archive holds by its words."""
+    from dtbh.search.holdings import holdings
+    from dtbh.search.holdings_page import check_suffix, write_holdings
+
+    if args.out:
+        check_suffix(args.out)
+    found = holdings(archive, pictures=args.out is not None)
+    show(args, found.describe(), found.to_dict())
+    if args.out:
+        echo(f"drawn: {write_holdings(found, args.out)}")
     return 0
 
 

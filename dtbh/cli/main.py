@@ -26,6 +26,7 @@ FAMILIES = (
     "data",
     "experiments",
     "archives",
+    "naming",
     "search",
     "export",
     "doctor",

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dtbh.codes import HashCodes
+from dtbh.data.item_words import WORDS
 from dtbh.data.manifest import MODALITIES, SPLITS, Item, join_labels
 from dtbh.errors import CodesError, ConfigError
 from dtbh.index.bounds import BOX, parse_box
@@ -24,6 +25,8 @@ Find = Literal["image", "sound", "text", "any"]
 Condition = tuple[str, str]
 FIELDS = ("id", "modality", "path", "label", "pair", "split", "speaker", "transcript")
 """The fields of an item that a filter takes, beside those in ``Item.fields``."""
+SEVERAL = ("label", WORDS)
+"""The fields that may hold several values with ``;`` between them, each of which a filter may ask for."""
 
 
 class Index(Protocol):
@@ -120,6 +123,7 @@ class Index(Protocol):
             where: Field to value: only items that have exactly these values pass. A field is one of an item
                 (`FIELDS`) or of its ``fields``; with a modality here and no ``find``, it alone decides.
                 ``"label"`` takes one label, which items may hold among others, or all of an item's (``"a;b"``).
+                So does ``"words"``, in which ``dtbh label`` keeps an image's nearest words.
                 ``"bbox"`` takes ``"west,south,east,north"`` in degrees: what meets that box passes.
             rescore: Order so many nearest items, at least k, by the cosine of their vectors to the query's, ties as
                 otherwise, and give the first k of them. Queries and index must have vectors.

@@ -8,7 +8,6 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from dtbh.codes import HashCodes, check_same, whole_numbers
 from dtbh.data.manifest import BETWEEN, MODALITIES, Item, join_labels, split_labels
 from dtbh.errors import CodesError
-from dtbh.index.base import Condition, Find, checked, conditions
+from dtbh.index.base import SEVERAL, Condition, Find, checked, conditions
 from dtbh.index.bounds import BOX, bounds_of, meets, parse_box
 from dtbh.index.hamming.rows import Found
 from dtbh.index.hamming.search import Searcher, check_k
@@ -55,6 +54,7 @@ class View(ABC):
         self._searchers: dict[tuple[Condition, ...], Searcher] = {}
         self._keeping = threading.Lock()
         self._bounds: NDArray[np.float64] | None = None
+        self._combinations: dict[str, tuple[str, ...]] = {}  # the stored values that are several, by field
 
     @abstractmethod
     def names(self) -> tuple[str, ...]:
@@ -95,21 +95,18 @@ class View(ABC):
     def live(self, field: str) -> tuple[str, ...]:
         """The values of a field that items have which are not removed; of labels that stand together each."""
         values = self.values(field)
-        if field == "label":
+        if field in SEVERAL:
             values = tuple(sorted({label for value in values for label in split_labels(value)}))
         return values if not self.removed.size else tuple(v for v in values if self.having([(field, v)]).size)
 
     def spellings(self, field: str, value: str) -> list[str]:
-        """The stored values that a value asked for stands for: of a label also the combinations that hold it."""
-        if field != "label":
+        """The stored values that a value asked for stands for: of labels and words also the combinations it is in."""
+        if field not in SEVERAL:
             return [value]
-        several = (one for one in self._combinations if value in split_labels(one) or value == join_labels(one))
-        return [value, *(one for one in several if one != value)]
-
-    @cached_property
-    def _combinations(self) -> tuple[str, ...]:
-        """The stored labels that are several."""
-        return tuple(value for value in self.values("label") if BETWEEN in value)
+        if field not in self._combinations:
+            self._combinations[field] = tuple(stored for stored in self.values(field) if BETWEEN in stored)
+        several = self._combinations[field]
+        return [value, *(one for one in several if one != value and value in (*split_labels(one), join_labels(one)))]
 
     def held(self) -> frozenset[str]:
         """The modalities of the items."""

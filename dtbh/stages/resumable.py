@@ -7,9 +7,9 @@ those that are done are kept beside the place, in a folder named ``.<name>.parti
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dtbh.codes import HashCodes, word_count
+from dtbh.data.item_words import words_of
 from dtbh.data.manifest import Item
 from dtbh.data.passages import sound_of
 from dtbh.data.shards import Shard
@@ -109,9 +110,10 @@ def _codes_of(
     words = np.zeros((len(items), none.words.shape[1]), np.uint64)
     vectors = None if none.vector_dim is None else np.zeros((len(items), none.vector_dim), np.int16)
     have = np.zeros(len(items), np.bool_)
+    named: dict[int, Mapping[str, str]] = {}
     for part in kept:
         if part is not None and _alike(part.codes, none):
-            _take_over(items, part, words, vectors, have)
+            _take_over(items, part, words, vectors, have, named)
     missing = np.flatnonzero(~have)
     if 0 < len(missing) < len(items):
         echo(f"{int(have.sum())} of {len(items)} items are encoded already")
@@ -133,7 +135,8 @@ def _codes_of(
             store.add(codes)
     chosen = np.flatnonzero(have)
     found = HashCodes(
-        words[chosen], model.bits, model.fingerprint, tuple(items[place] for place in chosen.tolist()),
+        words[chosen], model.bits, model.fingerprint,
+        tuple(_named(items[place], named.get(place, {})) for place in chosen.tolist()),
         None if vectors is None else vectors[chosen],
     )  # fmt: skip
     return found, tuple(failures), int(have[missing].sum())
@@ -149,9 +152,9 @@ def _copy(codes: HashCodes, row: int, words: NDArray[np.uint64], vectors: NDArra
 
 def _take_over(
     items: Sequence[Item], kept: KeptCodes, words: NDArray[np.uint64], vectors: NDArray[np.int16] | None,
-    have: NDArray[np.bool_],
+    have: NDArray[np.bool_], named: dict[int, Mapping[str, str]],
 ) -> None:  # fmt: skip
-    """Fill in the codes of media that did not change since."""
+    """Fill in the codes of media that did not change since, and the words that they were given."""
     rows = {media_key(item): row for row, item in enumerate(kept.codes.items)}
     for place, item in enumerate(items):
         row = rows.get(media_key(item))
@@ -160,6 +163,13 @@ def _take_over(
             if file.is_file() and file.stat().st_mtime_ns < kept.when:
                 _copy(kept.codes, row, words, vectors, place)
                 have[place] = True
+                if said := words_of(kept.codes.items[row]):
+                    named[place] = said
+
+
+def _named(item: Item, said: Mapping[str, str]) -> Item:
+    """The item with the words that it was given; one that has such fields of its own keeps those."""
+    return replace(item, fields={**said, **item.fields}) if said and not said.keys() & item.fields.keys() else item
 
 
 @contextmanager

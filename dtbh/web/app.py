@@ -34,6 +34,7 @@ from dtbh.web.exports import add_exports
 from dtbh.web.metrics import Metrics
 from dtbh.web.middleware import ServiceMiddleware
 from dtbh.web.models import Models
+from dtbh.web.overviews import Overviews
 from dtbh.web.previews import media_type, preview, whole_tile
 from dtbh.web.query_service import QueryService, entry
 from dtbh.web.questions import existing, few, item_of, question
@@ -225,6 +226,15 @@ def _add_service(app: FastAPI, registry: ArchiveRegistry, models: Models, metric
             ))  # fmt: skip
         shown = schemas.Limits(**limits.model_dump(include=set(schemas.Limits.model_fields)))
         return schemas.ArchivesReply(version=__version__, archives=entries, limits=shown, tiles=limits.tiles)
+
+    overviews = Overviews(registry, models)
+
+    @app.get("/v1/overview", tags=["service"])
+    def glance(archive: Named = None) -> schemas.OverviewReply:
+        """What an archive holds at a glance: groups of its images with their names, and examples."""
+        name = archive or registry.names[0]
+        existing(registry, name)
+        return overviews.of(name)
 
     @app.get("/healthz", tags=["service"])
     def health() -> schemas.Health:

@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Literal
 
+from dtbh.data.manifest import Modality
 from dtbh.errors import CodesError, DtbhError, RunError
 from dtbh.index.base import Index
 from dtbh.models.confidence import Confidence
@@ -69,11 +70,15 @@ class Models:
         ready = future.done() and future.exception() is None
         return future.result().confidence if ready else None
 
-    def takes_texts(self, archive: Index) -> bool:
-        """Whether the archive's model is ready and has a text tower."""
+    def takes(self, archive: Index) -> tuple[Modality, ...]:
+        """What the archive's model has towers for; nothing while it is not ready."""
         future = self.start(archive)
         ready = future.done() and future.exception() is None
-        return ready and future.result().config.encoders.text is not None
+        return future.result().config.encoders.modalities if ready else ()
+
+    def takes_texts(self, archive: Index) -> bool:
+        """Whether the archive's model is ready and has a text tower."""
+        return "text" in self.takes(archive)
 
     def _open(self, path: str | Path | None, encoder: str, future: Future[Encoder], archive: Index) -> None:
         try:

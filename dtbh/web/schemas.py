@@ -228,6 +228,36 @@ class ItemsReply(Schema):
     items: list[Entry]
 
 
+class Name(Schema):
+    """What some images of a group are."""
+
+    name: str
+    share: float = Field(description="of the group's images, 0 to 1")
+
+
+class OverviewGroup(Schema):
+    """Images whose codes lie near each other."""
+
+    share: float = Field(description="of the images that were looked at, 0 to 1")
+    names: list[Name] = Field(description="the most frequent first; empty where nobody knows")
+    examples: list[Entry] = Field(description="a few of its images, those in its middle first")
+
+
+class OverviewReply(Schema):
+    """What an archive holds at a glance: groups of its images, the largest first."""
+
+    archive: str
+    images: int
+    sampled: int = Field(description="images that were looked at, evenly from all over")
+    groups: list[OverviewGroup]
+    source: Literal["labels", "words", "model", "none", "loading"] = Field(
+        description="where names come from: the items' labels, what dtbh label gave them, or the model just now; "
+        "loading while the model is being asked, so ask again"
+    )
+    queries: list[str] = Field(description="words to begin with")
+    takes: list[Modality] = Field(description="what a query may be; empty until the model is ready")
+
+
 class Health(Schema):
     """Whether the service is up."""
 

@@ -89,30 +89,34 @@ def test_a_kill_at_any_moment_loses_nothing_and_leaves_nothing(path):
         "add": took(lambda: open_archive(scratch).add(more(path, 60, prefix="s"))),
         "remove": took(lambda: open_archive(scratch).remove([f"s{row}" for row in range(60)])),
         "compact": took(lambda: open_archive(scratch).compact()),
+        "describe": took(lambda: open_archive(scratch).describe(numbered(0))),
     }
     present, kills, outcomes = shown(path), 0, {False: 0, True: 0}
     kept = open_archive(path).vector_dim
     for number in count():
         if kills == 50:
             break
-        what = ("add", "remove", "compact", "add")[number % 4]
+        what = ("add", "remove", "compact", "add", "describe")[number % 5]
         codes = more(path, 60, seed=number, prefix=f"n{number}-")
         gone = draw.sample(present, min(100, len(present) // 2))
         after = {
             "add": present + [item.id for item in codes.items],
             "remove": [id for id in present if id not in gone],
             "compact": present,
+            "describe": present,
         }[what]
         do = {
             "add": lambda codes=codes: open_archive(path).add(codes),
             "remove": lambda gone=gone: open_archive(path).remove(gone),
             "compact": lambda: open_archive(path).compact(),
+            "describe": lambda number=number: open_archive(path).describe(numbered(number)),
         }[what]
         before = generation(path)
         kills += killed(do, moment[what] * draw.uniform(0, 2))
         found = shown(path)
         assert found in (present, after), f"{what} {number}: half done"
-        done = generation(path) != before if what == "compact" else found == after
+        done = generation(path) != before if what in ("compact", "describe") else found == after
+        assert done or what != "describe" or str(number) not in open_archive(path).counted("number")
         outcomes[done] += 1
         moment[what] *= 0.8 if done else 1.25
         present = found
@@ -120,6 +124,11 @@ def test_a_kill_at_any_moment_loses_nothing_and_leaves_nothing(path):
     open_archive(path).compact()
     assert shown(path) == present
     assert len(list(path.iterdir())) == 3 + (kept is not None), "what killed writers left is gone"
+
+
+def numbered(number: int) -> Callable[[HashCodes], list[dict[str, str]]]:
+    """Other further fields for all items."""
+    return lambda codes: [{"number": str(number)} for _ in codes.items]
 
 
 def generation(path: Path) -> int:
@@ -189,13 +198,14 @@ def with_limit(do: Callable[[], object], size: int) -> str | None:
     return said.decode() or None
 
 
-@pytest.mark.parametrize("what", ["add", "remove", "compact", "replace", "create"])
+@pytest.mark.parametrize("what", ["add", "remove", "compact", "describe", "replace", "create"])
 def test_a_full_disk_leaves_the_archive_as_it_was(path, what):
     codes, new = more(path, 500, prefix="n"), path.parent / "new"
     do = {
         "add": lambda: open_archive(path).add(codes),
         "remove": lambda: open_archive(path).remove([f"i{row}" for row in range(0, 300, 2)]),
         "compact": lambda: open_archive(path).compact(),
+        "describe": lambda: open_archive(path).describe(numbered(1)),
         "replace": lambda: create_archive(path, codes),
         "create": lambda: create_archive(new, codes),
     }[what]

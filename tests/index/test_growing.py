@@ -40,6 +40,7 @@ def test_readers_keep_what_they_opened_until_they_look_again(archive):
             replace(more.select([0]), items=(replace(more.items[0], label="new", fields={"new": "x"}),))
         ),
         archive.compact,
+        lambda: archive.describe(lambda codes: [{"new": "y"} for _ in codes.items]),
         lambda: archive.add(make_codes(9, seed=2, prefix="m")),
         lambda: create_archive(archive.path, make_codes(3, prefix="o")),
     ):

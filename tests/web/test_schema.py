@@ -24,7 +24,7 @@ OPERATIONS = [
     "POST /v1/search/sound", "POST /v1/search/image", "POST /v1/search/text", "POST /v1/search/code",
     "POST /v1/search/batch", "POST /v1/export",
     "GET /v1/items/{id}/media",
-    "GET /v1/items/{id}", "GET /v1/items", "GET /v1/archives", "GET /healthz", "GET /metrics",
+    "GET /v1/items/{id}", "GET /v1/items", "GET /v1/archives", "GET /v1/overview", "GET /healthz", "GET /metrics",
 ]  # fmt: skip
 
 

@@ -10,7 +10,7 @@ those of its segments.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +86,26 @@ class Archive(ExactIndex):
         """
         writing.compact(self.path)
         self.refresh()
+
+    def describe(self, further: Callable[[HashCodes], Sequence[Mapping[str, str]]], /) -> None:
+        """Give items other further fields, in one commit: as `compact`, the archive is written anew and renamed.
+
+        Args:
+            further: Gives, for some items with their codes, all further fields that each is to have (``Item.fields``);
+                it is asked for a segment at a time. What it raises leaves the archive as it was.
+
+        Raises:
+            CodesError: Something was altered since it was committed.
+            DataError: A field by a name that it can't have.
+            DtbhError: Another process is writing, or the disk is full; the archive stays as it was.
+        """
+        writing.describe(self.path, further)
+        self.refresh()
+
+    def counted(self, field: str) -> dict[str, int]:
+        """How many items have each value of one of the items' further fields; the values sorted."""
+        view = self._now
+        return {value: view.number(field, value) for value in view.live(field)} if field in view.names() else {}
 
     def refresh(self) -> None:
         """See what is committed now, also by other processes."""

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dtbh.codes import word_count
+from dtbh.codes import HashCodes, whole_numbers, word_count
 from dtbh.data.manifest import Item
 from dtbh.errors import CodesError, DataError
 from dtbh.index.archive.database import Database
@@ -156,6 +156,12 @@ class Snapshot(View):
         if len(found) != len(wanted):
             raise CodesError(f"{self._file}: lacks {len(wanted) - len(found)} items; {AGAIN}")
         return tuple(found[row] for row in rows)
+
+    def codes_of(self, chunk: Chunk) -> HashCodes:
+        """What a chunk holds as a value, with its items."""
+        items = tuple(self._item(row) for row in chunk.rows)
+        vectors = None if chunk.vectors is None else whole_numbers(chunk.vectors, np.int16)
+        return HashCodes(chunk.words.astype(np.uint64, copy=False), self.bits, self.encoder, items, vectors)
 
     def item_bytes(self) -> int:
         """Size of the database."""

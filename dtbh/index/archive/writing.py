@@ -13,8 +13,9 @@ import json
 import os
 import re
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,8 @@ class TwiceError(CodesError):
 
 Files = tuple[io.FileIO, io.FileIO | None]
 """Of codes, and of vectors where they are kept."""
+Further = Callable[[HashCodes], Sequence[Mapping[str, str]]]
+"""Of some items, with their codes, all further fields that each is to have."""
 OWN = re.compile(r"(codes|vectors)(-\d+)?\.bin|items(-\d+)?\.sqlite(-journal)?|\.archive\.json\..+")
 NUMBER = re.compile(r"(?:codes|vectors|items)-?(\d+)?\.(?:bin|sqlite)")
 DOING = "adding, removing or compacting"
@@ -92,6 +95,23 @@ def compact(path: Path) -> None:
     with _alone(path):
         now = open_snapshot(path)
         _renew(path, now.meta, joined(now.chunks()))
+
+
+def describe(path: Path, further: Further) -> None:
+    """Write anew what was not removed, with other further fields; as `compact` otherwise."""
+
+    def described(chunk: Chunk) -> Chunk:
+        codes = now.codes_of(chunk)
+        fields = further(codes)
+        items = [replace(item, fields=own) for item, own in zip(codes.items, fields, strict=True)]
+        check_storable(replace(codes, items=tuple(items)))
+        return chunk._replace(
+            rows=[(*row[:-1], _json(dict(item.fields))) for row, item in zip(chunk.rows, items, strict=True)]
+        )
+
+    with _alone(path):
+        now = open_snapshot(path)
+        _renew(path, now.meta, joined(map(described, now.chunks())))
 
 
 def add(path: Path, codes: HashCodes) -> None:
@@ -158,9 +178,13 @@ def _part(chunk: Chunk, rows: slice) -> Chunk:
 
 def _row(item: Item) -> Row:
     """An item as it is stored, in the order of `COLUMNS`."""
-    further = (item.window, item.footprint, dict(item.fields) or None)
-    texts = (getattr(item, name) for name in COLUMNS[: -len(further)])
-    return *texts, *(None if value is None else json.dumps(value, ensure_ascii=False) for value in further)
+    further = (item.window, item.footprint, dict(item.fields))
+    return *(getattr(item, name) for name in COLUMNS[: -len(further)]), *map(_json, further)
+
+
+def _json(value: Any) -> str | None:
+    """A window, a footprint or further fields as they are stored; None where there are none."""
+    return None if not value else json.dumps(value, ensure_ascii=False)
 
 
 @contextmanager

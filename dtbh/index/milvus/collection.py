@@ -20,9 +20,9 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
-from dtbh.data.manifest import Item
+from dtbh.data.manifest import BETWEEN, Item, split_labels
 from dtbh.errors import CodesError, MissingExtraError
-from dtbh.index.base import FIELDS, Condition
+from dtbh.index.base import FIELDS, SEVERAL, Condition
 from dtbh.index.bounds import BOX, TURNS, Box, bounds_of, parse_box
 
 MOST = 16384  # hits or rows that a server gives at once
@@ -247,9 +247,9 @@ def expression(found: Sequence[Condition], start: int, stop: int) -> str:
 def terms_of(item: Item) -> list[str]:
     """The values by which an item can be found, each as one term; without its id, which has a field."""
     values = {name: getattr(item, name) for name in FIELDS[1:]} | dict(item.fields)
-    alone = item.labels if len(item.labels) > 1 else ()
     terms = [term(name, value) for name, value in values.items() if value is not None]
-    return terms + [term("label", label) for label in alone]
+    several = [(name, value) for name in SEVERAL if BETWEEN in (value := values.get(name) or "")]
+    return terms + [term(name, one) for name, value in several for one in split_labels(value)]
 
 
 def _edges(item: Item) -> dict[str, float]:
