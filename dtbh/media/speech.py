@@ -29,7 +29,7 @@ LOUDEST = 40.0  # dB over the floor beyond which louder is not more
 LOUD, CLEAR = 90, 15.0  # this percentile of the speech lies so many dB over the floor where its end can be told
 SILENT = 0.5  # seconds of silence that a recording which fits may begin or end with
 TOGETHER = 1.5  # seconds of silence at most between the phrases of a passage
-_TINY = 1e-12
+_TINY, _MOST = 1e-12, 64.0  # of powers, and of samples: what is beyond is no sound, and refused where it is read
 
 
 @dataclass(frozen=True)
@@ -202,7 +202,7 @@ def _levels(path: Path) -> Iterator[tuple[NDArray[np.float32], float, float]]:
         whole = len(block) // length * length
         rest = block[whole:]
         window = np.hanning(length + 1)[:-1].astype(np.float32)[:, None]
-        frames = np.nan_to_num(block[:whole]).reshape(-1, length, block.shape[1])
+        frames = np.nan_to_num(block[:whole].clip(-_MOST, _MOST)).reshape(-1, length, block.shape[1])
         low, high = (min(round(hertz * length / rate), length // 2) for hertz in BAND)
         spectra = np.fft.rfft(frames * window, axis=1)[:, low : high + 1]
         powers = (np.abs(spectra) ** 2).sum(axis=1).max(axis=1, initial=0.0) / length**2

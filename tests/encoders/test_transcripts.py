@@ -16,7 +16,7 @@ SAID = [Heard("a quay", sure=True), None, Heard("1 élan", sure=False)]
 def test_words_are_kept_as_they_were_heard(stored, tmp_path):
     paths = [tmp_path / f"{number}.wav" for number in range(3)]
     for number, path in enumerate(paths):
-        soundfile.write(path, np.full(16000, 0.1 * (number + 1)), 16000, subtype="FLOAT")
+        soundfile.write(path, 0.1 * (number + 1) * np.resize([1, -1], 16000), 16000, subtype="FLOAT")
     asked = []
 
     class Hearing:

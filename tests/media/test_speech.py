@@ -171,6 +171,15 @@ def test_channels_do_not_cancel_and_an_offset_is_taken_off() -> None:
     assert not one_channel(np.full((100, 2), 0.25, np.float32)).any()
 
 
+def test_what_is_no_number_is_left_to_whoever_reads_it(tmp_path: Path) -> None:
+    wave = np.concatenate([quiet(3), talk(1)])
+    wave[[5, 9, 20]] = np.inf, np.nan, 1e38
+    soundfile.write(tmp_path / "a.wav", wave, RATE, subtype="FLOAT")
+    assert np.isfinite(find_speech(tmp_path / "a.wav").over).all()
+    with pytest.raises(MediaError, match="NaN or infinity"):
+        load_sound(tmp_path / "a.wav")
+
+
 def test_phrases_are_named_by_their_frames() -> None:
     assert phrases(np.array([0, 9, 9, 9, 9, 9, 9, 9, 0, 0], np.float32), 0.02) == (Phrase(1, 8),)
     assert phrases(np.array([0, 9, 9, 0, 0, 0, 0, 0, 0, 0], np.float32), 0.02) == ()  # a click
