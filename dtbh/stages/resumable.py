@@ -114,7 +114,7 @@ def _codes_of(
     missing = np.flatnonzero(~have)
     if 0 < len(missing) < len(items):
         echo(f"{int(have.sum())} of {len(items)} items are encoded already")
-    begin(model, [items[place] for place in missing])
+    begin(model, [items[place] for place in missing.tolist()])
     failures: list[str] = []
     for places in batches(missing.tolist()):
         encoding = model.encode([items[place] for place in places], skip=not strict, vectors=vectors is not None)
