@@ -83,7 +83,7 @@ def _cost(model: Encoder, exported: OnnxEncoder, whole: Mapping[Modality, bytes]
             "or export without --int8"
         ) from error
     networks = {name: (exported.path / exported.meta["towers"][name]["file"]).read_bytes() for name in whole}
-    speed = {
+    speed: dict[str, float] = {
         name: times_as_fast(data, networks[name], exported.read(name, own))
         for name, data in whole.items()
         if (own := [item for item in items if item.modality == name][:BATCH])
