@@ -227,7 +227,8 @@ def scenes() -> list[bytes]:
     except ModuleNotFoundError:
         return []
     values = np.random.default_rng(0).integers(0, 3000, (3, 20, 24)).astype(np.uint16)
-    with rasterio.MemoryFile() as memory:
+    with warnings.catch_warnings(), rasterio.MemoryFile() as memory:
+        warnings.simplefilter("ignore")  # of the packages that rasterio stands on
         with memory.open(driver="GTiff", width=24, height=20, count=3, dtype="uint16", crs="EPSG:32632", nodata=0,
                          transform=from_origin(5e5, 5e6, 10, 10)) as scene:  # fmt: skip
             scene.write(values)
