@@ -34,12 +34,12 @@ def first(data: Path, modality: str) -> Path:
 
 
 def fails(capsys: pytest.CaptureFixture[str], arguments: list[str], message: str, code: int = 2) -> None:
-    """The command ends with this code, one line that says this, and no traceback."""
+    """The command ends with this code, one line that says this, and no traceback; before it stands what it began."""
     assert main(arguments) == code
-    line = capsys.readouterr().err.strip()
+    *before, line = capsys.readouterr().err.strip().splitlines()
     assert re.search(message, line), line
-    assert "\n" not in line
     assert line.startswith("dtbh: ")
+    assert not [other for other in before if other.startswith(("dtbh: ", "Traceback"))]
 
 
 def test_evaluate_writes_the_report_and_prints_a_table_of_80_columns(

@@ -112,7 +112,7 @@ def test_columns_that_lack_or_are_strange_are_told_at_once(images: Path, tmp_pat
     ("content", "found"),
     [
         (None, "no such table of labels"),
-        (b"PK\x03\x04\x00\x00\x01", "can't be read as a table of text (it holds zero bytes); wanted LandUse_Multi"),
+        (b"PK\x03\x04\x00\x00\x01", "wanted LandUse_Multilabeled.txt"),
         (b'a\t"b\n', "can't be read as a table of text"),
         (b"\n", "line 1 has no column airplane"),
         ("\t".join(HEAD).encode(), "no line after the first"),
