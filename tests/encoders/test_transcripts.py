@@ -20,7 +20,7 @@ def test_words_are_kept_as_they_were_heard(stored, tmp_path):
     asked = []
 
     class Hearing:
-        any_language = True
+        any_language, prompt = True, ""
 
         def __call__(self, waves, language):
             assert language == "es"
@@ -33,3 +33,21 @@ def test_words_are_kept_as_they_were_heard(stored, tmp_path):
     assert len(asked) == (3 if stored else 6)
     there = [paths[0], tmp_path / "gone.wav", paths[2]]
     assert transcripts(hear, there, language="es", max_seconds=8, stored=stored) == SAID
+
+
+def test_what_a_prompt_makes_of_them_is_kept_apart(tmp_path):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, 0.1 * np.resize([1, -1], 16000), 16000, subtype="FLOAT")
+
+    class Hearing:
+        any_language = False
+
+        def __init__(self, prompt):
+            self.prompt = prompt
+
+        def __call__(self, waves, language):
+            return [Heard(self.prompt or "plain", sure=True) for _ in waves]
+
+    for prompt in ("", "a pier", "courts", ""):
+        (found,) = transcripts(Hearing(prompt), [path], language="auto", max_seconds=8, stored=True)
+        assert found == Heard(prompt or "plain", sure=True)
