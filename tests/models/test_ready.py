@@ -74,6 +74,11 @@ def test_it_is_taken_where_no_other_is_given(tiles, tmp_path, monkeypatch, capsy
     assert answer["hits"][0]["id"] != "blue.jpg"
 
 
+def test_archives_find_it_where_its_package_moved(tmp_path):
+    assert place_of(tmp_path / "site-packages" / "dtbh" / "models" / "ready") == READY
+    assert place_of(tmp_path / "runs" / "ready") == tmp_path / "runs" / "ready"
+
+
 def test_a_folder_of_its_name_is_meant_where_there_is_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "ready").mkdir()
