@@ -180,7 +180,9 @@ def test_serve_without_torch(tiny_model: Path, tiny_data: Path, tmp_path: Path) 
 
 def test_evaluate_gives_the_run_s_figures_without_torch(tiny_run: Path, tiny_model: Path, tmp_path: Path) -> None:
     done = on_a_node("evaluate", tiny_model, "--out", tmp_path / "report")
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith("evaluating ")
+    assert done.stderr.count("\n") == 1
     report, _ = evaluate(tiny_run, out=tmp_path / "run")
     found = json.loads((tmp_path / "report" / "report.json").read_text())
     for direction, figures in report.directions.items():

@@ -286,7 +286,7 @@ def test_http_is_for_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_offline(files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
-    monkeypatch.setattr(progress, "_state", {"quiet": False})
+    monkeypatch.setattr(progress._log, "quiet", False)
     path = fetch(f"{files.url}/model")
 
     def unknown(*args: object, **more: object) -> None:
