@@ -7,7 +7,7 @@
 # Archives keep the paths of their media relative to themselves: mount the media too where pictures are to be shown.
 FROM python:3.11-slim
 
-ARG EXTRAS=web,search
+ARG EXTRAS=search
 RUN useradd --create-home --uid 10001 dtbh
 WORKDIR /opt/dtbh
 COPY pyproject.toml README.md LICENSE ./

@@ -22,7 +22,8 @@ def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     shown = [
         output.get("data", {}).get("text/html", "") for cell in notebook.cells for output in cell.get("outputs", [])
     ]
-    report, archive, tiles, sounds = [html for html in shown if html]
+    said, report, archive, tiles, sounds = [html for html in shown if html]
+    assert "<audio" in said
     assert report.count("<tr>") == 3
     assert "80 images, 160 sounds" in archive
     assert tiles.count("<img") == 5

@@ -189,6 +189,6 @@ def _read_queries(path: Path) -> dict[str, list[QueryFigure]]:
                 precision, rank = (float(value) if value else None for value in values[:2])
                 pair = (values[2] or None) if len(head) == len(COLUMNS) else None
                 figures.setdefault(name, []).append(QueryFigure(id_, label, precision, rank, pair))
-    except (ValueError, csv.Error, DataError) as error:
+    except (ValueError, IndexError, csv.Error, DataError) as error:
         raise DataError(f"{path}: not the queries of a report ({error}); run dtbh evaluate again") from None
     return figures
