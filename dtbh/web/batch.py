@@ -32,10 +32,21 @@ class EventStream(CleanedStream):
     media_type = "text/event-stream"
 
 
+EVENTS = {
+    EventStream.media_type: {
+        "schema": {
+            "type": "object",
+            "properties": {"event": {"type": "string", "enum": ["progress", "result"]}, "data": {"type": "string"}},
+        }
+    }
+}
+"""One event, as OpenAPI describes it."""
+
+
 def add_batch(app: FastAPI, registry: ArchiveRegistry, service: QueryService, limits: Service) -> None:
     """The route of batches."""
 
-    @app.post(BATCH, tags=["search"], response_class=EventStream)
+    @app.post(BATCH, tags=["search"], response_class=Response, responses={200: {"content": EVENTS}})
     async def search_batch(
         request: Request,
         file: Annotated[list[UploadFile], File(min_length=1, description="sounds and images, by their media types")],

@@ -40,7 +40,10 @@ class Zip(CleanedStream):
 def add_exports(app: FastAPI, registry: ArchiveRegistry, limits: Service) -> None:
     """The route that gives files away."""
 
-    @app.post("/v1/export", tags=["items"], response_class=Zip)
+    @app.post(
+        "/v1/export", tags=["items"], response_class=Response,
+        responses={200: {"content": {Zip.media_type: {"schema": {"type": "string", "format": "binary"}}}}},
+    )  # fmt: skip
     async def export(chosen: schemas.Chosen) -> Response:
         """The files of some items as a zip, with what is known of them in `items.json`."""
         few(len(chosen.items), limits.export_items, "items fit in one export")

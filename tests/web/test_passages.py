@@ -87,10 +87,10 @@ def test_of_a_long_query_the_part_that_says_most_is_heard(
     assert said.startswith(f"{path}: ")
     assert said.endswith(" s of 30.0 s used\n")
     with TestClient(make()) as client:
-        (answer,) = client.post("/v1/search/sound", files={"file": path.open("rb")}).json()["queries"]
+        (answer,) = client.post("/v1/search/sound", files={"file": path.read_bytes()}).json()["queries"]
         assert answer["used"] == said.removeprefix(f"{path}: ").strip()
         assert bytes.fromhex(answer["code"])[0] == int(asked.codes.words[0, 0]) & 255
         short = tmp_path / "short.wav"
         soundfile.write(short, tones("a red tile", "v1", 170, 50)[0], RATE)
-        (answer,) = client.post("/v1/search/sound", files={"file": short.open("rb")}).json()["queries"]
+        (answer,) = client.post("/v1/search/sound", files={"file": short.read_bytes()}).json()["queries"]
         assert answer["used"] is None
