@@ -123,7 +123,7 @@ def test_mp4_where_there_is_no_webm(address: str, go: Visiting) -> None:
 def test_what_the_browser_cannot_read_itself_is_sent_as_it_is(address: str, go: Visiting) -> None:
     pytest.importorskip("av", reason="PyAV is not installed: pip install 'dtbh[av]'")
     seen = started(go, address)
-    seen.page.evaluate("window.OfflineAudioContext = class { constructor() { throw new Error('no'); } }")
+    seen.page.evaluate("() => { window.OfflineAudioContext = class { constructor() { throw new Error('no'); } } }")
     sent = []
     seen.page.on("request", lambda request: "/search/sound" in request.url and sent.append(request.post_data_buffer))
     seen.page.click("#mic")
