@@ -108,7 +108,9 @@ def _maps(codes: HashCodes) -> dict[str, float]:
 def _media(model: TorchEncoder, manifest: Manifest, split: str) -> list[Item]:
     """What the model's networks take of a split."""
     items = of_split(manifest, split)
-    return [absolute(manifest, item) for item in items if item.modality in model.twin.modalities] + as_texts(items)
+    towers = model.twin.modalities
+    media = [absolute(manifest, item) for item in items if item.modality in towers]
+    return media + (as_texts(items) if "text" in towers else [])
 
 
 def _some(items: Sequence[Item], count: int) -> list[Item]:
