@@ -133,8 +133,9 @@ def evaluate(
     out = Path(out) if out is not None else Path(run) / "-".join(["report", *coded.names])
     write_report(report, out, images=images, sounds=sounds, texts=texts, searched=coded.searched)
     if model is not None and not elsewhere:
-        own = read_data(data_folders(model.path))
-        write_card(model.path, split_for(own, model.config))
+        folders = data_folders(model.path)
+        if all(folder.exists() for folder in folders):  # a model may have been copied without what it was trained on
+            write_card(model.path, split_for(read_data(folders), model.config))
     return report, out
 
 

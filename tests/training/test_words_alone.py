@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -137,3 +138,13 @@ def test_a_prompt_makes_another_encoder_and_goes_along(run, exported, tmp_path):
 def test_words_alone_need_a_text_tower():
     with pytest.raises(dtbh.DtbhError, match=r"sound\.backbone=words needs a text tower"):
         make_config({"encoders": {"sound": {"backbone": "words"}}})
+
+
+def test_a_model_that_was_copied_away_from_its_data_is_evaluated_on_other(exported, tiny_data, tmp_path):
+    copied = shutil.copytree(exported, tmp_path / "far" / "away" / "model")
+    shutil.copytree(tiny_data, tmp_path / "data")
+    manifest = read_manifest(tmp_path / "data")
+    write_manifest(manifest.replaced(replace(item, split="test") for item in manifest))
+    report, folder = evaluate(copied, data=tmp_path / "data")
+    assert report.directions["image->text"].n_queries == 36
+    assert (folder / "report.json").is_file()
