@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from dtbh.stages.index import index
 from dtbh.web.app import create_app
 from dtbh.web.serve import server
 from dtbh.web.tls import Certificate
+from tests.browser import Visiting
 
 
 @pytest.fixture(scope="session")
@@ -73,3 +75,15 @@ def serving() -> Serving:
             thread.join()
 
     return served
+
+
+@pytest.fixture(scope="module")
+def address(make: Making, serving: Serving) -> Iterator[str]:
+    with serving(make()) as served:
+        yield served
+
+
+@pytest.fixture
+def go(visit: Visiting) -> Visiting:
+    """Visits in which the tests may evaluate scripts of their own."""
+    return partial(visit, bypass_csp=True)

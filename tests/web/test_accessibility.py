@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.browser import Visit, Visiting
-from tests.web.conftest import Making, Serving
 
 axe = pytest.importorskip(
     "axe_playwright_python.sync_playwright", reason="axe-core is not installed: pip install 'dtbh[dev]'"
 )
 
 CARDS = "#hits:not([aria-busy]) .card"
-
-
-@pytest.fixture(scope="module")
-def address(make: Making, serving: Serving) -> Iterator[str]:
-    with serving(make()) as served:
-        yield served
-
-
-@pytest.fixture
-def go(visit: Visiting) -> Visiting:
-    return partial(visit, bypass_csp=True)
 
 
 def accessible(seen: Visit, state: str) -> None:

@@ -7,7 +7,6 @@ import io
 import json
 import threading
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,18 +40,6 @@ def spoken(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def chromium(spoken: Path) -> Iterator[object]:
     with launched(f"--use-file-for-fake-audio-capture={spoken}") as browser:
         yield browser
-
-
-@pytest.fixture(scope="module")
-def address(make: Making, serving: Serving) -> Iterator[str]:
-    with serving(make()) as served:
-        yield served
-
-
-@pytest.fixture
-def go(visit: Visiting) -> Visiting:
-    """Visits in which the tests may evaluate scripts of their own; the first tests do without."""
-    return partial(visit, bypass_csp=True)
 
 
 def labels(seen: Visit) -> list[str]:
