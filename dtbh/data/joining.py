@@ -11,6 +11,9 @@ from dtbh.data.manifest import Item, Manifest, read_manifest, relative
 from dtbh.data.paraphrases import FIELD
 from dtbh.errors import DataError
 
+JOINED = "+"
+"""What stands between the sources of a manifest that was joined."""
+
 
 def read_data(folders: Sequence[str | Path]) -> Manifest:
     """The manifest of one prepared data folder, or those of several as one.
@@ -40,7 +43,7 @@ def joined(manifests: Sequence[Manifest]) -> Manifest:
     items = tuple(
         item for manifest, name in zip(manifests, names, strict=True) for item in _named(manifest, name, above)
     )
-    return Manifest(items, above, "+".join(manifest.source for manifest in manifests), parts=tuple(roots))
+    return Manifest(items, above, JOINED.join(manifest.source for manifest in manifests), parts=tuple(roots))
 
 
 def _named(manifest: Manifest, name: str, above: Path) -> Iterator[Item]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from dtbh.errors import RunError
 from dtbh.models.address import Address, address_of
 from dtbh.models.encoder import EXPORTED
-from dtbh.models.run_files import CONFIDENCE, CONFIG, MODEL, RUN, is_address, read_run
+from dtbh.models.run_files import CONFIDENCE, CONFIG, MODEL, RUN, is_address, place_of, read_run
 from dtbh.models.shared_files import SUMS, WEIGHTS, digest, parse_sums, takes, towers_of
 from dtbh.models.unpack import unpack
 from dtbh.utils.download import PageError, StatusError, UnreachableError, download, read_small
@@ -27,12 +27,12 @@ OPTIONAL = (CONFIDENCE, "requirements.txt", "README.md", "report.json")
 
 
 def located(place: str | Path) -> Path:
-    """The folder of a model on this machine: as it is given, or fetched from its address.
+    """The folder of a model on this machine: as it is given, that of the ready one, or fetched from its address.
 
     Raises:
         RunError, DtbhError: As `fetch`.
     """
-    return fetch(str(place)) if is_address(place) else Path(place)
+    return fetch(str(place)) if is_address(place) else place_of(place)
 
 
 def fetch(address: str) -> Path:

@@ -6,6 +6,7 @@ from pathlib import PurePath
 from typing import NamedTuple
 
 from dtbh.config import Config
+from dtbh.data.joining import JOINED
 
 UNKNOWN, OWN = "unknown", "that of this model: trained from nothing"
 NETWORKS = {
@@ -43,16 +44,17 @@ def parts(config: Config, source: str) -> list[Part]:
     encoders = config.encoders
     if encoders.image is not None:
         found.append(_backbone("image backbone", encoders.image.backbone, encoders.image.weights, own="small_cnn"))
-    if encoders.sound is not None:
+    if encoders.sound is not None and not encoders.sound.words_alone:
         found.append(_backbone("sound backbone", encoders.sound.backbone, encoders.sound.weights, own="cnn"))
     if encoders.text is not None:
         name = encoders.text.backbone
         found.append(Part("sentence encoder", name, NETWORKS[name]))
-    if encoders.sound is not None and encoders.sound.words:
+    if encoders.sound is not None and encoders.sound.listens:
         any_language = encoders.text is not None and encoders.text.any_language
         found.append(Part("speech to text", "Whisper base" if any_language else "Whisper tiny.en", "MIT"))
-    found.append(Part("training images and captions", source, DATA.get(source, UNKNOWN)))
-    found.append(Part("training voices", "see Voices", UNKNOWN))
+    found += [Part("training images and captions", one, DATA.get(one, UNKNOWN)) for one in source.split(JOINED)]
+    if encoders.sound is not None and not encoders.sound.words_alone:
+        found.append(Part("training voices", "see Voices", UNKNOWN))
     return found
 
 

@@ -6,14 +6,7 @@ from pathlib import Path
 
 from dtbh.errors import MissingExtraError
 from dtbh.models.encoder import EXPORTED, Encoder
-from dtbh.models.run_files import READY, is_address, read_run
-
-
-def place_of(path: str | Path) -> Path:
-    """The folder of a model: that of the ready one for its name, or for where it was before its package moved."""
-    path, own = Path(path), Path(__file__).with_name(READY)
-    meant = str(path) == READY or path.parts[-3:] == own.parts[-3:]
-    return own if meant and not path.exists() else path
+from dtbh.models.run_files import READY, is_address, place_of, read_run
 
 
 def load(path: str | Path = READY) -> Encoder:

@@ -33,6 +33,13 @@ def is_address(place: str | Path) -> bool:
     return re.match(r"(https?|hf)://", str(place)) is not None
 
 
+def place_of(path: str | Path) -> Path:
+    """The folder of a model: that of the ready one for its name, or for where it was before its package moved."""
+    path, own = Path(path), Path(__file__).with_name(READY)
+    meant = str(path) == READY or path.parts[-3:] == own.parts[-3:]
+    return own if meant and not path.exists() else path
+
+
 def read_run(path: Path) -> dict[str, Any]:
     """What ``run.json`` says.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 from dtbh.errors import RunError
 from dtbh.models.encoder import EXPORTED
 from dtbh.models.onnx_encoder import VERSION
-from dtbh.utils.files import write_text
+from dtbh.utils.files import parse_json, write_text
 
 SUMS = "SHA256SUMS"
 WEIGHTS = (".onnx", ".safetensors")
@@ -73,14 +72,14 @@ def towers_of(path: Path, address: str) -> dict[str, str]:
         RunError: Not such a file, one of another version, or one that names what is no tower.
     """
     try:
-        meta: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        meta: Mapping[str, Any] = parse_json(path.read_text(encoding="utf-8"))
         version = meta["version"]
         if version != VERSION:
             raise RunError(f"{address}: a model of version {version}, this dtbh reads {VERSION}; update dtbh")
         known = [tower for tower in meta["towers"].values() if "file" in tower]  # words alone have none
         towers = {str(tower["file"]): str(tower["sha256"]) for tower in known}
         beside = {str(tower["tokenizer"]): str(tower["tokenizer_sha256"]) for tower in known if "tokenizer" in tower}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise RunError(f"{address}: its {EXPORTED} is not that of a model that dtbh export wrote") from None
     for name in towers:
         if not checked_name(name, address).endswith(".onnx"):

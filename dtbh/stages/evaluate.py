@@ -24,9 +24,9 @@ from dtbh.evaluation.metrics.ranking import Without
 from dtbh.evaluation.report import write_report
 from dtbh.evaluation.results.values import DIRECTIONS, RetrievalReport
 from dtbh.models.encoder import Encoder, Encoding
-from dtbh.models.load import load, place_of
+from dtbh.models.load import load
 from dtbh.models.onnx_encoder import OnnxEncoder
-from dtbh.models.run_files import data_folders, is_address, read_run
+from dtbh.models.run_files import data_folders, is_address, place_of, read_run
 from dtbh.stages.inputs import absolute, counted, manifest_for, of_split, with_towers
 from dtbh.stages.model_card import write_card
 from dtbh.stages.perturbations import in_noise, in_other_voices

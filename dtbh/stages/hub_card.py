@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from dtbh.config import Config
+from dtbh.data.joining import JOINED
 from dtbh.evaluation.results.values import RetrievalReport
 from dtbh.models.licences import UNKNOWN, parts
 from dtbh.stages.model_card import CARD, figures, training
@@ -77,7 +78,7 @@ def _head(name: str, said: Mapping[str, Any], reports: Mapping[str, RetrievalRep
     """What stands between the dashes."""
     source = str(said.get("source", UNKNOWN))
     head: dict[str, Any] = {"license": licence, "library_name": "dtbh", "pipeline_tag": "feature-extraction",
-                            "tags": TAGS, "datasets": [source]}  # fmt: skip
+                            "tags": TAGS, "datasets": source.split(JOINED)}  # fmt: skip
     for report in list(reports.values())[:1]:
         results = []
         for way, one in report.directions.items():

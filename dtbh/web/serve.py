@@ -23,8 +23,7 @@ from dtbh.config import Service
 from dtbh.errors import ConfigError, DtbhError
 from dtbh.index.engines.archive import ArchiveEngine
 from dtbh.index.engines.base import Engine
-from dtbh.models.load import place_of
-from dtbh.models.run_files import is_address
+from dtbh.models.run_files import is_address, place_of
 from dtbh.utils.progress import echo
 from dtbh.web.addresses import in_address, own_addresses, qr_code
 from dtbh.web.app import create_app

@@ -15,7 +15,7 @@ import dtbh
 from dtbh.cli.main import main
 from dtbh.config import read_config
 from dtbh.errors import ConfigError
-from dtbh.models.load import place_of
+from dtbh.models.run_files import place_of
 from dtbh.models.shared_files import digest, towers_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -90,3 +90,16 @@ def test_it_is_not_evaluated_in_its_place(tiles):
 
     with pytest.raises(ConfigError, match="ready: came without data, and is kept as it is; give --data DATA and --out"):
         evaluate("ready")
+
+
+def test_it_is_published_like_any_other(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["publish", "ready", "shared", "--license", "apache-2.0"]) == 0
+    copied = dtbh.load("shared")
+    assert copied.fingerprint == dtbh.load().fingerprint
+    assert (copied.encode_texts(["boats"]).words == dtbh.load().encode_texts(["boats"]).words).all()
+    card = (tmp_path / "shared" / "README.md").read_text()
+    assert "- ucm\n- rsicd\n" in card
+    assert "| speech to text | Whisper tiny.en | MIT |" in card
+    assert "sound backbone" not in card, "there is none"
+    assert json.loads((tmp_path / "shared" / "run.json").read_text())["data"] == ["ucm", "rsicd"]

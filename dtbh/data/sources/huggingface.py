@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -17,6 +16,7 @@ from dtbh.data.sources.readers import items_or_problems
 from dtbh.data.sources.rows import COLUMNS, Row, is_free, items_of
 from dtbh.data.sources.split_names import split_named
 from dtbh.errors import DataError
+from dtbh.utils.files import parse_json
 
 ALIASES = {
     "image": ("img", "image_path", "image_file", "filepath"),
@@ -109,8 +109,8 @@ def _inside(folder: Path, name: str) -> Path:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        found = parse_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise DataError(f"{path}: can't be read as JSON ({error}); save the data set again") from None
     if not isinstance(found, dict):
         raise DataError(f"{path}: wanted an object, found {type(found).__name__}; save the data set again")

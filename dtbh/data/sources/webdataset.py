@@ -9,7 +9,6 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
-import json
 import lzma
 import tarfile
 import zlib
@@ -25,6 +24,7 @@ from dtbh.data.sources.rows import COLUMNS, Row, is_free, items_of, rows_of
 from dtbh.data.sources.split_names import split_named
 from dtbh.errors import DataError
 from dtbh.media.files import SOUND_TYPES, image_types
+from dtbh.utils.files import parse_json
 
 TEXTS = {"cls": "label", "txt": "transcript", "text": "transcript", "caption": "transcript"}
 CAPTIONS = ("transcript", "caption", "captions", "text")
@@ -94,11 +94,11 @@ def _known(members: dict[str, bytes]) -> tuple[dict[str, str], list[str]]:
         kind = name.lower().rpartition(".")[2]
         try:
             if kind == "json":
-                captions += _from_json(json.loads(data), values)
+                captions += _from_json(parse_json(data), values)
             elif kind in TEXTS and (text := data.decode("utf-8-sig").strip()):
                 captions += [text] if TEXTS[kind] == "transcript" else []
                 values |= {"label": text} if TEXTS[kind] == "label" else {}
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise DataError(f".{name} can't be read ({error})") from None
     return values, [one for one in captions if one.strip()]
 
