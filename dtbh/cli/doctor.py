@@ -29,7 +29,7 @@ def examine() -> str:
         missing = [package.name for package in own if version(package.name) is None]
         there = ", ".join(_said(package) for package in own)
         lines.append(f"extra {extra}: " + (f"missing {', '.join(missing)}: {_install(extra)}" if missing else there))
-    weights = version(PACKAGE) or f"not found (only texts need it): {INSTALL}"
+    weights = version(PACKAGE) or f"not found (only training with texts, and runs that have them, need it): {INSTALL}"
     lines.append(f"sentence encoder {PACKAGE}: {weights}")
     for program, use in PROGRAMS.items():
         lines.append(f"program {program}: {shutil.which(program) or f'not found (only {use} needs it)'}")

@@ -17,7 +17,9 @@ def _add_label(parser: argparse.ArgumentParser) -> None:
     """What ``dtbh label`` takes."""
     parser.add_argument("archive", type=Path, nargs="?")
     parser.add_argument("--words", type=Path, metavar="FILE", help="a word a line (default: a list of land use)")
-    parser.add_argument("--model", type=Path, help="the run that made the archive, if it moved")
+    parser.add_argument(
+        "--model", help="the run that made the archive, if it moved: its folder, https://... or hf://..."
+    )
     parser.add_argument("--top", type=int, default=3, metavar="N", help="words that each image gets (default 3)")
     add_engine(parser)
 

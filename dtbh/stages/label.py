@@ -69,7 +69,7 @@ def label(
     run = model or index.model
     if run is None:
         raise ConfigError(f"{index.path}: does not say which run made it; give --model RUN")
-    encoder = load(Path(run))
+    encoder = load(run)
     check_encoder(index, encoder)
     if not (images := index.counts().get("image", 0)):
         raise CodesError(f"{index.path}: has no images, and only images are named")
