@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,14 @@ from dtbh.cli.main import main
 from dtbh.errors import ConfigError, MissingExtraError
 from dtbh.index.archive.archive import open_archive
 from dtbh.stages.index import index
+
+
+@pytest.fixture(autouse=True)
+def own_ending() -> Iterator[None]:
+    """Ray puts its own handler of SIGTERM in place of what other tests find there."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context")  # of settings that Ray Data itself sets
