@@ -116,6 +116,10 @@ class ImageTower(Settings):
     frozen: bool = Field(True, description="features are then computed once and cached")
     size: int = Field(224, ge=16, le=2048, description="pixels, square")
     views: int = Field(4, ge=1, le=8, description="cached views a training image has: flips and quarter turns")
+    zooms: tuple[Annotated[int, Field(ge=10, le=99)], ...] = Field(
+        (), description="further cached views of a training image, a crop each: its side in percent of the image's. "
+        "Archives show things larger and smaller than training does",
+    )  # fmt: skip
     tta_views: int = Field(1, ge=1, le=8, description="flips and turns whose hash-like codes are averaged in encoding")
     augmentation: ImageAugmentation = ImageAugmentation()
 
@@ -157,6 +161,10 @@ class SoundTower(Settings):
     prompt: str = Field(
         "", max_length=400, description="a text as may be said here, of which whoever listens for words is told: its "
         "words, and those of its kind, are heard more often",
+    )  # fmt: skip
+    hypotheses: int = Field(
+        1, ge=1, le=5, description="ways to understand a sound, of which the words are taken that are likely and near "
+        "to a caption of training",
     )  # fmt: skip
     tta_views: int = Field(1, ge=1, le=5, description="speeds whose hash-like codes are averaged in encoding")
     augmentation: SoundAugmentation = SoundAugmentation()

@@ -13,18 +13,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dtbh.config import SoundTower
+from dtbh.config import ImageTower, SoundTower
 from dtbh.data.manifest import Modality
 from dtbh.encoders.dual_encoder import DualEncoder, Tower
 from dtbh.encoders.feature_cache import stored_outputs
 from dtbh.encoders.readers import ImageReader, Reader, SoundReader, StoredReader, TextReader
-from dtbh.encoders.tta import SPEEDS, oriented, paced
+from dtbh.encoders.tta import FLIPS_AND_TURNS, SPEEDS, oriented, paced
 from dtbh.encoders.weights import state_fingerprint
 from dtbh.features.augment import augment_sound
+from dtbh.features.image import load_image
 from dtbh.media.raster import Tile
 from dtbh.media.sound import Passage
 
 BATCH = 32
+ORIENTATIONS = len(FLIPS_AND_TURNS)
 
 
 def reader_for(
@@ -52,7 +54,7 @@ def reader_for(
     tower.backbone.to(device).eval()
     image, sound = twin.settings.image, twin.settings.sound
     if modality == "image" and image is not None:
-        views, sound = list(range(image.views if training else tower.tta_views)), None
+        views, sound = image_views(image) if training else list(range(tower.tta_views)), None
     else:
         assert sound is not None
         views = sound_views(sound, sound.views) if training else list(range(tower.tta_views))
@@ -89,6 +91,11 @@ def text_reader(twin: DualEncoder, texts: Sequence[str], *, device: torch.device
     return StoredReader(torch.from_numpy(np.stack([np.stack(row) for row in rows])))
 
 
+def image_views(settings: ImageTower) -> list[int]:
+    """Numbers of an image's views in training: those of its orientations, then, after `ORIENTATIONS`, of its crops."""
+    return [*range(settings.views), *(ORIENTATIONS + zoom for zoom in settings.zooms)]
+
+
 def sound_views(settings: SoundTower, count: int) -> list[int]:
     """Numbers of a sound's views in training: 0 is the clip as it is; others tell the augmentation, up to 2**63 - 1.
 
@@ -116,15 +123,18 @@ class _Computing:
 
     @torch.inference_mode()
     def __call__(self, wanted: list[tuple[Path, int]]) -> list[NDArray[Any]]:
-        read = [self._view(self._media(self._rows[path]), view) for path, view in wanted]
+        read = [self._view(path, view) for path, view in wanted]
         outputs = self._tower.outputs(*(x.to(self._device) for x in self._media.collate(read)))
         arrays = [x.float().cpu().numpy() for x in outputs]
         if len(arrays) == 1:
             return list(arrays[0])
         return [frames[: int(count)] for frames, count in zip(*arrays, strict=True)]
 
-    def _view(self, x: Tensor, view: int) -> Tensor:
-        """A view of what was read; a sound's chances hang on its samples and the view alone."""
+    def _view(self, path: Path, view: int) -> Tensor:
+        """A view of a file; its chances hang on what the file says and the view alone."""
+        if isinstance(self._media, ImageReader) and view > ORIENTATIONS:
+            return crop(path, self._media.settings.size, view - ORIENTATIONS)
+        x = self._media(self._rows[path])
         if self._sound is None:
             return oriented(x, view)
         if view < len(SPEEDS):
@@ -133,6 +143,20 @@ class _Computing:
         rate = self._sound.features.sample_rate
         generator = torch.Generator().manual_seed(seed)
         return augment_sound(x, generator, settings=self._sound.augmentation, sample_rate=rate)
+
+
+def crop(path: Path, size: int, zoom: int) -> Tensor:
+    """A square of an image, in one of the orientations: uint8 [3, size, size].
+
+    Args:
+        path: The image's.
+        size: Pixels a side.
+        zoom: Its side, in percent of the image's. Where it lies, and how it is turned, hangs on what it shows.
+    """
+    whole = load_image(path, -(-size * 100 // zoom))
+    chances = np.random.default_rng([zoom, zlib.crc32(whole.numpy().tobytes())])
+    top, left = (int(chances.integers(whole.shape[-1] - size + 1)) for _ in range(2))
+    return oriented(whole[:, top : top + size, left : left + size], int(chances.integers(ORIENTATIONS)))
 
 
 def media_reader(

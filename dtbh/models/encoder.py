@@ -6,7 +6,7 @@ Search, index and the service ask for no more than that, so an exported model br
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +19,7 @@ from dtbh.codes import HashCodes, pack, signs, whole_numbers, word_count
 from dtbh.data.manifest import MODALITIES, Item, Modality
 from dtbh.data.passages import heard_part
 from dtbh.errors import DtbhError, WordlessError
-from dtbh.media.transcriber import Heard
+from dtbh.media.transcriber import Heard, Way
 from dtbh.models.confidence import Confidence, read_confidence
 from dtbh.models.run_files import CONFIG
 
@@ -31,6 +31,10 @@ CLEAR, SHARED = 0.94, 0.5
 
 Chosen on validation: the tower is sure of what training said, whoever says it, and unsure of anything else.
 """
+
+FAMILIAR = 1.0
+"""Weight of how familiar words are, -1 to 1, beside their mean log-likelihood, where a sound can be understood in more
+ways than one. Chosen on validation (docs/ready.md)."""
 
 _Words = tuple[dict[str, str], dict[str, float]]  # what was heard, and how familiar it is, by the items' ids
 EXPORTED = "model.json"
@@ -206,6 +210,25 @@ def word_shares(
     shares = [min(said.share, SHARED) if known else said.share for said, known in zip(heard, clear, strict=True)]
     together = [1.0 if known else near for known, near in zip(clear, familiarity, strict=True)]
     return np.array(shares, dtype=np.float32)[:, None], together
+
+
+def understood(
+    heard: Sequence[Heard | None], familiarity: Callable[[Sequence[str]], Sequence[float | None]]
+) -> list[Heard | None]:
+    """Of the ways to understand each sound the one that is likely and familiar together.
+
+    Args:
+        heard: What each sound says, with what else it may say.
+        familiarity: Gives the familiarity of texts, as `CodeBatch` says.
+    """
+    texts = list(dict.fromkeys(way.text for said in heard if said is not None for way in said.ways))
+    near = dict(zip(texts, familiarity(texts), strict=True)) if texts else {}
+
+    def best(ways: Sequence[Way]) -> Heard:
+        text, sure, _ = max(ways, key=lambda way: way.likelihood + FAMILIAR * (near[way.text] or 0.0))
+        return Heard(text, sure)
+
+    return [best(said.ways) if said is not None and said.ways else said for said in heard]
 
 
 class FileEncoder(ABC):

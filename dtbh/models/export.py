@@ -189,6 +189,7 @@ def _reads(twin: DualEncoder, modality: Modality) -> dict[str, Any]:
     assert sound is not None
     words: dict[str, Any] = {"words": True} if sound.listens else {}
     words |= {"prompt": sound.prompt} if sound.listens and sound.prompt else {}
+    words |= {"hypotheses": sound.hypotheses} if sound.listens and sound.hypotheses > 1 else {}
     return {"sample_rate": sound.features.sample_rate, "max_seconds": sound.max_seconds, **words}
 
 

@@ -21,9 +21,9 @@ from dtbh.errors import CodesError, ConfigError, DtbhError, MissingExtraError, R
 from dtbh.media.image import load_pixels
 from dtbh.media.sound import load_sound
 from dtbh.media.text_rows import text_row
-from dtbh.media.transcriber import Transcriber, wordless
+from dtbh.media.transcriber import Heard, Transcriber, wordless
 from dtbh.models.cost import Cost
-from dtbh.models.encoder import EXPORTED, CodeBatch, FileEncoder, word_shares
+from dtbh.models.encoder import EXPORTED, CodeBatch, FileEncoder, understood, word_shares
 from dtbh.utils.files import read_meta
 from dtbh.utils.progress import track
 
@@ -156,7 +156,7 @@ class OnnxEncoder(FileEncoder):
             raise RunError(f"{self.path}: gives codes of {values.shape[1]} bits, not of {self.bits}; {AGAIN}")
         if modality == "text":
             return CodeBatch(reasons, values, features, familiarity=own["familiarity"].tolist())
-        heard = self._transcriber(good, self.language) if self._tower(modality).get("words") else []
+        heard = self._heard(good) if self._tower(modality).get("words") else []
         words = {place: said for place, said in enumerate(heard) if said is not None}
         if not words:
             return CodeBatch(reasons, values, features)
@@ -177,7 +177,7 @@ class OnnxEncoder(FileEncoder):
         self, items: Sequence[Item], reasons: list[DtbhError | None], waveforms: Sequence[NDArray[Any]]
     ) -> CodeBatch:
         """Codes of the words of sounds that could be read; those without a word can't be encoded."""
-        heard = iter(self._transcriber(waveforms, self.language))
+        heard = iter(self._heard(waveforms))
         words: list[str] = []
         for place, item in enumerate(items):
             if reasons[place] is None and (said := next(heard)) is not None:
@@ -188,6 +188,11 @@ class OnnxEncoder(FileEncoder):
             return CodeBatch(reasons, np.zeros((0, self.bits), dtype=np.float32))
         found = self._texts(words)
         return CodeBatch(reasons, found["codes"], found["features"], words, found["familiarity"].tolist())
+
+    def _heard(self, waveforms: Sequence[NDArray[Any]]) -> list[Heard | None]:
+        """What is said in sounds that could be read."""
+        heard = self._transcriber(waveforms, self.language)
+        return understood(heard, lambda texts: self._texts(texts)["familiarity"].tolist())
 
     def _texts(self, texts: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         """What the text tower says of texts."""
@@ -201,8 +206,11 @@ class OnnxEncoder(FileEncoder):
 
     @cached_property
     def _transcriber(self) -> Transcriber:
-        prompt = self._tower("sound").get("prompt", "")
-        return Transcriber(any_language=self._tower("text")["backbone"] != "minilm_l6", prompt=prompt)
+        sound, text = self._tower("sound"), self._tower("text")
+        return Transcriber(
+            any_language=text["backbone"] != "minilm_l6", prompt=sound.get("prompt", ""),
+            hypotheses=sound.get("hypotheses", 1),
+        )  # fmt: skip
 
     def _reader(self, modality: Modality) -> Callable[[Item], NDArray[Any]]:
         """What reads an item for the tower."""

@@ -31,7 +31,7 @@ from dtbh.errors import ConfigError, DtbhError, RunError
 from dtbh.media.raster import Tile
 from dtbh.media.sound import Passage
 from dtbh.media.transcriber import VERSION, Heard, Transcriber
-from dtbh.models.encoder import CodeBatch, FileEncoder, word_shares
+from dtbh.models.encoder import CodeBatch, FileEncoder, understood, word_shares
 from dtbh.models.run_files import CONFIG, MODEL, read_run
 from dtbh.utils.device import resolve_device
 from dtbh.utils.progress import track
@@ -179,15 +179,18 @@ class TorchEncoder(FileEncoder):
         sound = self.twin.settings.sound
         if modality != "sound" or sound is None or not sound.listens:
             return ()
-        return transcripts(
+        heard = transcripts(
             self._transcriber, paths, language=self.language, max_seconds=sound.max_seconds, stored=stored
         )
+        return understood(heard, lambda texts: [near for part in self._texts(texts) for near in part.familiarity])
 
     @cached_property
     def _transcriber(self) -> Transcriber:
         text, sound = self.twin.settings.text, self.twin.settings.sound
-        prompt = "" if sound is None else sound.prompt
-        return Transcriber(any_language=text is not None and text.any_language, prompt=prompt)
+        assert sound is not None
+        return Transcriber(
+            any_language=text is not None and text.any_language, prompt=sound.prompt, hypotheses=sound.hypotheses
+        )
 
     def _led_by_words(self, part: _Part, heard: Sequence[Heard | None]) -> _Part:
         """What the tower says of sounds, but where words were heard what the text tower says of them.
@@ -271,4 +274,5 @@ def _fingerprint(twin: DualEncoder) -> str:
     if s.sound is not None and s.sound.listens:
         before.append(f"words {VERSION}")
         before += [s.sound.prompt] if s.sound.prompt else []
+        before += [f"of {s.sound.hypotheses}"] if s.sound.hypotheses > 1 else []
     return hashlib.sha256(f"{before} {state_fingerprint(twin)}".encode()).hexdigest()[:16]

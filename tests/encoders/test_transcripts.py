@@ -7,20 +7,21 @@ import pytest
 import soundfile
 
 from dtbh.encoders.transcripts import transcripts
-from dtbh.media.transcriber import Heard
+from dtbh.media.transcriber import Heard, Way
 
-SAID = [Heard("a quay", sure=True), None, Heard("1 élan", sure=False)]
+WAYS = (Way("a key", sure=False, likelihood=-0.1 - 0.7), Way("a quay", sure=True, likelihood=-0.81))
+SAID = [Heard("a quay", sure=True), None, Heard("1 élan", sure=False), Heard("a key", sure=False, ways=WAYS)]
 
 
 @pytest.mark.parametrize("stored", [False, True])
 def test_words_are_kept_as_they_were_heard(stored, tmp_path):
-    paths = [tmp_path / f"{number}.wav" for number in range(3)]
+    paths = [tmp_path / f"{number}.wav" for number in range(4)]
     for number, path in enumerate(paths):
         soundfile.write(path, 0.1 * (number + 1) * np.resize([1, -1], 16000), 16000, subtype="FLOAT")
     asked = []
 
     class Hearing:
-        any_language, prompt = True, ""
+        any_language, prompt, hypotheses = True, "", 5
 
         def __call__(self, waves, language):
             assert language == "es"
@@ -30,8 +31,8 @@ def test_words_are_kept_as_they_were_heard(stored, tmp_path):
     hear = Hearing()
     for _ in range(2):
         assert transcripts(hear, paths, language="es", max_seconds=8, stored=stored) == SAID
-    assert len(asked) == (3 if stored else 6)
-    there = [paths[0], tmp_path / "gone.wav", paths[2]]
+    assert len(asked) == (4 if stored else 8)
+    there = [paths[0], tmp_path / "gone.wav", *paths[2:]]
     assert transcripts(hear, there, language="es", max_seconds=8, stored=stored) == SAID
 
 
@@ -42,12 +43,12 @@ def test_what_a_prompt_makes_of_them_is_kept_apart(tmp_path):
     class Hearing:
         any_language = False
 
-        def __init__(self, prompt):
-            self.prompt = prompt
+        def __init__(self, prompt, hypotheses):
+            self.prompt, self.hypotheses = prompt, hypotheses
 
         def __call__(self, waves, language):
-            return [Heard(self.prompt or "plain", sure=True) for _ in waves]
+            return [Heard(f"{self.prompt} {self.hypotheses}", sure=True) for _ in waves]
 
-    for prompt in ("", "a pier", "courts", ""):
-        (found,) = transcripts(Hearing(prompt), [path], language="auto", max_seconds=8, stored=True)
-        assert found == Heard(prompt or "plain", sure=True)
+    for prompt, hypotheses in (("", 1), ("a pier", 1), ("courts", 1), ("courts", 5), ("", 1)):
+        (found,) = transcripts(Hearing(prompt, hypotheses), [path], language="auto", max_seconds=8, stored=True)
+        assert found == Heard(f"{prompt} {hypotheses}", sure=True)

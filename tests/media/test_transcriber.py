@@ -14,7 +14,7 @@ import torch
 from dtbh.errors import MissingExtraError
 from dtbh.media import transcriber
 from dtbh.media.sound import load_sound
-from dtbh.media.transcriber import RATE, SHARE, Heard, Transcriber, believed, log_mel, loops, once, window_of
+from dtbh.media.transcriber import RATE, SHARE, Heard, Transcriber, Way, believed, log_mel, loops, once, window_of
 
 
 @pytest.fixture(scope="module")
@@ -93,9 +93,9 @@ def test_the_same_again_and_again(text, wanted):
 @pytest.mark.parametrize(
     ("text", "likelihood", "silence", "wanted"),
     [
-        (" a  quay ", -0.3, 0.1, Heard("a quay", sure=True)),
+        (" a  quay ", -0.3, 0.1, Way("a quay", sure=True, likelihood=-0.3)),
         ("a quay", -1.2, 0.9, None),
-        ("a quay", -0.9, 0.9, Heard("a quay", sure=False)),
+        ("a quay", -0.9, 0.9, Way("a quay", sure=False, likelihood=-0.9)),
         ("a quay", -1.7, 0.1, None),
         ("...", -0.1, 0.0, None),
         ("you " * 9, -0.1, 0.0, None),
@@ -148,3 +148,18 @@ def test_a_prompt_is_no_part_of_what_is_heard(hear, tmp_path):
     assert told([np.zeros(RATE, np.float32)]) == [None]
     assert told._before[0] == told._tokenizer.token_to_id("<|startofprev|>")
     assert told._tokenizer.decode(told._before[1:]).strip() == told.prompt
+
+
+def test_a_clip_can_be_understood_in_several_ways(hear, tmp_path):
+    wave = spoken("a pitcher's mound", tmp_path)
+    (heard,) = Transcriber(hypotheses=5)([wave])
+    (one,) = hear([wave])
+    assert heard is not None
+    assert one is not None
+    assert one.ways == ()
+    assert (heard.text, heard.sure) == (one.text, one.sure) == heard.ways[0][:2]
+    assert 2 <= len(heard.ways) <= 5
+    likely = [way.likelihood for way in heard.ways]
+    assert likely == sorted(likely, reverse=True)
+    letters = ["".join(char for char in way.text.casefold() if char.isalnum()) for way in heard.ways]
+    assert len({*letters}) == len(letters)
