@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import dtbh
 from dtbh.codes import unpack
@@ -16,8 +18,9 @@ from dtbh.config import make_config, read_config, write_config
 from dtbh.data.manifest import Item, read_manifest, write_manifest
 from dtbh.errors import MediaError, RunError
 from dtbh.media import text
-from dtbh.media.transcriber import Heard
-from dtbh.models.encoder import text_item
+from dtbh.media.transcriber import Heard, Way
+from dtbh.models.encoder import FAMILIAR, text_item, understood
+from dtbh.models.export import _reads
 from dtbh.stages.evaluate import evaluate
 from dtbh.stages.export import export
 from dtbh.stages.train import train
@@ -121,18 +124,61 @@ def test_eight_bits_keep_most_signs(run, exported, tiny_data):
     assert (small.path / "text.onnx").stat().st_size < 0.3 * (exported / "text.onnx").stat().st_size
 
 
-def test_a_prompt_makes_another_encoder_and_goes_along(run, exported, tmp_path):
+@pytest.mark.parametrize(("setting", "plain", "told"), [("prompt", "", "a pier"), ("hypotheses", 1, 3)])
+def test_how_sounds_are_heard_makes_another_encoder_and_goes_along(run, exported, tmp_path, setting, plain, told):
     other = shutil.copytree(run, tmp_path / "run")
-    settings = read_config(other / "config.yaml", ["encoders.sound.prompt=a pier"])
-    write_config(settings, other / "config.yaml")
+    write_config(read_config(other / "config.yaml", [f"encoders.sound.{setting}={told}"]), other / "config.yaml")
     model = dtbh.load(other)
     assert model.fingerprint != dtbh.load(run).fingerprint
-    assert model._transcriber.prompt == "a pier"
-    assert dtbh.load(run)._transcriber.prompt == dtbh.load(exported)._transcriber.prompt == ""
-    told = json.loads((exported / "model.json").read_text())
-    told["towers"]["sound"]["prompt"] = "a pier"
-    (shutil.copytree(exported, tmp_path / "onnx") / "model.json").write_text(json.dumps(told))
-    assert dtbh.load(tmp_path / "onnx")._transcriber.prompt == "a pier"
+    assert getattr(model._transcriber, setting) == told
+    for before in (run, exported):
+        assert getattr(dtbh.load(before)._transcriber, setting) == plain
+    assert _reads(model.twin, "sound")[setting] == told
+    content = json.loads((exported / "model.json").read_text())
+    content["towers"]["sound"][setting] = told
+    (shutil.copytree(exported, tmp_path / "onnx") / "model.json").write_text(json.dumps(content))
+    assert getattr(dtbh.load(tmp_path / "onnx")._transcriber, setting) == told
+
+
+def test_of_ways_to_understand_a_sound_the_familiar_one_is_taken(run, exported, tiny_data, tmp_path):
+    items = sounds(tiny_data, tmp_path)[:1]
+    ways = (Way("azure sea", True, -0.3), Way("a red tile", False, -0.5), Way("a red aisle", True, -9.0))
+    torch_, onnx = dtbh.load(run), dtbh.load(exported)
+    torch_.__dict__["_transcriber"] = onnx.__dict__["_transcriber"] = Hearing([Heard(*ways[0][:2], ways)])
+    said = [list(model.encode(items).heard.values()) for model in (torch_, onnx)]
+    assert said == [["a red tile"]] * 2, "a caption of training, less likely by 0.2"
+
+
+class Hearing:
+    """Hears the same in every sound."""
+
+    any_language, prompt, hypotheses = False, "", 5
+
+    def __init__(self, said):
+        self.said = said
+
+    def __call__(self, waves, language):
+        return self.said * len(waves)
+
+
+WAYS = st.lists(st.tuples(st.sampled_from("abcdef"), st.booleans(), st.floats(-3, 0)), min_size=2, max_size=5)
+
+
+@given(st.lists(st.none() | WAYS, max_size=4), st.lists(st.none() | st.floats(-1, 1), min_size=6, max_size=6))
+def test_understood_as_loops(sounds, nearness):
+    near = dict(zip("abcdef", nearness, strict=True))
+    heard = [ways and Heard(*ways[0][:2], tuple(Way(*way) for way in ways)) for ways in sounds]
+    wanted = []
+    for ways in sounds:
+        best = None
+        for said, sure, likelihood in ways or ():
+            score = likelihood + FAMILIAR * (near[said] or 0)
+            if best is None or score > best[0]:
+                best = (score, Heard(said, sure))
+        wanted.append(best and best[1])
+    assert understood(heard, lambda texts: [near[text] for text in texts]) == wanted
+    single = [None, Heard("a", True)]
+    assert understood(single, lambda texts: pytest.fail("nothing to choose")) == single
 
 
 def test_words_alone_need_a_text_tower():
