@@ -292,3 +292,29 @@ def test_a_gpu_is_checked_on_whatever_is_here(
     for row in ("images a second", "sounds a second", "seconds, epoch of training", "seconds, fine-tuning step",
                 "queries a second"):  # fmt: skip
         assert row in said
+
+
+def test_what_encoding_costs_is_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    benchmark = load("benchmark_encoding")
+    monkeypatch.setattr(benchmark.os, "sched_setaffinity", lambda *_: None, raising=False)  # other tests want all cores
+    Image.new("RGB", (40, 30), "navy").save(tmp_path / "sea.png")
+    few = ["--images", str(tmp_path), "--tiles", "3", "--sounds", "2", "--seconds", "0", "--no-peers"]
+    assert benchmark.main([*few, "--parts", "tiles", "sounds"]) == 0
+    said = capsys.readouterr().out
+    for row in (
+        "tiles   dtbh, files to codes",
+        "tiles   decode alone, to 160 pixels",
+        "tiles   network alone",
+        "tiles   pHash",
+    ):
+        assert row in said
+    assert "open_clip: left out by --no-peers" in said
+    assert ("sounds  the same without the prompt" in said) == (shutil.which("flite") is not None)
+    tiles = [str(path) for path in benchmark.tiles(tmp_path, None, 2)]
+    assert Image.open(tiles[0]).size == (256, 256)
+    assert benchmark.by_the_clock(1, tiles, 0.01) > 0
+    slow = benchmark.phash(Path(tiles[0]))
+    assert slow.shape == (8, 8)
+    assert slow.sum() == 32

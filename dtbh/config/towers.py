@@ -116,9 +116,9 @@ class ImageTower(Settings):
     frozen: bool = Field(True, description="features are then computed once and cached")
     size: int = Field(224, ge=16, le=2048, description="pixels, square")
     views: int = Field(4, ge=1, le=8, description="cached views a training image has: flips and quarter turns")
-    zooms: tuple[Annotated[int, Field(ge=10, le=99)], ...] = Field(
-        (), description="further cached views of a training image, a crop each: its side in percent of the image's. "
-        "Archives show things larger and smaller than training does",
+    zooms: tuple[Annotated[int, Field(ge=10, le=400)], ...] = Field(
+        (), description="further cached views of a training image: a square of so many percent of its side, mirrored "
+        "at its edges beyond 100. Archives show things larger and smaller than training does",
     )  # fmt: skip
     tta_views: int = Field(1, ge=1, le=8, description="flips and turns whose hash-like codes are averaged in encoding")
     augmentation: ImageAugmentation = ImageAugmentation()

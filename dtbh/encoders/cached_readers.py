@@ -133,7 +133,7 @@ class _Computing:
     def _view(self, path: Path, view: int) -> Tensor:
         """A view of a file; its chances hang on what the file says and the view alone."""
         if isinstance(self._media, ImageReader) and view > ORIENTATIONS:
-            return crop(path, self._media.settings.size, view - ORIENTATIONS)
+            return zoomed(path, self._media.settings.size, view - ORIENTATIONS)
         x = self._media(self._rows[path])
         if self._sound is None:
             return oriented(x, view)
@@ -145,18 +145,23 @@ class _Computing:
         return augment_sound(x, generator, settings=self._sound.augmentation, sample_rate=rate)
 
 
-def crop(path: Path, size: int, zoom: int) -> Tensor:
+def zoomed(path: Path, size: int, zoom: int) -> Tensor:
     """A square of an image, in one of the orientations: uint8 [3, size, size].
 
     Args:
         path: The image's.
         size: Pixels a side.
-        zoom: Its side, in percent of the image's. Where it lies, and how it is turned, hangs on what it shows.
+        zoom: What it shows of the image's side, in percent; beyond 100 the image and its mirror images. Where it lies,
+            and how it is turned, hangs on the image.
     """
-    whole = load_image(path, -(-size * 100 // zoom))
-    chances = np.random.default_rng([zoom, zlib.crc32(whole.numpy().tobytes())])
+    whole = load_image(path, -(-size * 100 // zoom)).numpy()
+    if (missing := size - whole.shape[-1]) > 0:
+        around = (missing // 2, missing - missing // 2)
+        whole = np.pad(whole, ((0, 0), around, around), mode="symmetric")
+    chances = np.random.default_rng([zoom, zlib.crc32(whole.tobytes())])
     top, left = (int(chances.integers(whole.shape[-1] - size + 1)) for _ in range(2))
-    return oriented(whole[:, top : top + size, left : left + size], int(chances.integers(ORIENTATIONS)))
+    square = torch.from_numpy(whole[:, top : top + size, left : left + size].copy())
+    return oriented(square, int(chances.integers(ORIENTATIONS)))
 
 
 def media_reader(

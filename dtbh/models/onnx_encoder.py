@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,9 +22,10 @@ from dtbh.errors import CodesError, ConfigError, DtbhError, MissingExtraError, R
 from dtbh.media.image import load_pixels
 from dtbh.media.sound import load_sound
 from dtbh.media.text_rows import text_row
-from dtbh.media.transcriber import Heard, Transcriber, wordless
+from dtbh.media.transcriber import AT_ONCE, Heard, Transcriber, wordless
 from dtbh.models.cost import Cost
 from dtbh.models.encoder import EXPORTED, CodeBatch, FileEncoder, understood, word_shares
+from dtbh.utils.device import cores
 from dtbh.utils.files import read_meta
 from dtbh.utils.progress import track
 
@@ -80,7 +82,7 @@ class OnnxEncoder(FileEncoder):
         super().__init__(path, bits=int(meta["bits"]), fingerprint=str(meta["fingerprint"]))
         self.meta = meta
         self._lock = threading.Lock()
-        self._sessions: dict[Modality, InferenceSession] = {}
+        self._sessions: dict[tuple[Modality, bool], InferenceSession] = {}
 
     def values(self, modality: Modality, media: Arrays) -> NDArray[np.float32]:
         """Hash-like codes, float32 [n, bits], of a batch as `collate` puts it together."""
@@ -93,9 +95,12 @@ class OnnxEncoder(FileEncoder):
             raise RunError(f"{self.path}: gives codes and no vectors; {AGAIN}, by this dtbh")
         return int(self.meta["vector_dim"])
 
-    def _run(self, modality: Modality, media: Arrays) -> dict[str, NDArray[np.float32]]:
-        """Hash-like ``codes``, deep ``features`` unless it is an old model, and of texts ``familiarity``, each [n]."""
-        session = self._session(modality)
+    def _run(self, modality: Modality, media: Arrays, *, alone: bool = True) -> dict[str, NDArray[np.float32]]:
+        """Hash-like ``codes``, deep ``features`` unless it is an old model, and of texts ``familiarity``, each [n].
+
+        ``alone``: on all cores; else on the one of whoever calls, beside whom others do.
+        """
+        session = self._session(modality, alone)
         feed = {wanted.name: array for wanted, array in zip(session.get_inputs(), media, strict=True)}
         names = [given.name for given in session.get_outputs()]
         return {
@@ -121,47 +126,73 @@ class OnnxEncoder(FileEncoder):
         return collate(modality, [read(item) for item in items])
 
     def _batches(self, modality: Modality, items: Sequence[Item], stored: bool) -> Iterator[CodeBatch]:
-        """The codes of one modality's items; the next batch is read while this one is encoded."""
-        self._tower(modality)
-        read = self._reader(modality)
-        parts = [items[start : start + BATCH] for start in range(0, len(items), BATCH)]
+        """The codes of one modality's items; each core encodes a part of them while those to come are read."""
+        read, size = self._reader(modality), AT_ONCE if self._tower(modality).get("words") else BATCH
+        parts = [items[start : start + size] for start in range(0, len(items), size)]
         if len(parts) == 1:
-            yield self._encoded(modality, parts[0], [_tried(read, item) for item in parts[0]])
+            yield from self._encoded(modality, parts[0], [_tried(read, item) for item in parts[0]])
             return
-        with ThreadPoolExecutor(thread_name_prefix="dtbh-read") as pool:
+        ahead = cores() + 1
+        with ThreadPoolExecutor(thread_name_prefix="dtbh-read") as readers, ThreadPoolExecutor(cores()) as encoders:
 
-            def start(part: Sequence[Item]) -> list[Future[NDArray[Any] | DtbhError]]:
-                return [pool.submit(_tried, read, item) for item in part]
+            def start(part: Sequence[Item]) -> Future[list[CodeBatch]]:
+                reading = [readers.submit(_tried, read, item) for item in part]
+                return encoders.submit(
+                    lambda: self._encoded(modality, part, [x.result() for x in reading], alone=False)
+                )
 
-            coming = start(parts[0])
-            for number in track(range(len(parts)), f"encoding {modality}s", total=len(items), each=BATCH):
-                here = coming
-                if number + 1 < len(parts):
-                    coming = start(parts[number + 1])
-                yield self._encoded(modality, parts[number], [future.result() for future in here])
+            coming = deque(start(part) for part in parts[:ahead])
+            try:
+                for number in track(range(len(parts)), f"encoding {modality}s", total=len(items), each=size):
+                    here = coming.popleft().result()
+                    if number + ahead < len(parts):
+                        coming.append(start(parts[number + ahead]))
+                    yield from here
+            finally:  # nobody may want what is still to come
+                for part in coming:
+                    part.cancel()
 
     def _encoded(
-        self, modality: Modality, items: Sequence[Item], read: Sequence[NDArray[Any] | DtbhError]
-    ) -> CodeBatch:
-        """Codes of the items that could be read."""
+        self, modality: Modality, items: Sequence[Item], read: Sequence[NDArray[Any] | DtbhError], *, alone: bool = True
+    ) -> list[CodeBatch]:
+        """Codes of the items that could be read, a batch at a time; their words are listened for together."""
+        heard: Sequence[Heard | None] = [None] * len(read)
+        if self._tower(modality).get("words"):
+            with self._lock:
+                transcriber = self._transcriber
+            nothing = np.zeros(0, np.float32)
+            heard = understood(
+                transcriber([nothing if isinstance(x, DtbhError) else x for x in read], self.language),
+                lambda texts: self._texts(texts, alone)["familiarity"].tolist(),
+            )
+        return [
+            self._coded(modality, items[part], read[part], heard[part], alone)
+            for part in (slice(first, first + BATCH) for first in range(0, len(items), BATCH))
+        ]
+
+    def _coded(
+        self, modality: Modality, items: Sequence[Item], read: Sequence[NDArray[Any] | DtbhError],
+        heard: Sequence[Heard | None], alone: bool,
+    ) -> CodeBatch:  # fmt: skip
+        """Codes of a batch's items that could be read, of which that was heard."""
         reasons = [row if isinstance(row, DtbhError) else None for row in read]
         good = [row for row in read if not isinstance(row, DtbhError)]
         if not good:
             return CodeBatch(reasons, np.zeros((0, self.bits), dtype=np.float32))
         if "file" not in self._tower(modality):
-            return self._heard_alone(items, reasons, good)
-        own = self._run(modality, collate(modality, good))
+            return self._by_words(items, reasons, heard, alone)
+        own = self._run(modality, collate(modality, good), alone=alone)
         values, features = own["codes"], own.get("features")
         if values.shape[1] != self.bits:
             raise RunError(f"{self.path}: gives codes of {values.shape[1]} bits, not of {self.bits}; {AGAIN}")
         if modality == "text":
             return CodeBatch(reasons, values, features, familiarity=own["familiarity"].tolist())
-        heard = self._heard(good) if self._tower(modality).get("words") else []
-        words = {place: said for place, said in enumerate(heard) if said is not None}
+        said_by = [said for said, reason in zip(heard, reasons, strict=True) if reason is None]
+        words = {place: said for place, said in enumerate(said_by) if said is not None}
         if not words:
             return CodeBatch(reasons, values, features)
         places = list(words)
-        of_words = self._texts([said.text for said in words.values()])
+        of_words = self._texts([said.text for said in words.values()], alone)
         share, near = word_shares([*words.values()], values[places], of_words["familiarity"].tolist())
         values[places] += share * (of_words["codes"] - values[places])
         if features is not None:
@@ -169,34 +200,28 @@ class OnnxEncoder(FileEncoder):
             features[places] += share * (_unit(of_words["features"]) - features[places])
         familiarity = dict(zip(words, near, strict=True))
         return CodeBatch(
-            reasons, values, features, [said and said.text for said in heard],
-            [*map(familiarity.get, range(len(heard)))],
+            reasons, values, features, [said and said.text for said in said_by],
+            [*map(familiarity.get, range(len(said_by)))],
         )  # fmt: skip
 
-    def _heard_alone(
-        self, items: Sequence[Item], reasons: list[DtbhError | None], waveforms: Sequence[NDArray[Any]]
+    def _by_words(
+        self, items: Sequence[Item], reasons: list[DtbhError | None], heard: Sequence[Heard | None], alone: bool
     ) -> CodeBatch:
         """Codes of the words of sounds that could be read; those without a word can't be encoded."""
-        heard = iter(self._heard(waveforms))
         words: list[str] = []
-        for place, item in enumerate(items):
-            if reasons[place] is None and (said := next(heard)) is not None:
+        for place, (item, said) in enumerate(zip(items, heard, strict=True)):
+            if said is not None:
                 words.append(said.text)
             elif reasons[place] is None:
                 reasons[place] = wordless(str(item.path))
         if not words:
             return CodeBatch(reasons, np.zeros((0, self.bits), dtype=np.float32))
-        found = self._texts(words)
+        found = self._texts(words, alone)
         return CodeBatch(reasons, found["codes"], found["features"], words, found["familiarity"].tolist())
 
-    def _heard(self, waveforms: Sequence[NDArray[Any]]) -> list[Heard | None]:
-        """What is said in sounds that could be read."""
-        heard = self._transcriber(waveforms, self.language)
-        return understood(heard, lambda texts: self._texts(texts)["familiarity"].tolist())
-
-    def _texts(self, texts: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+    def _texts(self, texts: Sequence[str], alone: bool) -> dict[str, NDArray[np.float32]]:
         """What the text tower says of texts."""
-        return self._run("text", collate("text", [self._text_row(text) for text in texts]))
+        return self._run("text", collate("text", [self._text_row(text) for text in texts]), alone=alone)
 
     def _text_row(self, text: str) -> NDArray[Any]:
         """A text as the tower takes it; a model of before tokenizers were kept goes by the wheel's."""
@@ -231,16 +256,16 @@ class OnnxEncoder(FileEncoder):
             )
         return towers[modality]
 
-    def _session(self, modality: Modality) -> InferenceSession:
-        """The tower, opened once."""
+    def _session(self, modality: Modality, alone: bool) -> InferenceSession:
+        """The tower, opened once for all cores together, and once for one core a call."""
         with self._lock:
-            if modality not in self._sessions:
+            if (modality, alone) not in self._sessions:
                 tower = self._tower(modality)
                 file, digest = tower.get("file"), tower.get("sha256")
                 if not isinstance(file, str) or not isinstance(digest, str):
                     raise RunError(f"{self.path / EXPORTED}: names no network of {modality}s; {AGAIN}")
-                self._sessions[modality] = _open(self.path / file, digest)
-            return self._sessions[modality]
+                self._sessions[modality, alone] = _open(self.path / file, digest, cores() if alone else 1)
+            return self._sessions[modality, alone]
 
 
 def open_exported(path: str | Path) -> OnnxEncoder:
@@ -310,7 +335,7 @@ def _tried(read: Callable[[Item], NDArray[Any]], item: Item) -> NDArray[Any] | D
         return error
 
 
-def _open(path: Path, wanted: str) -> InferenceSession:
+def _open(path: Path, wanted: str, threads: int) -> InferenceSession:
     """A tower's network, if the file is the one that was exported."""
     try:
         import onnxruntime
@@ -324,4 +349,5 @@ def _open(path: Path, wanted: str) -> InferenceSession:
         raise RunError(f"{path}: cut or altered: SHA-256 {found[:16]}, wanted {wanted[:16]}; {AGAIN}")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors
+    options.intra_op_num_threads = threads
     return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])

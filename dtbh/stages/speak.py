@@ -8,7 +8,6 @@ leaves no class without sounds.
 from __future__ import annotations
 
 import hashlib
-import os
 import pickle
 import re
 import shutil
@@ -23,6 +22,7 @@ from dtbh.data.speech.clips import FORMATS
 from dtbh.data.speech.engines import VOICES, Engine, Voice, check_engine
 from dtbh.data.speech.synthesis import Shard, Utterance, cut, speak_shards
 from dtbh.errors import ConfigError, DataError
+from dtbh.utils.device import cores
 from dtbh.utils.files import file_lock
 from dtbh.utils.interrupts import kept
 from dtbh.utils.progress import echo, track
@@ -88,7 +88,7 @@ def speak(
             echo(f"{manifest.root}: all {len(manifest.sounds)} sounds have their clips; nothing to speak")
             return before
         total = sum(len(shard.utterances) for shard in missing)
-        workers = min(workers or _cores(), max(1, len(missing)))
+        workers = min(workers or cores(), max(1, len(missing)))
         if total:
             said = f"speaking {total} sounds in {len(chosen)} voices of {name}"
             echo(f"{said}, in {workers} processes on the CPU", event="start")
@@ -215,7 +215,3 @@ def _clear(sounds: Path, *, keep: set[str]) -> None:
     for folder in sounds.iterdir():
         if _SHARD.fullmatch(folder.name) and folder.name not in keep:
             shutil.rmtree(folder)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,7 +1,8 @@
-"""Where to compute: a GPU where there is one."""
+"""Where to compute: a GPU where there is one, on as many cores as this process may use."""
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from dtbh.errors import ConfigError
@@ -25,3 +26,8 @@ def resolve_device(name: str = "auto") -> torch.device:
         found = ", ".join(device for device, there in available.items() if there)
         raise ConfigError(f"training.device: {name!r} is not on this machine, found {found}; use auto")
     return torch.device(name)
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""The views that are kept of a training image: orientations, and crops in which things are larger."""
+"""The views that are kept of a training image: orientations, and others in which things are larger or smaller."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from dtbh.config import ImageTower, make_config
-from dtbh.encoders.cached_readers import crop, image_views, reader_for
+from dtbh.encoders.cached_readers import image_views, reader_for, zoomed
 from dtbh.encoders.dual_encoder import DualEncoder
 from dtbh.encoders.tta import oriented
 from dtbh.errors import ConfigError
@@ -24,7 +24,7 @@ def picture(tmp_path):
 
 @pytest.mark.parametrize(("zoom", "side"), [(50, 32), (35, 46), (99, 17)])
 def test_a_crop_is_a_square_of_the_image_in_some_orientation(picture, zoom, side):
-    found = crop(picture, 16, zoom)
+    found = zoomed(picture, 16, zoom)
     assert found.shape == (3, 16, 16)
     assert found.dtype == torch.uint8
     whole = load_image(picture, side)
@@ -35,7 +35,18 @@ def test_a_crop_is_a_square_of_the_image_in_some_orientation(picture, zoom, side
         for view in range(8)
     )
     assert any(torch.equal(found, square) for square in squares)
-    assert torch.equal(found, crop(picture, 16, zoom))
+    assert torch.equal(found, zoomed(picture, 16, zoom))
+
+
+@pytest.mark.parametrize(("zoom", "side"), [(160, 10), (400, 4)])
+def test_beyond_its_edges_an_image_goes_on_mirrored(picture, zoom, side):
+    found = zoomed(picture, 16, zoom)
+    before = (16 - side) // 2
+    image = load_image(picture, side)
+    there = [(k - before) % (2 * side) for k in range(16)]
+    there = [k if k < side else 2 * side - 1 - k for k in there]
+    wanted = torch.stack([torch.stack([image[:, y, x] for x in there], 1) for y in there], 1)
+    assert any(torch.equal(found, oriented(wanted, view)) for view in range(8))
 
 
 def test_crops_of_different_images_lie_in_different_places(tmp_path):
@@ -44,13 +55,13 @@ def test_crops_of_different_images_lie_in_different_places(tmp_path):
         path = tmp_path / f"{number}.png"
         ramp = np.add.outer(10 * np.arange(20), np.arange(20))  # tells the place
         Image.fromarray(np.stack([ramp, ramp, rng.integers(0, 9, (20, 20))], 2).astype(np.uint8)).save(path)
-        places.add(int(crop(path, 10, 50)[0].min()))
+        places.add(int(zoomed(path, 10, 50)[0].min()))
     assert len(places) > 6
 
 
 def test_training_sees_the_crops_and_encoding_does_not(picture, tmp_path, monkeypatch):
     monkeypatch.setenv("DTBH_CACHE", str(tmp_path / "cache"))
-    image = {"backbone": "small_cnn", "weights": "none", "size": 16, "views": 2, "zooms": [55, 35]}
+    image = {"backbone": "small_cnn", "weights": "none", "size": 16, "views": 2, "zooms": [55, 160]}
     twin = DualEncoder(make_config({"encoders": {"image": image, "sound": None, "bits": 8}}).encoders)
     cpu = torch.device("cpu")
     assert len(reader_for(twin, "image", [picture], device=cpu).outputs[0]) == 1
@@ -58,8 +69,8 @@ def test_training_sees_the_crops_and_encoding_does_not(picture, tmp_path, monkey
     views = [
         load_image(picture, 16),
         oriented(load_image(picture, 16), 1),
-        crop(picture, 16, 55),
-        crop(picture, 16, 35),
+        zoomed(picture, 16, 55),
+        zoomed(picture, 16, 160),
     ]
     with torch.inference_mode():
         wanted = torch.stack([twin.tower("image").eval().outputs(view[None])[0][0] for view in views])
@@ -68,6 +79,6 @@ def test_training_sees_the_crops_and_encoding_does_not(picture, tmp_path, monkey
 
 def test_numbers_of_views():
     assert image_views(ImageTower(views=3)) == [0, 1, 2]
-    assert image_views(ImageTower(views=1, zooms=(55, 35))) == [0, 63, 43]
+    assert image_views(ImageTower(views=1, zooms=(55, 160))) == [0, 63, 168]
     with pytest.raises(ConfigError, match="zooms"):
-        make_config({"encoders": {"image": {"zooms": [100]}}})
+        make_config({"encoders": {"image": {"zooms": [401]}}})

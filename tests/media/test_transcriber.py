@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 import subprocess
 from pathlib import Path
+from typing import NamedTuple
 
-import librosa
 import numpy as np
 import pytest
 import torch
@@ -14,7 +14,20 @@ import torch
 from dtbh.errors import MissingExtraError
 from dtbh.media import transcriber
 from dtbh.media.sound import load_sound
-from dtbh.media.transcriber import RATE, SHARE, Heard, Transcriber, Way, believed, log_mel, loops, once, window_of
+from dtbh.media.transcriber import (
+    RATE,
+    SHARE,
+    Heard,
+    Transcriber,
+    Way,
+    believed,
+    log_mel,
+    loops,
+    most_tokens,
+    once,
+    window_of,
+)
+from tests.reference import whisper
 
 
 @pytest.fixture(scope="module")
@@ -62,17 +75,53 @@ def test_who_listens_keeps_the_threads_of_all_else(hear):
         torch.set_num_threads(before)
 
 
-def test_the_mel_frames_are_whispers():
-    wave = np.random.default_rng(1).normal(size=2 * RATE).astype(np.float32) * 0.1
-    bands = librosa.filters.mel(sr=RATE, n_fft=400, n_mels=80)
-    padded = np.pad(wave, (0, 6 * RATE))
-    power = np.abs(librosa.stft(padded, n_fft=400, hop_length=160, window="hann", pad_mode="reflect")[:, :-1]) ** 2
-    decades = np.log10(np.maximum(bands @ power, 1e-10))
-    wanted = (np.maximum(decades, decades.max() - 8) + 4) / 4
+@pytest.mark.parametrize("samples", [0, 1, 159, 1600, 2 * RATE + 77, 8 * RATE - 300, 8 * RATE - 20, 8 * RATE, 9 * RATE])
+def test_the_mel_frames_are_whispers(samples):
+    wave = np.random.default_rng(1).normal(size=samples).astype(np.float32) * 0.1
     found = log_mel(wave, 8)
-    assert found.shape == (80, 800)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, wanted, atol=2e-4)
+    assert (found.shape, found.dtype) == ((80, 800), np.float32)
+    assert found.flags.c_contiguous
+    np.testing.assert_allclose(found, whisper.log_mel_in_window(wave, 8), atol=2e-4)
+
+
+class Said(NamedTuple):
+    """What CTranslate2 gives of a clip."""
+
+    sequences_ids: list[str]
+    scores: list[float]
+    no_speech_prob: float
+
+
+class Words:
+    """A tokenizer whose numbers are words already."""
+
+    def decode(self, text: str) -> str:
+        return text
+
+
+def test_each_of_many_clips_has_its_own_words_whatever_is_heard_beside_it(monkeypatch):
+    seconds = [*np.random.default_rng(0).uniform(0.2, 4, 40), 7.9, 12.0, 12.1, 29.0, 14.7, 3.0]
+    waves = [np.full(round(length * RATE), 0.5, np.float32) for length in seconds]
+    waves[5][:] = 0  # nobody speaks
+    calls: list[tuple[int, int, set[int]]] = []
+
+    def decoded(self, group, window, spoken, most):
+        calls.append((len(group), window, {most_tokens(len(wave)) for wave in group}))
+        assert calls[-1][2] == {most}
+        looping = "you you you you" if window == 8 else "a quay"  # the third is told apart in a longer window
+        return [Said([looping if len(wave) == len(waves[2]) else f"clip {len(wave)}"], [-0.3], 0.1) for wave in group]
+
+    monkeypatch.setattr(Transcriber, "_decoded", decoded)
+    monkeypatch.setattr(Transcriber, "_tokenizer", Words())
+    wanted = [Heard(f"clip {len(wave)}", sure=True) for wave in waves]
+    wanted[2], wanted[5] = Heard("a quay", sure=True), None
+    hear = Transcriber()
+    assert hear(waves) == wanted
+    assert max(count for count, window, _ in calls if window == 8) > 4
+    assert all(count * window <= transcriber.TOGETHER for count, window, _ in calls)
+    assert sum(count for count, _, _ in calls) == len(waves)  # one not at all, and one twice
+    assert {window for _, window, _ in calls} == {8, 15, 30}
+    assert [hear([wave])[0] for wave in waves] == wanted
 
 
 @pytest.mark.parametrize(

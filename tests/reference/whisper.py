@@ -24,6 +24,19 @@ def log_mel(wave: Array) -> Array:
     return (np.maximum(decades, decades.max() - 8) + 4) / 4
 
 
+def log_mel_in_window(wave: Array, seconds: int) -> Array:
+    """Of a clip with silence behind it, or cut, to fill a window: [80, 100 * seconds]; what is beyond is a mirror."""
+    clip = np.concatenate([wave, np.zeros(seconds * 16000)])[: seconds * 16000]
+    mirrored = np.concatenate([clip[200:0:-1], clip, clip[-2:-202:-1]])
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(400) / 400)
+    filters = librosa.filters.mel(sr=16000, n_fft=400, n_mels=80)
+    decades = np.zeros((80, 100 * seconds))
+    for number in range(100 * seconds):
+        power = np.abs(np.fft.rfft(mirrored[160 * number : 160 * number + 400] * window)) ** 2
+        decades[:, number] = np.log10(np.maximum(filters @ power, 1e-10))
+    return (np.maximum(decades, decades.max() - 8) + 4) / 4
+
+
 def encode(weights: Mapping[str, NDArray[np.float32]], wave: Array) -> Array:
     """Samples [n] to [ceil(n / 1280), 384]: outputs of 20 ms, four averaged; silence follows the clip."""
     count = -(-len(wave) // 1280)

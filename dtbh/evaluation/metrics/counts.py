@@ -5,7 +5,6 @@ Distances are held for a few queries at a time, never for all, so memory is boun
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from dtbh.data.manifest import Item
 from dtbh.errors import DataError
 from dtbh.evaluation.metrics.labels import SharedLabels
 from dtbh.index.hamming.search import distances
+from dtbh.utils.device import cores
 from dtbh.utils.packages import module_folder
 from dtbh.utils.progress import track
 
@@ -148,8 +148,7 @@ def check_labels(n_queries: int, n_gallery: int, query_labels: Ints, gallery_lab
 def in_threads(work: Callable[[slice], T], n: int, step: int, label: str) -> Iterator[T]:
     """What ``work`` gives of the rows 0..n, ``step`` at a time and in order, worked on by all cores."""
     blocks = [slice(start, min(start + step, n)) for start in range(0, n, step)]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with ThreadPoolExecutor(max_workers=min(cores, len(blocks)) or 1) as threads:
+    with ThreadPoolExecutor(max_workers=min(cores(), len(blocks)) or 1) as threads:
         yield from track(threads.map(work, blocks), label, total=n, each=step)
 
 

@@ -8,7 +8,6 @@ compiler takes longer than a small search. Where numba is missing, or can't writ
 from __future__ import annotations
 
 import functools
-import os
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from dtbh.errors import CodesError, ConfigError
 from dtbh.index.hamming import plain
 from dtbh.index.hamming.rows import Found, Rows, Which, choose
+from dtbh.utils.device import cores
 
 if TYPE_CHECKING:
     from dtbh.index.hamming.adaptive import Learned
@@ -192,7 +192,7 @@ def check_radius(radius: int) -> None:
 
 def _threads(threads: int | None) -> int:
     if threads is None:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return cores()
     if isinstance(threads, bool) or not isinstance(threads, (int, np.integer)) or threads < 1:
         raise ConfigError(f"threads must be a whole number from 1, found {threads!r}")
     return int(threads)
