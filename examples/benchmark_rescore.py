@@ -12,9 +12,10 @@ lie in a file that is memory-mapped, as in an archive.
 
 Times are milliseconds a query of processor time, of 15 runs with other queries each, of one query and of 64 at once, on
 one thread: "codes" is what so many nearest codes take beyond ten (the least of the runs), "vectors" what ordering them
-takes (the middle one), "cold" the same on the clock for one query while nothing of the vectors is in memory. "FAISS" is
-how many times as long ``IndexRefine`` over ``IndexLSH``, with its own 8 bits a number and as many candidates, takes for
-both stages. With ``--parts times`` alone codes and vectors mean nothing, which takes no time to draw.
+takes (the middle one), "cold" the same on the clock for one query while nothing of the vectors is in memory. "LSH" and
+"PQ" are how many times as long ``IndexRefine`` over ``IndexLSH``, and over ``IndexPQFastScan`` of as many bytes a code,
+with its own 8 bits a number and as many candidates, takes for both stages. With ``--parts times`` alone codes and
+vectors mean nothing, which takes no time to draw.
 """
 
 from __future__ import annotations
@@ -130,28 +131,36 @@ def cold(path: Path, mapped: NDArray[np.int8], ask: Callable[[], object], runs: 
     return sorted(times)[runs // 2]
 
 
-def faiss_refined(drawn: Drawn, bits: int) -> Callable[[Floats, int], NDArray[np.int64]] | None:
-    """FAISS's two stages: codes of its own, and its own 8 bits a number; None where it is not installed."""
+Refined = Callable[[Floats, int], NDArray[np.int64]]
+
+
+def faiss_refined(drawn: Drawn, bits: int) -> dict[str, Refined]:
+    """FAISS's two stages: codes of its own, and its own 8 bits a number; none where it is not installed."""
     try:
         faiss = importlib.import_module("faiss")
     except ImportError:
-        return None
+        return {}
     faiss.omp_set_num_threads(1)
-    base = faiss.IndexLSH(drawn.dim, bits, True, False)
+    bases = {"LSH": faiss.IndexLSH(drawn.dim, bits, True, False), "PQ": faiss.IndexPQFastScan(drawn.dim, bits // 4, 4)}
     fine = faiss.IndexScalarQuantizer(drawn.dim, faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_L2)
-    fine.train(next(drawn.blocks())[1])
-    index = faiss.IndexRefine(base, fine)
-    index.is_trained = True
+    every = [*bases.values(), fine]
+    for index in every:
+        index.train(next(drawn.blocks())[1])
     for _, vectors in drawn.blocks():
-        index.add(vectors)
+        for index in every:
+            index.add(vectors)
 
-    def search(queries: Floats, candidates: int) -> NDArray[np.int64]:
-        index.k_factor = candidates / K
-        return np.asarray(index.search(queries, K)[1])
+    def refined(base: Any) -> Refined:
+        both = faiss.IndexRefine(base, fine)
 
-    search.holds = index  # type: ignore[attr-defined]  # or its parts are freed
-    search.parts = (base, fine)  # type: ignore[attr-defined]
-    return search
+        def search(queries: Floats, candidates: int) -> NDArray[np.int64]:
+            both.k_factor = candidates / K
+            return np.asarray(both.search(queries, K)[1])
+
+        search.holds = (both, base, fine)  # type: ignore[attr-defined]  # or its parts are freed
+        return search
+
+    return {name: refined(base) for name, base in bases.items()}
 
 
 def exact_in_8_bits(queries: NDArray[np.int16], vectors: NDArray[np.int8], right: NDArray[np.int64]) -> float:
@@ -223,7 +232,7 @@ def print_recall(every: Sequence[Codes], right: NDArray[np.int64], numbers: NDAr
 
 def print_times(
     codes: Codes, numbers: NDArray[np.int16], mapped: NDArray[np.int8], path: Path, settings: argparse.Namespace,
-    refined: Callable[[NDArray[np.int64], int], object] | None,
+    refined: Sequence[Callable[[NDArray[np.int64], int], object]],
 ) -> None:  # fmt: skip
     """A row for each number of candidates."""
     searcher, count = hamming.Searcher(codes.gallery), len(numbers)
@@ -243,8 +252,7 @@ def print_times(
                     numbers[chosen], found[0][chosen], found[1][chosen], mapped, K
                 ),
             ]  # fmt: skip
-            if refined is not None:
-                asks.append(lambda chosen, r=r: refined(chosen, r))
+            asks += [lambda chosen, r=r, ask=ask: ask(chosen, r) for ask in refined]
             plain, more, vectors, *peer = times(asks, q, count)
             cells.append(f"{more[0] - plain[0]:>9.3f}{vectors[RUNS // 2]:>9.3f}")
             cells += [f"{own[0] / (more[0] + vectors[0]):>9.1f}" for own in peer]
@@ -265,7 +273,7 @@ def benchmark(drawn: Drawn, folder: Path, settings: argparse.Namespace) -> None:
     if "times" not in settings.parts:
         return
     ways = ("one", f"of {MANY}")
-    peers = [f"{'FAISS':>9}"] if settings.faiss else []
+    peers = [f"{name:>9}" for name in ("LSH", "PQ") if settings.faiss]
     print(
         f"{'bits':>5}{'R':>6}"
         + "".join(f"{f'codes,{way}':>9}{'vectors':>9}{''.join(peers)}" for way in ways)
@@ -273,9 +281,9 @@ def benchmark(drawn: Drawn, folder: Path, settings: argparse.Namespace) -> None:
     )
     for codes in every:
         if codes.kind == "random":
-            search = faiss_refined(drawn, codes.bits) if settings.faiss else None
-            ask = None if search is None else lambda chosen, r, search=search: search(asked[chosen], r)
-            print_times(codes, numbers, mapped, path, settings, ask)
+            searches = faiss_refined(drawn, codes.bits).values() if settings.faiss else ()
+            asks = [lambda chosen, r, search=search: search(asked[chosen], r) for search in searches]
+            print_times(codes, numbers, mapped, path, settings, asks)
 
 
 def main() -> int:

@@ -27,7 +27,8 @@ LEFT_OUT = (
 )  # fmt: skip
 COMPILED = (
     "evaluation.counts_kernel", "index.rescoring_kernel", "index.hamming.kernels", "index.hamming.vectors",
-    "index.hamming.scan", "index.hamming.grouping", "index.hamming.multiindex", "index.hamming.adaptive",
+    "index.hamming.planes", "index.hamming.scan", "index.hamming.grouping", "index.hamming.multiindex",
+    "index.hamming.adaptive",
 )  # fmt: skip
 """What is imported only where numba is."""
 

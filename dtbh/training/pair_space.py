@@ -8,6 +8,7 @@ regression to what captions mean, and at the captions themselves.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -39,8 +40,8 @@ def fit_pairs(
         seed: Of the order, and of what is left out.
     """
     seen, said = torch.from_numpy(images).float(), torch.from_numpy(texts).float()
-    views, captions = _rows(of_pair), _rows(said_of)
     pairs = np.unique(of_pair)
+    views, captions = rows_of(pairs, of_pair), rows_of(pairs, said_of)
     first, second = _learner(image), _learner(text)
     sharpness = nn.Parameter(torch.tensor(-math.log(CONTRAST)))
     weights = [first.weight, first.bias, second.weight, second.bias]
@@ -50,13 +51,13 @@ def fit_pairs(
         optimiser, lambda step: min(1.0, (step + 1) / 50) * (1 + math.cos(math.pi * step / STEPS)) / 2
     )
     rng, drops = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
-    order: list[int] = []
+    order = np.empty(0, np.int64)
     for _ in range(STEPS):
         if len(order) < batch:
-            order = rng.permutation(pairs).tolist()
+            order = rng.permutation(len(pairs))
         chosen, order = order[:batch], order[batch:]
-        x = _dropped(seen[[int(rng.choice(views[pair])) for pair in chosen]], IMAGE_DROPOUT, drops)
-        meaning = said[[int(rng.choice(captions[pair])) for pair in chosen]]
+        x = _dropped(seen[views.drawn(chosen, rng)], IMAGE_DROPOUT, drops)
+        meaning = said[captions.drawn(chosen, rng)]
         targets = graded_targets(meaning, TARGETS)
         texts_seen = second(_dropped(meaning, TEXT_DROPOUT, drops))
         found = graded_contrast(first(x), texts_seen, targets, learned_temperature(sharpness))
@@ -70,11 +71,29 @@ def fit_pairs(
             layer.bias.copy_(learned.bias)
 
 
-def _rows(pairs: Ints) -> dict[int, Ints]:
-    """The rows of each pair."""
-    order = np.argsort(pairs, kind="stable")
-    numbers, starts = np.unique(pairs[order], return_index=True)
-    return dict(zip(numbers.tolist(), np.split(order, starts[1:]), strict=True))
+class RowsOf(NamedTuple):
+    """The rows of each pair, one pair after the other.
+
+    Attributes:
+        rows: int64 [n].
+        first: int64 [pairs], where in ``rows`` those of a pair begin.
+        count: int64 [pairs], how many a pair has, from 1.
+    """
+
+    rows: Ints
+    first: Ints
+    count: Ints
+
+    def drawn(self, pairs: Ints, rng: np.random.Generator) -> Ints:
+        """For each of these pairs, int64 [m] by place, one of its rows: each is as likely as any other."""
+        return self.rows[self.first[pairs] + rng.integers(self.count[pairs])]
+
+
+def rows_of(pairs: Ints, of: Ints) -> RowsOf:
+    """The rows of these pairs, of which row i belongs to number ``of[i]``; ``pairs`` ascends, and each has a row."""
+    rows = np.argsort(of, kind="stable")
+    first = np.searchsorted(of[rows], pairs)
+    return RowsOf(rows, first, np.searchsorted(of[rows], pairs, "right") - first)
 
 
 def _learner(layer: nn.Linear) -> nn.Linear:

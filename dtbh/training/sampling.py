@@ -106,8 +106,8 @@ class PairSampler(Sampler[list[Draw]]):
                     rows: dict[Modality, int] = {self._lead: int(queues[label].pop())}
                     if self._with is not None:
                         pair = self._pairs[rows[self._lead]]
-                        own = self._own.get(pair) if pair is not None else None
-                        rows[self._with] = int(rng.choice(own or self._by_label[label]))
+                        own = (self._own.get(pair) if pair is not None else None) or self._by_label[label]
+                        rows[self._with] = own[rng.integers(len(own))]
                     batch.append(Draw(rows, int(rng.integers(2**62))))
             yield batch[self._rank :: self._world]
 

@@ -9,8 +9,9 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from dtbh.codes import pack
 from dtbh.errors import CodesError, ConfigError
-from dtbh.index.hamming import plain, scan, search
+from dtbh.index.hamming import plain, planes, scan, search
 from dtbh.index.hamming.plain import nearest as by_numpy
 from dtbh.index.hamming.plain import within as within_by_numpy
 from dtbh.index.hamming.rows import choose
@@ -116,6 +117,46 @@ def test_more_codes_than_a_block_of_any_length(monkeypatch, w):
             for one, other in zip(found, some, strict=True):
                 assert (one[0] == other[0]).all()
                 assert (one[1] == other[1]).all()
+
+
+@pytest.fixture(params=[True, False], ids=["looked up", "counted"])
+def looked_up(request, monkeypatch):
+    """Both ways in which compiled code may find what is near, where the processor has both; a list that both fill."""
+    if request.param and not planes.usable():
+        pytest.skip("this processor has no AVX2, or counts bits in vectors")
+    asked = []
+
+    def noted(patterns, make=planes.tables):
+        asked.append(len(patterns))
+        return make(patterns)
+
+    monkeypatch.setattr(planes, "tables", noted)
+    monkeypatch.setattr(planes, "usable", lambda: request.param)
+    monkeypatch.setattr(search, "WORTH", 1)
+    yield asked
+    assert any(asked) == request.param
+
+
+@pytest.mark.parametrize("w", [1, 2, 4, 8])
+@pytest.mark.parametrize("q", [4, 7])
+def test_distances_beyond_a_byte(looked_up, w, q):
+    """Bytes stop at 255: codes that lie about there, where there are as many bits, and at all other distances."""
+    rng = np.random.default_rng(w)
+    queries, bits = random_words(rng, q, w, q), 64 * w
+    some = rng.permutation(np.r_[np.arange(bits + 1), np.clip(rng.integers(245, 266, 900), 0, bits)])
+    differ = np.array([[place < count for place in range(bits)] for count in some])
+    gallery = queries[0] ^ pack(rng.permuted(differ, axis=1))
+    rows = choose(gallery, None)
+    assert plain.distances(queries[:1], gallery).max() == bits
+    for k in (1, 300, len(gallery)):
+        for one, wanted in zip(search.nearest(queries, gallery, k), by_numpy(queries, rows, k), strict=True):
+            assert (one == wanted).all()
+    for radius in (0, 253, 254, 255, 256):
+        for one, wanted in zip(
+            search.within(queries, gallery, radius), within_by_numpy(queries, rows, radius), strict=True
+        ):
+            assert (one[0] == wanted[0]).all()
+            assert (one[1] == wanted[1]).all()
 
 
 def test_many_queries(path):

@@ -20,7 +20,7 @@ def code_sets(draw):
     bits = draw(st.one_of(st.integers(1, 200), st.integers(1, 520)))
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     pool = rng.random((draw(st.integers(1, 6)), bits)) < draw(st.sampled_from([0.05, 0.5]))
-    q, n = draw(st.integers(1, 5)), draw(st.integers(1, 40))
+    q, n = draw(st.integers(1, 9)), draw(st.integers(1, 40))
     return pool[rng.integers(0, len(pool), q)], pool[rng.integers(0, len(pool), n)]
 
 

@@ -16,7 +16,7 @@ from dtbh.media.image import load_pixels
 from dtbh.models.torch_encoder import TorchEncoder
 from dtbh.stages.export import export
 from dtbh.stages.train import train
-from dtbh.training.pair_space import fit_pairs
+from dtbh.training.pair_space import fit_pairs, rows_of
 from tests.training.test_sentence_space import any_words
 
 N, CLASSES = 120, 4
@@ -51,6 +51,19 @@ def fitted(seed: int = 0) -> tuple[nn.Linear, nn.Linear]:
     order = np.random.default_rng(1).permutation(len(views))  # rows in any order
     fit_pairs(image, text, views[order], of_pair[order], said, said_of, seed=seed)
     return image, text
+
+
+def test_a_pair_s_rows_are_drawn_alike() -> None:
+    rng = np.random.default_rng(0)
+    of = rng.permutation(np.repeat([3, 5, 8, 9], [1, 4, 2, 3]))
+    pairs, asked = np.array([3, 5, 9]), rng.integers(0, 3, 9000)
+    drawn = rows_of(pairs, of).drawn(asked, rng)
+    assert (of[drawn] == pairs[asked]).all()
+    for place, pair in enumerate(pairs.tolist()):
+        rows, times = np.unique(drawn[asked == place], return_counts=True)
+        expected = (asked == place).sum() / (of == pair).sum()
+        assert rows.tolist() == np.flatnonzero(of == pair).tolist()
+        assert (np.abs(times - expected) < 5 * expected**0.5).all()
 
 
 def test_a_caption_finds_its_own_image() -> None:

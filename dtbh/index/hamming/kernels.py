@@ -1,7 +1,8 @@
 """The compiled loop of a search: block by block of codes, each query over a block while it lies in cache.
 
 A block's least distance decides whether it can still change a query's answer; most blocks can't, and nothing else is
-done with them. How many rows were met at each distance gives the k-th distance, so that a row that is taken costs the
+done with them. With several queries on a processor that counts no bits in vectors, look-ups in `planes` decide it for
+each 64 codes. How many rows were met at each distance gives the k-th distance, so that a row that is taken costs the
 same whatever k. Nothing here holds Python's lock. Importing this needs numba and a place for its cache.
 """
 
@@ -16,6 +17,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from dtbh.index.hamming.planes import HALVES, MOST, TOGETHER, close, spread
 from dtbh.index.hamming.rows import Rows
 from dtbh.index.hamming.vectors import GROUP, least, lowest_bit, near
 
@@ -25,7 +27,7 @@ Words = NDArray[np.uint64]
 
 WHOLE, LISTED, MARKED = 0, 1, 2  # which rows count: all, those of a list, those marked
 ROW_BITS = 48  # a key is distance << ROW_BITS | row: keys sort as results do
-BLOCK = 2048  # words, 16 kB: a block of codes and the queries lie in the first cache together
+BLOCK = 2048  # words, 16 kB: a block of codes and the queries lie in the first cache together; at most 64 groups
 
 
 def compiled(function: F) -> F:
@@ -75,6 +77,7 @@ def search(
     k: int,
     radius: int,
     width: tuple[int, ...],
+    tables: NDArray[np.uint8],
 ) -> tuple[Ints, Ints]:
     """The keys of each query's k nearest rows of those within a radius.
 
@@ -89,6 +92,8 @@ def search(
         k: From 1; above the number of rows it bounds nothing.
         radius: The largest distance that counts.
         width: As many values as a code has words, rounded up to 1, 2, 4 or 8.
+        tables: What `planes.tables` makes of the queries, so rounded up, for an even number of them (the last may
+            stand twice); of no query where look-ups are not wanted.
 
     Returns:
         The keys of all queries one after the other, of each in any order, and how many each has: at most k.
@@ -105,6 +110,8 @@ def search(
     ids = np.empty(len(buffer), np.int64)
     tail = np.zeros((GROUP, len(width)), np.uint64)
     far = np.empty(GROUP, np.int64)
+    planes = np.empty(HALVES * BLOCK if len(tables) else 0, np.uint8)
+    wanted = np.zeros(count, np.uint64)  # the groups of a block that may change a query's answer
     while start < stop:
         if direct:
             size = min(len(buffer), stop - start)
@@ -116,15 +123,23 @@ def search(
         for i in range(size - even):
             for word in range(codes.shape[1]):
                 tail[i, word] = codes[start + even + i, word] if direct else buffer[even + i, word]
+        looked_up = size - size % TOGETHER if len(tables) else 0
+        if looked_up:
+            spread(np.intp(block), looked_up, np.intp(planes.ctypes.data), width)
+            _look_up(tables, planes, looked_up, limits, wanted, width)
         for query in range(count):
             pattern = patterns[query].ctypes.data
-            first = 0 if least(pattern, block, even, width) < limits[query] else even
-            for group in range(first, size, GROUP):
-                if group < even:
-                    place, wanted = np.intp(block) + 8 * len(width) * group, ~np.uint64(0)
-                else:
-                    place, wanted = np.intp(tail.ctypes.data), (np.uint64(1) << np.uint64(size - even)) - np.uint64(1)
-                found = near(pattern, place, limits[query], far.ctypes.data, width) & wanted
+            if least(pattern, np.intp(block) + 8 * len(width) * looked_up, even - looked_up, width) < limits[query]:
+                wanted[query] |= _bits(looked_up // GROUP, even // GROUP)
+            if size > even:
+                wanted[query] |= _bits(even // GROUP, even // GROUP + 1)
+            while wanted[query]:
+                group = GROUP * np.intp(lowest_bit(wanted[query]))
+                wanted[query] &= wanted[query] - np.uint64(1)
+                place, count_here = np.intp(block) + 8 * len(width) * group, GROUP
+                if group == even:
+                    place, count_here = np.intp(tail.ctypes.data), size - even
+                found = near(pattern, place, limits[query], far.ctypes.data, width) & _bits(0, count_here)
                 while found:
                     code = np.intp(lowest_bit(found))
                     found &= found - np.uint64(1)
@@ -153,6 +168,32 @@ def search(
         keys[done : done + filled[query]] = kept[query][: filled[query]]
         done += filled[query]
     return keys, filled
+
+
+@compiled
+def _look_up(
+    tables: NDArray[np.uint8], planes: NDArray[np.uint8], size: int, limits: Ints, wanted: Words, width: tuple[int, ...]
+) -> None:
+    """Set the bits of the groups in which something may be nearer than a query's limit."""
+    for query in range(0, len(tables), 2):
+        other = min(query + 1, len(limits) - 1)
+        one, two = np.intp(tables[query].ctypes.data), np.intp(tables[query + 1].ctypes.data)
+        bound, other_bound = limits[query], limits[other]
+        for part in range(size // TOGETHER):
+            place = np.intp(planes.ctypes.data) + HALVES * TOGETHER * len(width) * part
+            bits = close(one, two, place, min(bound, MOST), min(other_bound, MOST), width)
+            wanted[query] |= (bits & np.uint64(3)) << np.uint64(2 * part)
+            wanted[other] |= (bits >> np.uint64(2)) << np.uint64(2 * part)
+        for bounded in (query, other):
+            if limits[bounded] > MOST:  # as far as bytes go, nothing can be told
+                wanted[bounded] |= _bits(0, size // GROUP)
+
+
+@compiled
+def _bits(start: int, stop: int) -> np.uint64:
+    """A word in which the bits from one place to before another are set; no more than 64."""
+    below = ~np.uint64(0) if stop >= 64 else (np.uint64(1) << np.uint64(stop)) - np.uint64(1)
+    return below if start <= 0 else below & ~((np.uint64(1) << np.uint64(start)) - np.uint64(1))
 
 
 @compiled

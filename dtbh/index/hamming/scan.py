@@ -15,7 +15,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dtbh.index.hamming import kernels
+from dtbh.index.hamming import kernels, planes
 from dtbh.index.hamming.rows import Found, Rows
 
 T = TypeVar("T")
@@ -24,6 +24,7 @@ QUERIES = 128  # queries over a block of codes at once
 SHARED = 16  # with as many queries for each core, cores share the queries, not the codes
 HELD = 1 << 21  # keys of a block of queries, 16 MB
 PART = 1 << 22  # query words times code words that are worth a thread
+LOOKED_UP = 4  # from so many queries on, putting codes in planes pays where bits are not counted in vectors
 PADDING = np.iinfo(np.int64).max
 
 
@@ -65,7 +66,11 @@ def _search(
     patterns: NDArray[np.uint64], rows: Rows, k: int, radius: int, part: slice
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     width = (0,) * _width(rows.words.shape[1])  # its length is known when compiling
-    return kernels.search(patterns, *kernels.arguments(rows), part.start, part.stop, k, radius, width)
+    asked = patterns[:0, : len(width)]
+    if len(patterns) >= LOOKED_UP and planes.usable():
+        asked = patterns[[*range(len(patterns)), *[-1] * (len(patterns) % 2)], : len(width)]
+    tables = planes.tables(asked)
+    return kernels.search(patterns, *kernels.arguments(rows), part.start, part.stop, k, radius, width, tables)
 
 
 def _plan(queries: int, rows: Rows, size: int, threads: int) -> tuple[list[slice], list[slice]]:

@@ -31,12 +31,12 @@ Lanes = tuple[list[int], list[int]]
 Pairing = Callable[[int], Lanes]
 
 
-def _inlined(typed: Any) -> Any:
+def inlined(typed: Any) -> Any:
     """What compiled code may call, and LLVM puts in its place."""
     return intrinsic(typed)
 
 
-@_inlined
+@inlined
 def least(typing: Any, query: Any, codes: Any, count: Any, width: Any) -> Any:
     """The least distance of ``count`` codes, a multiple of 64.
 
@@ -57,12 +57,12 @@ def least(typing: Any, query: Any, codes: Any, count: Any, width: Any) -> Any:
                 kept = best[part % 2]
                 builder.store(_least(builder, builder.load(kept), here), kept)
         both = _least(builder, *map(builder.load, best))
-        return _call(builder, "llvm.vector.reduce.umin.v8i64", WORD, both)
+        return call(builder, "llvm.vector.reduce.umin.v8i64", WORD, both)
 
     return types.int64(query, codes, count, width), generate
 
 
-@_inlined
+@inlined
 def near(typing: Any, query: Any, codes: Any, limit: Any, out: Any, width: Any) -> Any:
     """Of 64 codes those nearer than ``limit``, as the bits of one word, code i as bit i.
 
@@ -87,7 +87,7 @@ def near(typing: Any, query: Any, codes: Any, limit: Any, out: Any, width: Any) 
     return types.uint64(query, codes, limit, out, width), generate
 
 
-@_inlined
+@inlined
 def lowest_bit(typing: Any, word: Any) -> Any:
     """The place of the lowest bit that is set; the word is not 0."""
 
@@ -97,7 +97,7 @@ def lowest_bit(typing: Any, word: Any) -> Any:
     return types.uint64(types.uint64), generate
 
 
-@_inlined
+@inlined
 def ones(typing: Any, word: Any) -> Any:
     """How many bits of a word are set."""
 
@@ -112,7 +112,7 @@ def _distances(builder: Any, start: Any, part: int, words: int, pattern: Any, pa
     vectors = []
     for place in range(part * words, (part + 1) * words):
         differ = builder.xor(_load(builder, start, place), pattern)
-        vectors.append(_call(builder, "llvm.ctpop.v8i64", VECTOR, differ))
+        vectors.append(call(builder, "llvm.ctpop.v8i64", VECTOR, differ))
     apart = 1
     while len(vectors) > 1:
         sides = [[_shuffled(builder, a, b, places) for places in pair(apart)]
@@ -138,7 +138,7 @@ def _by_lanes(apart: int) -> Lanes:
 def _least(builder: Any, *distances: Any) -> Any:
     """Lane by lane the less of two distances, of which the high halves are 0."""
     halves = (builder.bitcast(one, HALVES) for one in distances)
-    return builder.bitcast(_call(builder, "llvm.umin.v16i32", HALVES, *halves), VECTOR)
+    return builder.bitcast(call(builder, "llvm.umin.v16i32", HALVES, *halves), VECTOR)
 
 
 def _fetch(builder: Any, start: Any, part: int, words: int) -> None:
@@ -147,7 +147,7 @@ def _fetch(builder: Any, start: Any, part: int, words: int) -> None:
         ahead = builder.add(start, ir.Constant(WORD, AHEAD + 8 * LANES * place))
         line = builder.inttoptr(ahead, ir.PointerType(ir.IntType(8)))
         options = [ir.Constant(ir.IntType(32), value) for value in (0, 3, 1)]  # to be read, soon and often, data
-        _call(builder, "llvm.prefetch.p0", ir.VoidType(), line, *options)
+        call(builder, "llvm.prefetch.p0", ir.VoidType(), line, *options)
 
 
 def _shuffled(builder: Any, first: Any, second: Any, places: list[int]) -> Any:
@@ -168,6 +168,7 @@ def _constant(value: int) -> Any:
     return ir.Constant(VECTOR, [value] * LANES)
 
 
-def _call(builder: Any, name: str, result: Any, *args: Any) -> Any:
+def call(builder: Any, name: str, result: Any, *args: Any) -> Any:
+    """Call a function of LLVM by its name."""
     kind = ir.FunctionType(result, [arg.type for arg in args])
     return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), args)
