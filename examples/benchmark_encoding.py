@@ -42,6 +42,7 @@ from dtbh.media.sound import load_sound
 from dtbh.media.transcriber import log_mel
 from dtbh.models.onnx_encoder import BATCH, OnnxEncoder, open_exported
 from dtbh.models.run_files import place_of
+from dtbh.utils.progress import quiet_loggers
 
 SIDE = 256
 TOWER = "ViT-S-32"  # of open_clip's own networks the one with the fewest operations
@@ -134,7 +135,8 @@ def open_clip_tower(folder: Path) -> tuple[Any, int]:
     import torch
 
     torch.backends.mha.set_fastpath_enabled(False)  # which can't be exported
-    tower = open_clip.create_model(TOWER).visual.eval()
+    with quiet_loggers():  # that there are no weights
+        tower = open_clip.create_model(TOWER).visual.eval()
     size = tower.image_size[0] if isinstance(tower.image_size, tuple) else tower.image_size
     example = torch.zeros(2, 3, size, size)
     torch.onnx.export(

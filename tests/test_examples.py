@@ -313,7 +313,8 @@ def test_what_encoding_costs_is_printed(
     assert "open_clip: left out by --no-peers" in said
     assert ("sounds  the same without the prompt" in said) == (shutil.which("flite") is not None)
     tiles = [str(path) for path in benchmark.tiles(tmp_path, None, 2)]
-    assert Image.open(tiles[0]).size == (256, 256)
+    with Image.open(tiles[0]) as tile:
+        assert tile.size == (256, 256)
     assert benchmark.by_the_clock(1, tiles, 0.01) > 0
     slow = benchmark.phash(Path(tiles[0]))
     assert slow.shape == (8, 8)
