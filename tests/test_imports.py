@@ -20,7 +20,7 @@ LAYERS = (
 TORCH = {"torch", "torchaudio", "torchvision", "lightning"}
 TORCH_ROOMS = ("features", "encoders", "training")
 TORCH_FILES = ("models/torch_encoder.py", "models/export.py", "stages/train.py")
-TORCH_INSIDE_A_FUNCTION = ("utils/device.py", "cli/doctor.py", "stages/perturbations.py")
+TORCH_INSIDE_A_FUNCTION = ("utils/device.py", "cli/doctor.py", "models/start.py", "stages/perturbations.py")
 
 
 def module_of(path: Path) -> str:

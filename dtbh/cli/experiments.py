@@ -22,7 +22,12 @@ _numbers.__name__ = "list of numbers"  # argparse says it of a wrong one
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
     """What ``dtbh train`` takes."""
-    parser.add_argument("config", type=Path)
+    start = parser.add_mutually_exclusive_group(required=True)
+    start.add_argument("config", type=Path, nargs="?", metavar="CONFIG", help="the settings")
+    start.add_argument(
+        "--from", dest="start", metavar="MODEL", help="go on from a model that knows words, as ready or a folder: on a "
+        "few tiles of each class, with captions or without",
+    )  # fmt: skip
     parser.add_argument(
         "--data", type=Path, action="append", required=True, help="a prepared data folder; or several, one --data each"
     )
@@ -38,6 +43,17 @@ def train(args: Arguments) -> int:
     from dtbh.utils.packages import check_installed
 
     check_installed("torch", "lightning", extra="train", purpose="dtbh train")
+    if args.start:
+        from dtbh.stages.tune import train_from
+
+        if args.devices:
+            raise ConfigError("--devices: --from fits heads at once, on one device; leave it away")
+        path = train_from(args.start, args.data, args.out, overrides=args.set)
+        details = json.loads((path / "run.json").read_text())
+        validated = f"validation mAP {details['kept_val_map']:.4f}" if "kept_val_map" in details else "no validation"
+        show(args, f"{path}: {details['checkpoint_rule']}, {validated}, {details['seconds']:.0f} s",
+             {"path": path, **details})  # fmt: skip
+        return 0
     from dtbh.stages.train import train as run
 
     config = read_config(args.config, [*args.set, *([f"training.devices={args.devices}"] if args.devices else [])])

@@ -45,6 +45,14 @@ def make_config(content: Mapping[str, Any], where: str = "config") -> Config:
         raise ConfigError(f"{where}: " + "; ".join(_explain(e) for e in error.errors())) from None
 
 
+def overridden(config: Config, overrides: Iterable[str]) -> Config:
+    """The settings with ``section.key=value`` overrides applied; raises ConfigError."""
+    content = config.model_dump(mode="json")
+    for override in overrides:
+        _override(content, override)
+    return make_config(content)
+
+
 def make_service(overrides: Iterable[str] = ()) -> Service:
     """The settings of the service from ``key=value`` pairs; raises ConfigError."""
     content: dict[str, Any] = {}

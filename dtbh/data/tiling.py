@@ -17,10 +17,9 @@ import numpy as np
 
 from dtbh.data.manifest import Item
 from dtbh.errors import ConfigError, MediaError
-from dtbh.media.raster import Ranges, Tile, Window, check_bands, opened, read, shown_bands
+from dtbh.media.raster import PERCENTILES, Ranges, Tile, Window, check_bands, opened, read, shown_bands
 
 SUFFIXES = frozenset({".tif", ".tiff"})
-PERCENTILES = (2.0, 98.0)  # shown black and white, where the values are not of eight bits
 PROBES = 6  # windows along each side that the percentiles are taken from
 LEAST = 0.1  # share of pixels with data, below which a tile is empty
 

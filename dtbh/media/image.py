@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,12 +20,17 @@ if TYPE_CHECKING:
 
 
 Pixels = npt.NDArray[np.uint8]
+SHADES = 16
+"""Of 256: an image deeper than eight bits that would keep fewer is stretched."""
+NONE, BEYOND = (-9999.0, -99999.0, -32768.0), 1e30  # values that stand for none
+NO_DATA = 42113  # GDAL's tag
 
 
 def load_pixels(path: Path | str | Tile, size: int) -> Pixels:
     """Read an image file, or a tile of a scene, as RGB of ``size`` x ``size`` pixels.
 
-    Turned upright where EXIF says how; transparent pixels stand over black; 16-bit grey is scaled to 8 bits.
+    Turned upright where EXIF says how; transparent pixels stand over black; 16-bit grey is scaled to 8 bits, and where
+    that leaves hardly a shade, as of heights or heat, stretched to its own range.
     The shorter side is brought to ``size`` by antialiased bicubic interpolation, keeping the aspect, and
     the middle of the longer side is kept (aerial tiles are square and lose nothing).
 
@@ -50,20 +56,26 @@ def load_pixels(path: Path | str | Tile, size: int) -> Pixels:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
                 image.load()
+                missing = _no_data(image)
                 ImageOps.exif_transpose(image, in_place=True)
-                picture = _to_rgb(image)
+                picture = _to_rgb(image, missing)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise MediaError(
-            f"{path}: over {Image.MAX_IMAGE_PIXELS} pixels, at most so many wanted; cut it into tiles"
+            f"{path}: over {Image.MAX_IMAGE_PIXELS} pixels, at most so many wanted; cut it into tiles{_as_scene(path)}"
         ) from None
     except UnidentifiedImageError:
-        raise MediaError(f"{path}: not an image that can be read; convert it to PNG or JPEG") from None
+        raise MediaError(f"{path}: not an image that can be read; convert it to PNG or JPEG{_as_scene(path)}") from None
     except Exception as error:  # of damaged files Pillow's decoders raise nearly anything
         reason = " ".join(str(error).split()) or type(error).__name__
         raise MediaError(f"{path}: a damaged or cut short image ({reason}); copy it again or leave it out") from None
     if 0 in picture.size:
         raise MediaError(f"{path}: {picture.width} x {picture.height} pixels, at least 1 x 1 wanted; leave it out")
     return _resized(picture, size)
+
+
+def _as_scene(path: Path) -> str:
+    """What else can be done with a file that may be a scene."""
+    return ", or give --tile 256 (extra geo)" if path.suffix.lower() in (".tif", ".tiff") else ""
 
 
 def _check_file(path: Path) -> None:
@@ -76,12 +88,14 @@ def _check_file(path: Path) -> None:
         raise MediaError(f"{path}: an empty file (0 bytes), an image wanted; copy it again or leave it out")
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def _to_rgb(image: Image.Image, no_data: tuple[float, ...]) -> Image.Image:
     """Eight-bit RGB from any mode."""
     if image.mode.startswith("I;16"):
-        image = Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
+        deep = np.asarray(image)
+        image = Image.fromarray(_stretched(deep, (deep // 257).astype(np.uint8), no_data))
     elif image.mode in ("I", "F"):
-        image = Image.fromarray(_eight_bits(np.asarray(image, dtype=np.float64)))
+        deep = np.asarray(image, dtype=np.float64)
+        image = Image.fromarray(_stretched(deep, _eight_bits(deep), no_data))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image).convert("RGB")
@@ -96,6 +110,31 @@ def _eight_bits(
     top = float(grey.max(initial=0.0))
     full = next((limit for limit in (1.0, 255.0, 65535.0) if top <= limit), top)
     return (grey * (255 / full)).round().astype(np.uint8)
+
+
+def _no_data(image: Image.Image) -> tuple[float, ...]:
+    """The values that stand for none in a file: what it says, and what is usual."""
+    with suppress(ValueError, TypeError, AttributeError, KeyError):  # other kinds of files have no such tag
+        return (*NONE, float(str(image.tag_v2[NO_DATA]).strip("\0 ")))  # type: ignore[attr-defined]
+    return NONE
+
+
+def _stretched(deep: npt.NDArray[np.generic], plain: Pixels, no_data: tuple[float, ...]) -> Pixels:
+    """The grey in eight bits, or where hardly a shade would be left of it, as of heights or heat, its own range.
+
+    What holds no data is black then.
+    """
+    if int(plain.max()) - int(plain.min()) >= SHADES:
+        return plain
+    values = deep.astype(np.float64)
+    valid = np.isfinite(values) & (np.abs(values) < BEYOND)
+    valid &= ~np.isin(values, no_data)
+    if not valid.any():
+        return plain
+    low, high = np.percentile(values[valid], raster.PERCENTILES)
+    if high <= low:
+        return plain
+    return np.asarray((255 * np.where(valid, (values - low) / (high - low), 0).clip(0, 1)).round(), dtype=np.uint8)
 
 
 def _resized(picture: Image.Image, size: int) -> Pixels:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 Window = tuple[int, int, int, int]
+PERCENTILES = (2.0, 98.0)  # shown black and white, where the values are not of eight bits
 Ranges = tuple[tuple[float, float], ...]
 
 

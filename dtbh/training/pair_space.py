@@ -77,16 +77,17 @@ class RowsOf(NamedTuple):
     Attributes:
         rows: int64 [n].
         first: int64 [pairs], where in ``rows`` those of a pair begin.
-        count: int64 [pairs], how many a pair has, from 1.
+        many: int64 [pairs], how many a pair has, from 1.
     """
 
     rows: Ints
     first: Ints
-    count: Ints
+    many: Ints
 
     def drawn(self, pairs: Ints, rng: np.random.Generator) -> Ints:
         """For each of these pairs, int64 [m] by place, one of its rows: each is as likely as any other."""
-        return self.rows[self.first[pairs] + rng.integers(self.count[pairs])]
+        found: Ints = self.rows[self.first[pairs] + rng.integers(self.many[pairs])]
+        return found
 
 
 def rows_of(pairs: Ints, of: Ints) -> RowsOf:

@@ -156,3 +156,42 @@ def test_to_float():
     torch.testing.assert_close(found[0, :, 0, 0], torch.tensor([-1.0, 0.0, 0.5]), atol=1e-6, rtol=0)
     with pytest.raises(ValueError, match="uint8"):
         to_float(batch.float(), (0.5,) * 3, (0.5,) * 3)
+
+
+def heights(low: float, high: float) -> np.ndarray:
+    """A slope, float32 [32, 32]."""
+    return np.linspace(low, high, 32 * 32).reshape(32, 32).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [heights(210, 890), heights(288, 312), heights(-400, -20), heights(27000, 28800).astype(np.uint16),
+     heights(200, 900).astype(np.int32)],
+    ids=["heights", "kelvin", "below the sea", "thermal, 16 bits", "whole numbers"],
+)  # fmt: skip
+def test_heights_and_heat_are_stretched_to_their_own_range(tmp_path, values):
+    Image.fromarray(values).save(tmp_path / "band.tif")
+    pixels = load_image(tmp_path / "band.tif", 32).numpy()
+    assert (pixels.min(), pixels.max()) == (0, 255)
+    rows = pixels[0].astype(int).mean(axis=1)
+    assert (np.diff(rows) > 0).all(), "higher is lighter"
+
+
+@pytest.mark.parametrize(("nothing", "said"), [(-9999.0, False), (1234.0, True), (np.nan, False), (np.inf, False)])
+def test_what_holds_no_data_is_black_and_does_not_count(tmp_path, nothing, said):
+    values = heights(210, 890)
+    values[:8] = nothing
+    Image.fromarray(values).save(tmp_path / "band.tif", tiffinfo={42113: "1234"} if said else {})
+    pixels = load_image(tmp_path / "band.tif", 32).numpy()[0].astype(int)
+    assert (pixels[:7] == 0).all()
+    assert pixels[31].min() > 200
+    assert (np.diff(pixels[9:].mean(axis=1)) > 0).all()
+
+
+def test_a_raster_of_a_kind_that_photographs_are_not_says_how_it_is_read(tmp_path):
+    rasterio = pytest.importorskip("rasterio", reason="scenes need the extra geo")
+    shape = {"width": 32, "height": 32, "count": 1, "transform": rasterio.Affine(2, 0, 0, 0, -2, 0)}
+    with rasterio.open(tmp_path / "f64.tif", "w", driver="GTiff", dtype="float64", nodata=-1, **shape) as file:
+        file.write(heights(210, 890).astype(np.float64), 1)
+    with pytest.raises(MediaError, match=r"f64\.tif: not an image that can be read; .* or give --tile 256"):
+        load_image(tmp_path / "f64.tif", 32)
