@@ -16,6 +16,7 @@ from dtbh.utils.progress import quiet_loggers
 KINDS = ("Conv", "Gemm", "Clip", "Relu", "Add", "ReduceMean")
 """Left alone are the matrix products, which make features of sounds."""
 TEXT_KINDS = ("MatMul", "Gather")
+GEMM = "_MatMul"  # what onnxruntime adds to the name of a Gemm whose product it makes a node of its own
 HEAD = "tower.head."
 """How the names of a head's weights begin."""
 ROUNDS = 5
@@ -65,7 +66,7 @@ def lighter(network: bytes) -> bytes:
         out = Path(folder) / "quantized.onnx"
         quantize_dynamic(
             model, out, per_channel=True, weight_type=QuantType.QInt8, op_types_to_quantize=list(TEXT_KINDS),
-            nodes_to_exclude=sorted(_heads(model.graph)),
+            nodes_to_exclude=sorted(name + part for name in _heads(model.graph) for part in ("", GEMM)),
         )  # fmt: skip
         return out.read_bytes()
 

@@ -21,10 +21,13 @@ from dtbh.media import text
 from dtbh.media.transcriber import Heard, Way
 from dtbh.models.encoder import FAMILIAR, text_item, understood
 from dtbh.models.export import _reads
+from dtbh.models.quantize import HEAD
 from dtbh.stages.evaluate import evaluate
 from dtbh.stages.export import export
 from dtbh.stages.train import train
 from tests.training.test_sentence_space import any_words
+
+onnx = pytest.importorskip("onnx", reason="exporting needs the extra train")
 
 SAID = [Heard("something crimson", True), None, Heard("sea", False)]
 
@@ -121,6 +124,11 @@ def test_eight_bits_keep_most_signs(run, exported, tiny_data):
     texts = [text_item(name) for name in ("a red tile", "the colour of grass", "sea", "azure")]
     bits = [np.unpackbits(one.encode(texts).codes.words.view(np.uint8)) for one in (dtbh.load(exported), small)]
     assert (bits[0] != bits[1]).mean() < 0.1
+    for tower in ("image", "text"):
+        graph = onnx.load(small.path / f"{tower}.onnx").graph
+        heads = {weights.name: weights.data_type for weights in graph.initializer if weights.name.startswith(HEAD)}
+        assert heads
+        assert set(heads.values()) == {onnx.TensorProto.FLOAT}, heads
     assert (small.path / "text.onnx").stat().st_size < 0.3 * (exported / "text.onnx").stat().st_size
 
 
