@@ -124,6 +124,9 @@ def test_eight_bits_keep_most_signs(run, exported, tiny_data):
     texts = [text_item(name) for name in ("a red tile", "the colour of grass", "sea", "azure")]
     bits = [np.unpackbits(one.encode(texts).codes.words.view(np.uint8)) for one in (dtbh.load(exported), small)]
     assert (bits[0] != bits[1]).mean() < 0.1
+    longer = [*texts, text_item("one of all the long texts that may be asked for beside them, of other numbers")]
+    few, many = (dtbh.load(small.path).encode(some, values=True).values for some in (texts[:1], longer))
+    assert (few[0] == many[0]).all(), "a text's code hangs on no other"
     for tower in ("image", "text"):
         graph = onnx.load(small.path / f"{tower}.onnx").graph
         heads = {weights.name: weights.data_type for weights in graph.initializer if weights.name.startswith(HEAD)}
