@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 CLEARING = 10.0  # seconds in which a second signal does not break off what clears away after the first
+SOON = 0.05  # seconds after which a signal comes again that found a destructor running
 PATIENCE = 5.0  # seconds that workers have to end
 
 
@@ -42,10 +43,14 @@ def heeded() -> Iterator[Stop]:
     """Have SIGTERM and SIGHUP raise KeyboardInterrupt while the block runs; ignored ones stay so (``nohup``)."""
     stop, process = Stop(), os.getpid()
 
-    def end(number: int, _frame: FrameType | None) -> None:
+    def end(number: int, frame: FrameType | None) -> None:
         if os.getpid() != process:  # a forked worker, which has nothing to clear away
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
+        elif _clears_away(frame):  # what is raised there is printed, and lost
+            again = threading.Timer(SOON, os.kill, (process, number))
+            again.daemon = True
+            again.start()
         elif time.monotonic() - stop.when > CLEARING:
             stop.number, stop.when = number, time.monotonic()
             raise KeyboardInterrupt
@@ -59,6 +64,15 @@ def heeded() -> Iterator[Stop]:
     finally:
         for number in ours:
             signal.signal(number, signal.SIG_DFL)
+
+
+def _clears_away(frame: FrameType | None) -> bool:
+    """Whether an object's destructor runs, as that of PyTorch's readers, which waits for its workers."""
+    while frame is not None:
+        if frame.f_code.co_name == "__del__":
+            return True
+        frame = frame.f_back
+    return False
 
 
 @contextmanager

@@ -37,6 +37,26 @@ def test_a_second_signal_ends_what_clears_away_for_ever(monkeypatch: pytest.Monk
                 os.kill(os.getpid(), signal.SIGTERM)
 
 
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+def test_a_signal_that_finds_a_destructor_running_comes_again() -> None:
+    class Reader:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+            for _ in range(3):  # it is handled here, and what it raised would be lost
+                time.sleep(0.001)
+            gone.append("whole")
+
+    def let_go(readers: list[Reader]) -> None:
+        readers.clear()
+        time.sleep(30)
+
+    gone: list[str] = []
+    with heeded() as stop, pytest.raises(KeyboardInterrupt):
+        let_go([Reader()])
+    assert gone == ["whole"]
+    assert stop.code == 143
+
+
 def test_ctrl_c_is_python_s_own() -> None:
     with heeded() as stop, pytest.raises(KeyboardInterrupt):
         raise KeyboardInterrupt
