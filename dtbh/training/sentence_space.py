@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from dtbh.encoders.concept_head import ConceptHead, TextHead
 from dtbh.errors import ConfigError, DataError
 from dtbh.training.pair_space import fit_pairs
-from dtbh.training.shallow import Floats, Ints, Sample, principal_axes, quantizing_rotation, ridged
+from dtbh.training.shallow import Floats, Ints, Sample, principal_axes, quantizing_rotation, ridged, unit
 
 SENTENCE_SPACE = "sentence_space"
 """Its name in ``learning.fit``."""
@@ -63,14 +63,14 @@ def fit_sentence_space(
     concepts, nearest, class_of = _concepts(wanted, labels, len(image.concepts), rng)
     _set_linear(image.sentence, *_linear(vectors, (1 - TOWARDS) * wanted + TOWARDS * concepts[nearest]))
     _set_linear(text.sentence, np.eye(text.sentence.in_features), -middle)
-    _set(text.anchors, _unit(concepts + middle))
+    _set(text.anchors, unit(concepts + middle))
     label_of = dict(zip(pairs, labels.tolist(), strict=True))
     said = np.isin(said_of, pairs)
     for head, x, y, (weight, decay) in (
         (image, vectors, labels, IMAGE_EVIDENCE),
         (text, texts[said], np.array([label_of[pair] for pair in said_of[said].tolist()]), TEXT_EVIDENCE),
     ):
-        _set(head.concepts, _unit(concepts))
+        _set(head.concepts, unit(concepts))
         w, b = _classifier(x, y, decay)
         _set_linear(head.evidence, weight * w[class_of], weight * b[class_of])
     if image.pair is not None and text.pair is not None:
@@ -159,11 +159,6 @@ def _linear(seen: Floats, wanted: Floats) -> tuple[Floats, Floats]:
     centred = seen - seen.mean(axis=0)
     weight = np.linalg.solve(ridged(centred), centred.T @ (wanted - wanted.mean(axis=0)) / len(seen)).T
     return weight, wanted.mean(axis=0) - weight @ seen.mean(axis=0)
-
-
-def _unit(vectors: Floats) -> Floats:
-    lengths: Floats = np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-12)
-    return np.divide(vectors, lengths)
 
 
 def _set_linear(layer: nn.Module, weight: Floats, bias: Floats) -> None:

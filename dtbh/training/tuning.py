@@ -22,7 +22,7 @@ from torch import Tensor
 from dtbh.config import Concepts
 from dtbh.encoders.concept_head import ConceptHead, TextHead
 from dtbh.training.sentence_space import TOWARDS
-from dtbh.training.shallow import Floats, Ints, Sample, principal_axes, quantizing_rotation
+from dtbh.training.shallow import Floats, Ints, Sample, principal_axes, quantizing_rotation, unit
 
 State = Mapping[str, NDArray[Any]]
 """A head's parameters by name, as in its state dict."""
@@ -61,13 +61,13 @@ def tuned_heads(
     if settings.pairs:
         said = second.linear("pair", meant)
         long = np.linalg.norm(first.linear("pair", images.vectors), axis=1).mean()
-        first.move("pair", images.vectors, long * _unit(said))
+        first.move("pair", images.vectors, long * unit(said))
     label_of = dict(zip(images.pairs.tolist(), images.labels.tolist(), strict=True))
     of_texts = np.array([label_of[pair] for pair in said_of.tolist()])
-    first.widen(_unit(centres), images.vectors, images.labels, IMAGE_DECAY, IMAGE_PRIOR)
-    second.widen(_unit(centres), texts, of_texts, TEXT_DECAY, TEXT_PRIOR)
+    first.widen(unit(centres), images.vectors, images.labels, IMAGE_DECAY, IMAGE_PRIOR)
+    second.widen(unit(centres), texts, of_texts, TEXT_DECAY, TEXT_PRIOR)
     old = second.state["anchors"]
-    second.state["anchors"] = np.concatenate([old, _unit(told)])
+    second.state["anchors"] = np.concatenate([old, unit(told)])
     places = first.hashed(images.vectors)
     remembered = np.repeat(second.hashed(old), max(1, round(len(places) / len(old))), axis=0)
     both = np.concatenate([places, remembered])
@@ -115,7 +115,7 @@ class _Head:
         state["concepts"] = np.concatenate([state["concepts"], concepts])
         state["evidence.weight"] = np.concatenate([state["evidence.weight"], np.zeros((count, x.shape[1]))])
         state["evidence.bias"] = np.concatenate([state["evidence.bias"], np.full(count, state["evidence.bias"].mean())])
-        likeness = _unit(self.linear("sentence", x)) @ state["concepts"].T / self._temperature
+        likeness = unit(self.linear("sentence", x)) @ state["concepts"].T / self._temperature
         middle, spread = x.mean(axis=0), x.std() or 1.0
         weight, bias = _found(likeness + self.linear("evidence", x), (x - middle) / spread, classes, count, decay)
         state["evidence.weight"][-count:] += weight / spread
@@ -154,8 +154,3 @@ def _found(likeness: Floats, x: Floats, classes: Ints, count: int, decay: float)
 
     search.step(loss)  # type: ignore[no-untyped-call]
     return weight.detach().numpy(), bias.detach().numpy()
-
-
-def _unit(vectors: Floats) -> Floats:
-    lengths: Floats = np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-12)
-    return np.divide(vectors, lengths)
