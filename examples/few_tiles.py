@@ -5,10 +5,10 @@
     python examples/few_tiles.py runs/rsicd-alone --data data/ucm --work few --split test --also data/rsicd
 
 Draws 1, 5, 20 and all training tiles of each class, some times each, with their captions or with the names of their
-classes alone; goes on from the model (``dtbh train --from``), and trains ``configs/any-words/ucm.yaml`` without sounds
-on the same tiles (each seen in one orientation; where there are too few for 64 bits, of as many as can be had). Asks
-for the split's images in plain and in own words and by their captions. ``--also`` is what the model was trained on,
-asked the same of its validation split: what it still knows.
+classes alone; goes on from the model (``dtbh train --from``, without ``--keep`` and with it), and trains
+``configs/any-words/ucm.yaml`` without sounds on the same tiles (each seen in one orientation; where there are too few
+for 64 bits, of as many as can be had). Asks for the split's images in plain and in own words and by their captions.
+``--also`` is what the model was trained on, asked the same of its validation split: what it still knows.
 """
 
 from __future__ import annotations
@@ -110,8 +110,9 @@ def few(manifest: Manifest, count: int | None, seed: int, out: Path, named: bool
 
 
 def models(start: Path, data: Path, work: Path) -> Iterator[tuple[str, Path]]:
-    """Both ways to a model, and what they give."""
+    """The ways to a model, and what they give."""
     yield "from", train_from(start, data, work / "from")
+    yield "from, keep", train_from(start, data, work / "keep", keep=True)
     learned = [item for item in read_manifest(data) if item.split == "train"]
     tiles = sum(item.modality == "image" for item in learned)
     alone = len({item.transcript for item in learned}) < 64  # names, or too few captions
@@ -168,8 +169,8 @@ def main() -> None:
                 data = few(manifest, count or None, seed, work / "data", named)
                 for way, path in models(args.start, data, work):
                     draws[way].append(values_of(load(path), asked))
-                    if still and way == "from" and not seed:
-                        draws["from, still"].append(values_of(load(path), still))
+                    if still and way != "nothing" and not seed:
+                        draws[f"{way}, still"].append(values_of(load(path), still))
             for way, values in draws.items():
                 name = f"{count or 'all'} tiles, {'names' if named else 'captions'}, {way}"
                 found[name] = line(name, values)

@@ -29,6 +29,10 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         "few tiles of each class, with captions or without",
     )  # fmt: skip
     parser.add_argument(
+        "--keep", action="store_true", help="keep what the model of --from knows beside the new classes (codes are for "
+        "these alone else)",
+    )  # fmt: skip
+    parser.add_argument(
         "--data", type=Path, action="append", required=True, help="a prepared data folder; or several, one --data each"
     )
     parser.add_argument("--out", type=Path, required=True, help="the run folder")
@@ -48,7 +52,7 @@ def train(args: Arguments) -> int:
 
         if args.devices:
             raise ConfigError("--devices: --from fits heads at once, on one device; leave it away")
-        path = train_from(args.start, args.data, args.out, overrides=args.set)
+        path = train_from(args.start, args.data, args.out, keep=args.keep, overrides=args.set)
         details = json.loads((path / "run.json").read_text())
         validated = f"validation mAP {details['kept_val_map']:.4f}" if "kept_val_map" in details else "no validation"
         show(args, f"{path}: {details['checkpoint_rule']}, {validated}, {details['seconds']:.0f} s",
@@ -56,6 +60,8 @@ def train(args: Arguments) -> int:
         return 0
     from dtbh.stages.train import train as run
 
+    if args.keep:
+        raise ConfigError("--keep: only with --from is there a model whose knowledge could be kept; leave it away")
     config = read_config(args.config, [*args.set, *([f"training.devices={args.devices}"] if args.devices else [])])
     path = run(config, args.data, args.out)
     details = json.loads((path / "run.json").read_text())

@@ -41,7 +41,7 @@ def read_head(network: ModelProto) -> dict[str, NDArray[np.float32]]:
 
 
 def put_head(network: ModelProto, head: Mapping[str, Array]) -> None:
-    """Put parameters in the place of those that are there; there may be more concepts than before."""
+    """Put parameters in the place of those that are there; there may be more concepts, or fewer."""
     for name, values in head.items():
         _put(network.graph, name, values)
     del network.graph.value_info[:]  # shapes that may hold no more

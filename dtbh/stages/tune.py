@@ -52,7 +52,12 @@ class _Taught:
 
 
 def train_from(
-    start: str | Path, data: str | Path | Sequence[str | Path], out: str | Path, *, overrides: Sequence[str] = ()
+    start: str | Path,
+    data: str | Path | Sequence[str | Path],
+    out: str | Path,
+    *,
+    keep: bool = False,
+    overrides: Sequence[str] = (),
 ) -> Path:
     """Bring a model's heads to the training split of a data folder; measure the result on its validation split.
 
@@ -64,6 +69,7 @@ def train_from(
         data: A prepared data folder, or several. Where they name no splits, some images are held out at random, as
             ``data.protocol`` says it.
         out: The new model's folder: exported where the start is, else a run.
+        keep: What the start knows is kept beside the new classes, in the same bits; else codes are for these alone.
         overrides: ``seed=1``, or settings of ``data``, as in ``data.protocol=random``.
 
     Returns:
@@ -71,7 +77,7 @@ def train_from(
 
     Raises:
         ConfigError: A start that can't be gone on from, or other settings.
-        DataError: Fewer than two tiles, or neither captions nor labels.
+        DataError: Fewer than two tiles or, where nothing is kept, classes; or neither captions nor labels.
         RunError: No such model, or another one in ``out``.
         MediaError: An image that can't be read; nothing is written.
     """
@@ -90,12 +96,17 @@ def train_from(
         raise DataError(
             f"{lost}: no such file, though the manifest of {manifest.root} names it; run dtbh prepare again"
         )
-    if _is_done(out, first, config, manifest):
+    if _is_done(out, first, config, manifest, keep):
         echo(f"{out}: already trained with these settings")
         return out
     echo(f"training {out} on {len(learned.images)} images and {len(learned.texts)} texts, from {start}", event="start")
     numbers, classes = _numbers(first, learned, config.seed)
-    image, text = _tuned(first, learned, numbers, config)
+    if classes < FEWEST and not keep:
+        raise DataError(
+            f"{manifest.root}: the images of its train split are all of one class, which leaves codes nothing to tell "
+            "apart; give tiles of others too, or keep what the model knows beside it (--keep)"
+        )
+    image, text = _tuned(first, learned, numbers, config, keep)
     concepts = first.config.encoders.concepts
     assert concepts is not None
     wider = concepts.model_copy(update={"count": len(image["concepts"])})
@@ -105,7 +116,7 @@ def train_from(
         "data": [relative(part, out) for part in manifest.parts] or relative(manifest.root, out),
         "source": f"{read_run(first.path)['source']}{JOINED}{manifest.source}", "manifest": manifest.fingerprint,
         "checkpoint_rule": f"heads fitted at once to {len(learned.images)} images of {classes} classes",
-        "from": {"model": first.fingerprint, "source": read_run(first.path)["source"]}, "finished": True,
+        "from": {"model": first.fingerprint, "source": read_run(first.path)["source"], "keep": keep}, "finished": True,
     }  # fmt: skip
     with atomic_folder(out) as new:
         first.write(new, image, text)
@@ -186,7 +197,9 @@ def _numbers(first: Start, learned: _Taught, seed: int) -> tuple[dict[str, int],
     return dict(zip(labels, found.tolist(), strict=True)), 1 + int(found.max())
 
 
-def _tuned(first: Start, learned: _Taught, numbers: dict[str, int], config: Config) -> tuple[dict[str, Any], ...]:
+def _tuned(
+    first: Start, learned: _Taught, numbers: dict[str, int], config: Config, keep: bool
+) -> tuple[dict[str, Any], ...]:
     """The heads of images and of texts."""
     from dtbh.training.shallow import Sample
     from dtbh.training.tuning import tuned_heads
@@ -203,7 +216,7 @@ def _tuned(first: Start, learned: _Taught, numbers: dict[str, int], config: Conf
     said_of = np.array([order[str(item.pair)] for item in learned.texts])
     image, text = first.heads()
     texts = first.outputs(learned.texts)
-    return tuned_heads(image, text, seen, texts, said_of, settings=settings, seed=config.seed)
+    return tuned_heads(image, text, seen, texts, said_of, settings=settings, seed=config.seed, keep=keep)
 
 
 def _measured(new: Path, first: Start, held: _Taught) -> dict[str, float]:
@@ -228,7 +241,7 @@ def _measured(new: Path, first: Start, held: _Taught) -> dict[str, float]:
     return validated
 
 
-def _is_done(out: Path, first: Start, config: Config, manifest: Manifest) -> bool:
+def _is_done(out: Path, first: Start, config: Config, manifest: Manifest, keep: bool) -> bool:
     """Whether ``out`` is this very model.
 
     Raises:
@@ -242,6 +255,7 @@ def _is_done(out: Path, first: Start, config: Config, manifest: Manifest) -> boo
     wanted = config.model_copy(update={"encoders": old.encoders})
     if (
         run.get("from", {}).get("model") == first.fingerprint
+        and run["from"].get("keep", True) == keep  # older ones kept
         and run["manifest"] == manifest.fingerprint
         and (not differences(old, wanted))
     ):

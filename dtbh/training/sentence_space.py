@@ -71,7 +71,7 @@ def fit_sentence_space(
         (text, texts[said], np.array([label_of[pair] for pair in said_of[said].tolist()]), TEXT_EVIDENCE),
     ):
         _set(head.concepts, unit(concepts))
-        w, b = _classifier(x, y, decay)
+        w, b = classifier(x, y, decay)
         _set_linear(head.evidence, weight * w[class_of], weight * b[class_of])
     if image.pair is not None and text.pair is not None:
         told = texts[said].mean(axis=0)
@@ -134,8 +134,8 @@ def _shares(most: dict[int, int], count: int) -> dict[int, int]:
 
 
 @torch.inference_mode(mode=False)
-def _classifier(vectors: Floats, classes: Ints, decay: float) -> tuple[Floats, Floats]:
-    """Logistic regression: weight [1 + highest class, d] and bias."""
+def classifier(vectors: Floats, classes: Ints, decay: float) -> tuple[Floats, Floats]:
+    """Logistic regression of classes from 0 on, int64 [n], in vectors, float64 [n, d]: weight [classes, d] and bias."""
     middle, spread = vectors.mean(axis=0), vectors.std() or 1.0  # all alike: nothing to tell
     layer = nn.Linear(vectors.shape[1], 1 + int(classes.max())).double()
     nn.init.zeros_(layer.weight)

@@ -1,10 +1,10 @@
 """Heads that know the sentence space already, brought to tiles of somebody's own: from one of each class on.
 
-Each new class gets a concept, the centre of what is said of it, beside those that the heads have; images are brought to
-what is said of them by the smallest change of the maps that does so (ridge regression of what is missing); and
-classifiers, of what is seen and of what is said, let the new concepts be found among the old ones. The bits are found
-again, by iterative quantisation of the new images' places and of the old concepts', which weigh the same, so that codes
-keep room for both. What each step brings is measured in docs/how-to/fine-tuning.md.
+Images are brought to what is said of them by the smallest change of the maps that does so (ridge regression of what is
+missing). Each class gets a concept, the centre of what is said of it, in place of those that the heads have or beside
+them; classifiers, of what is seen and of what is said, let it be found. The bits are found again, by iterative
+quantisation of the new images' places and of those of what the heads knew, which weigh the same: few tiles tell too few
+directions apart. What each step brings is measured in docs/how-to/fine-tuning.md.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from dtbh.config import Concepts
 from dtbh.encoders.concept_head import ConceptHead, TextHead
-from dtbh.training.sentence_space import TOWARDS
+from dtbh.training.sentence_space import IMAGE_EVIDENCE, TEXT_EVIDENCE, TOWARDS, classifier
 from dtbh.training.shallow import Floats, Ints, Sample, principal_axes, quantizing_rotation, unit
 
 State = Mapping[str, NDArray[Any]]
@@ -30,7 +30,7 @@ State = Mapping[str, NDArray[Any]]
 RIDGE = 0.1
 """Of a change of the maps: a share of the mean squared length of what is seen."""
 IMAGE_DECAY, TEXT_DECAY = 0.01, 0.03
-"""Factor of the squared weights of the classifiers, of centred vectors divided by their overall deviation."""
+"""Factor of the squared weights of classifiers beside old ones, of centred vectors divided by their deviation."""
 IMAGE_PRIOR, TEXT_PRIOR = 2.0, 4.0
 """How much likelier the new concepts are than the old ones, in logits: what is seen and said is more often theirs."""
 MOST = 64
@@ -38,7 +38,15 @@ MOST = 64
 
 
 def tuned_heads(
-    image: State, text: State, images: Sample, texts: Floats, said_of: Ints, *, settings: Concepts, seed: int
+    image: State,
+    text: State,
+    images: Sample,
+    texts: Floats,
+    said_of: Ints,
+    *,
+    settings: Concepts,
+    seed: int,
+    keep: bool,
 ) -> tuple[dict[str, NDArray[np.float32]], dict[str, NDArray[np.float32]]]:
     """Both heads with concepts of the new classes.
 
@@ -50,11 +58,16 @@ def tuned_heads(
         said_of: The number of each one's pair, int64 [m].
         settings: Of the heads.
         seed: Of the bits' rotation.
+        keep: The heads' own concepts beside the new ones.
     """
     rng = np.random.default_rng(seed)
     first, second = _Head(image, settings, settings.image_temperature), _Head(text, settings, settings.text_temperature)
     meant = np.stack([texts[said_of == pair].mean(axis=0) for pair in images.pairs.tolist()])
     middle = -second.state["sentence.bias"]
+    if not keep:
+        for head in (first, second):
+            head.state["sentence.bias"] += middle - meant.mean(axis=0)
+        middle = meant.mean(axis=0)
     told = np.stack([meant[images.labels == c].mean(axis=0) for c in range(1 + images.labels.max())])
     centres = told - middle
     first.move("sentence", images.vectors, (1 - TOWARDS) * (meant - middle) + TOWARDS * centres[images.labels])
@@ -64,10 +77,15 @@ def tuned_heads(
         first.move("pair", images.vectors, long * unit(said))
     label_of = dict(zip(images.pairs.tolist(), images.labels.tolist(), strict=True))
     of_texts = np.array([label_of[pair] for pair in said_of.tolist()])
-    first.widen(unit(centres), images.vectors, images.labels, IMAGE_DECAY, IMAGE_PRIOR)
-    second.widen(unit(centres), texts, of_texts, TEXT_DECAY, TEXT_PRIOR)
     old = second.state["anchors"]
-    second.state["anchors"] = np.concatenate([old, unit(told)])
+    if keep:
+        first.widen(unit(centres), images.vectors, images.labels, IMAGE_DECAY, IMAGE_PRIOR)
+        second.widen(unit(centres), texts, of_texts, TEXT_DECAY, TEXT_PRIOR)
+        second.state["anchors"] = np.concatenate([old, unit(told)])
+    else:
+        first.replace(unit(centres), images.vectors, images.labels, *IMAGE_EVIDENCE)
+        second.replace(unit(centres), texts, of_texts, *TEXT_EVIDENCE)
+        second.state["anchors"] = unit(told)
     places = first.hashed(images.vectors)
     remembered = np.repeat(second.hashed(old), max(1, round(len(places) / len(old))), axis=0)
     both = np.concatenate([places, remembered])
@@ -108,6 +126,11 @@ class _Head:
         weight = change[:, :-1] / spread
         self.state[f"{name}.weight"] += weight
         self.state[f"{name}.bias"] += change[:, -1] - weight @ middle
+
+    def replace(self, concepts: Floats, x: Floats, classes: Ints, weight: float, decay: float) -> None:
+        """Put concepts in the place of all others, and learn to find them."""
+        found, bias = classifier(x, classes, decay)
+        self.state |= {"concepts": concepts, "evidence.weight": weight * found, "evidence.bias": weight * bias}
 
     def widen(self, concepts: Floats, x: Floats, classes: Ints, decay: float, prior: float) -> None:
         """Add concepts, and learn to find them: logistic regression beside the old ones, which stay as they are."""

@@ -57,16 +57,18 @@ def distances(model: FileEncoder, images: list[str], texts: list[str]) -> np.nda
     return np.array([[int((a ^ b).item()).bit_count() for b in said.words] for a in seen.words])
 
 
-def test_ready_learns_named_tiles(tiles, tmp_path, capsys):
+@pytest.mark.parametrize("keep", [False, True])
+def test_ready_learns_named_tiles(tiles, tmp_path, capsys, keep):
     out = tmp_path / "mine"
-    words = ["train", "--from", "ready", "--data", str(tiles), "--out", str(out)]
+    words = ["train", "--from", "ready", "--data", str(tiles), "--out", str(out), *["--keep"] * keep]
     assert main(words) == 0
     said = capsys.readouterr()
     assert 'no captions, so classes go by their names: "red square", "violet pond", "zebra stripes"' in said.err
     assert "heads fitted at once to 6 images of 3 classes, validation mAP 1.0000" in said.out
     model, ready = dtbh.load(out), dtbh.load()
     assert model.fingerprint != ready.fingerprint
-    assert model.config.encoders.concepts.count == ready.config.encoders.concepts.count + 3
+    assert model.config.encoders.concepts.count == 3 + keep * ready.config.encoders.concepts.count
+    assert model.bits == ready.bits
     held = [str(tiles / item.path) for item in read_manifest(tiles) if item.split == "val"]
     labels = [item.label for item in read_manifest(tiles) if item.split == "val"]
     names, texts = (
@@ -77,13 +79,16 @@ def test_ready_learns_named_tiles(tiles, tmp_path, capsys):
     assert [names[place] for place in found] == labels
     before = distances(ready, held, texts).argmin(axis=1)
     assert [names[place] for place in before] != labels, "nothing was to be learned"
-    known = model.encode_texts(["a harbour full of boats", "boats in a port", "dense woods"]).words
-    assert int((known[0] ^ known[1]).item()).bit_count() < int((known[0] ^ known[2]).item()).bit_count()
+    harbor = [Item("1", "text", transcript="a harbour full of boats")]
+    distant, familiar = (one.encode(harbor).familiarity["1"] for one in (model, ready))
+    assert (distant > 0.9 * familiar) == keep, (distant, familiar)
     stamp = (out / "model.json").stat().st_mtime_ns
     assert main(words) == 0
     assert (out / "model.json").stat().st_mtime_ns == stamp
-    assert main([*words, "--set", "seed=1"]) == 2
-    assert "holds another model, or one of other data or settings; choose another --out" in capsys.readouterr().err
+    other = words[:-1] if keep else [*words, "--keep"]
+    for changed in ([*words, "--set", "seed=1"], other):
+        assert main(changed) == 2
+        assert "holds another model, or one of other data or settings; choose another --out" in capsys.readouterr().err
     assert main(["index", str(out), str(tiles), "--out", str(tmp_path / "archive")]) == 0
 
 
@@ -93,7 +98,7 @@ def test_a_run_goes_on_with_captions(start, tiny_data, tmp_path):
     run = json.loads((out / "run.json").read_text())
     assert run["from"]["model"] == dtbh.load(start).fingerprint != model.fingerprint
     assert run["kept_val_map"] > 0.9
-    assert model.config.encoders.concepts.count == 6
+    assert model.config.encoders.concepts.count == 3
     assert model.config.data.protocol == "random", "the data name no splits"
     report, _ = evaluate(out)
     assert min(report.directions["text->image"].map, report.directions["image->text"].map) > 0.9
@@ -119,6 +124,12 @@ def test_what_can_t_be_gone_on_from(start, tiny_run, tiny_data, tiles, tmp_path)
     items = [item for item in read_manifest(tiles) if item.split == "train"]
     write_manifest(Manifest((replace(items[0], path=str(tiles / str(items[0].path))),), one, "folders"))
     with pytest.raises(DataError, match="1 images with a label or a caption in the train split, wanted 2 at least"):
+        train_from(start, one, out)
+    alike = [replace(item, path=str(tiles / str(item.path))) for item in items if item.label == items[0].label]
+    write_manifest(Manifest(tuple(alike), one, "folders"))
+    with pytest.raises(
+        DataError, match=r"all of one class, which leaves codes nothing to tell apart; give .* \(--keep\)"
+    ):
         train_from(start, one, out)
     bare = [Item(item.id, "image", str(tiles / str(item.path)), split="train") for item in items]
     write_manifest(Manifest(tuple(bare), one, "folders"))
@@ -148,3 +159,5 @@ def test_the_command_takes_a_config_or_a_start(tiny_data, tmp_path, capsys):
     where = ["--data", str(tiny_data), "--out", str(tmp_path / "x")]
     assert main(["train", "--from", "ready", "--devices", "2", *where]) == 2
     assert "--devices: --from fits heads at once" in capsys.readouterr().err
+    assert main(["train", "configs/dtbh/demo.yaml", "--keep", *where]) == 2
+    assert "--keep: only with --from is there a model" in capsys.readouterr().err

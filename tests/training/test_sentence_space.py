@@ -32,7 +32,7 @@ from dtbh.stages.evaluate import evaluate
 from dtbh.stages.export import export
 from dtbh.stages.index import index
 from dtbh.stages.train import train
-from dtbh.training.sentence_space import _classifier, _concepts, _shares, fit_sentence_space
+from dtbh.training.sentence_space import _concepts, _shares, classifier, fit_sentence_space
 from dtbh.training.shallow import Sample
 from dtbh.web.app import create_app
 
@@ -313,10 +313,10 @@ def test_the_classifier_tells_classes_apart_and_nothing_of_one_class():
     rng = np.random.default_rng(0)
     classes = np.repeat([0, 1, 2], 30)
     x = 5 + 0.1 * rng.normal(size=(90, 4)) + np.eye(3, 4)[classes]
-    weight, bias = _classifier(x, classes, 1e-3)
+    weight, bias = classifier(x, classes, 1e-3)
     assert ((x @ weight.T + bias).argmax(axis=1) == classes).all()
-    assert not _classifier(x, np.zeros(90, dtype=np.int64), 1e-3)[0].any()
-    assert not _classifier(np.ones((90, 4)), classes, 1e-3)[0].any()
+    assert not classifier(x, np.zeros(90, dtype=np.int64), 1e-3)[0].any()
+    assert not classifier(np.ones((90, 4)), classes, 1e-3)[0].any()
 
 
 def test_words_lead_but_where_the_sound_is_clear():
