@@ -10,7 +10,7 @@ bounds what codes can keep. Ties are averaged over all orders.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from own_words import arguments, keep
 
 from dtbh.codes import HashCodes, unpack
+from dtbh.data.manifest import Item
 from dtbh.data.transcripts import said
 from dtbh.evaluation.metrics.pairs import AT
 from dtbh.models.encoder import Encoding
@@ -78,6 +79,12 @@ def rankings(asked: Encoding, gallery: HashCodes, rescore: int) -> dict[str, Cal
     }
 
 
+def typed(items: Iterable[Item]) -> list[Item]:
+    """Every caption as a text, as often as it is given."""
+    told = [item for item in items if item.modality == "sound" and said(item)]
+    return [replace(item, id=f"{item.id}.txt", modality="text", path=None) for item in told]
+
+
 def main() -> None:
     """Print a line for each ranking."""
     parser = arguments(str(__doc__))
@@ -88,11 +95,11 @@ def main() -> None:
     manifest, protocol = manifest_for(model, args.data)
     items = of_split(manifest, args.split)
     images = [absolute(manifest, item) for item in items if item.modality == "image"]
-    others = [item for item in items if item.modality == "sound" and (args.kind == "sound" or said(item))]
-    if args.kind == "text":
-        others = [replace(item, id=f"{item.id}.txt", modality="text", path=None) for item in others]
-    else:
-        others = [absolute(manifest, item) for item in others]
+    others = (
+        typed(items)
+        if args.kind == "text"
+        else [absolute(manifest, item) for item in items if item.modality == "sound"]
+    )
     seen, told = (
         model.encode(part, stored=True, values=True, vectors=True, wordless=True) for part in (images, others)
     )

@@ -256,6 +256,36 @@ def test_the_table_of_pairs_is_right_where_it_can_be_counted(
     assert all(row.endswith(f"{float(row.split()[-1]):5.1f}") for row in rows)
 
 
+def test_bounds_count_as_loops_do(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    load("pair_retrieval")
+    example = load("bounds")
+    far, right = np.array([[0.0, 1.0, 1.0, 2.0]]), np.array([[False, True, False, True]])
+    orders = [(1, 2), (2, 1)]  # of the tie, which holds one right item
+    expected = np.mean([(1 / (2 if first == 1 else 3) + 2 / 4) / 2 for first, _ in orders])
+    assert example.class_map(far, right) == pytest.approx(expected)
+    rng = np.random.default_rng(0)
+    texts, image = rng.normal(size=(5, 3)), np.array([0, 0, 0, 1, 1])
+    texts /= np.linalg.norm(texts, axis=1, keepdims=True)
+    found = example.by_captions(texts, image[:, None] == np.arange(2))
+    for row, text in enumerate(texts):
+        for column in range(2):
+            others = [t for n, t in enumerate(texts) if image[n] == column and n != row]
+            mean = np.mean(others, axis=0)
+            assert found[row, column] == pytest.approx(-text @ mean / np.linalg.norm(mean), abs=1e-8)
+    run = train(any_words(sound=None, concepts={"count": 3, "pairs": 1.0}), tiny_data, tmp_path / "run")
+    for name, more in (("bounds", []), ("pair_front", ["--work", str(tmp_path / "front"), "--weights", "0.5"])):
+        example = load(name)
+        monkeypatch.setattr("sys.argv", [f"{name}.py", str(run), "--split", "test", *more])
+        capfd.readouterr()
+        example.main()
+        said = capfd.readouterr().out
+        assert "class" in said
+        assert ("probe: 1.000" if name == "bounds" else "rescored") in said
+
+
 def test_what_nobody_can_answer_and_how_it_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(EXAMPLES))
     example = load("nothing_close")
