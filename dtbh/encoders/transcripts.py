@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from dtbh.encoders.feature_cache import stored_outputs
 from dtbh.errors import MediaError
 from dtbh.media.sound import Passage, load_sound
-from dtbh.media.transcriber import RATE, VERSION, Heard, Transcriber, Way, wordless
+from dtbh.media.transcriber import AT_ONCE, RATE, VERSION, Heard, Transcriber, Way, wordless
 from dtbh.utils.progress import track
 
-BATCH = 8
 HEARING = "hearing words"
 
 
@@ -41,8 +40,8 @@ def transcripts(
 
     files = [path for path in paths if isinstance(path, Path)]
     if not stored or len(files) < len(paths):
-        starts = track(range(0, len(paths), BATCH), HEARING, total=len(paths), each=BATCH)
-        return [heard for start in starts for heard in hear(paths[start : start + BATCH])]
+        starts = track(range(0, len(paths), AT_ONCE), HEARING, total=len(paths), each=AT_ONCE)
+        return [heard for start in starts for heard in hear(paths[start : start + AT_ONCE])]
     there = [path for path in files if path.is_file()]
     if not there:
         return [None] * len(paths)
@@ -51,7 +50,7 @@ def transcripts(
         name += f"-{zlib.crc32(transcriber.prompt.encode()):08x}"
     if transcriber.hypotheses > 1:
         name += f"-of-{transcriber.hypotheses}"
-    rows = stored_outputs(there, compute, backbone=name, views=[0], batch=BATCH, dtype="|u1", label=HEARING)
+    rows = stored_outputs(there, compute, backbone=name, views=[0], batch=AT_ONCE, dtype="|u1", label=HEARING)
     found = {path: _of_bytes(row[0]) for path, row in zip(there, rows, strict=True)}
     return [found.get(path) for path in files]
 
