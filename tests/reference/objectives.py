@@ -175,6 +175,21 @@ def learned_centres(sides, scale, centres):
     return mean_over(sides, one)
 
 
+def variance_in_class(sides, least):
+    def one(side):
+        costs = []
+        for label in side["labels"]:
+            own = [code for code, other in zip(side["codes"], side["labels"], strict=True) if other == label]
+            spread = 0.0
+            for values in zip(*own, strict=True):
+                mean = sum(values) / len(values)
+                spread += sum((value - mean) ** 2 for value in values) / len(values)
+            costs.append(max(0.0, 1 - spread / len(own[0]) / least))
+        return sum(costs) / len(costs)
+
+    return mean_over(sides, one)
+
+
 def decorrelation(sides):
     def one(side):
         codes = side["codes"]

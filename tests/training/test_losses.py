@@ -45,6 +45,7 @@ GIVEN: dict[str, dict[str, object]] = {
     "balance": {},
     "item_balance": {},
     "decorrelation": {},
+    "variance_in_class": {"least": 0.9},
 }
 CENTRED = ("central_similarity", "orthogonal_centres")
 
@@ -210,7 +211,7 @@ def test_a_term_of_several_labels_is_its_loop_over_what_they_share(name: str) ->
     wanted = loop(name, sides)
     assert value(name, sides).item() == pytest.approx(wanted, rel=1e-5, abs=1e-9)
     looks = name.endswith("triplets") or name in (
-        "pairwise_likelihood", "pair_in_class", "feature_contrast", "code_contrast"
+        "pairwise_likelihood", "pair_in_class", "feature_contrast", "code_contrast", "variance_in_class",
     )  # fmt: skip
     assert (wanted != pytest.approx(loop(name, alone), rel=1e-4)) == looks
 

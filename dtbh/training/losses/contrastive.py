@@ -82,6 +82,25 @@ def decorrelation(sides: Sides) -> Tensor:
     return torch.stack([one(side.codes) for side in sides]).mean()
 
 
+@loss("variance_in_class")
+def variance_in_class(sides: Sides, *, least: Positive) -> Tensor:
+    """Keeps room within a class: mean over items of how far their class's bits lack the variance ``least``, in [0, 1].
+
+    Of each item the mean over bits of their variance among the items of its class and modality, divided by ``least``,
+    is wanted to be 1 or more. Triplets of classes alone draw a class to one code; where a term of pairs says along what
+    items differ, this one lets them. VICReg's variance term (Bardes, Ponce and LeCun, ICLR 2022) is a hinge on each
+    bit's deviation over all items; this one, on the mean over bits within classes, is ours.
+    """
+
+    def one(side: Outputs) -> Tensor:
+        own = alike(side.labels, side.labels, side.shared).to(side.codes.dtype)
+        own = own / own.sum(dim=1, keepdim=True)
+        variance = (own @ side.codes.square() - (own @ side.codes).square()).mean(dim=1)
+        return F.relu(1 - variance / least).mean()
+
+    return torch.stack([one(side) for side in sides]).mean()
+
+
 def _contrast(sides: Sides, on: str, *, temperature: float, intra_modal_weight: float) -> Tensor:
     def loss(rows: Outputs, columns: Outputs, same: bool) -> Tensor:
         common = alike(rows.labels, columns.labels, rows.shared)
