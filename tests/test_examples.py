@@ -15,6 +15,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import dtbh
@@ -102,6 +103,20 @@ def test_the_loop_of_the_field_gives_what_the_report_calls_its_order(
     monkeypatch.setattr("sys.argv", ["benchmark_evaluation.py", "--quick", "--runs", "1"])
     assert benchmark.main() == 0
     assert "the whole report: peak memory" in capsys.readouterr().out
+
+
+def test_the_training_benchmark_takes_down_the_products_of_a_step(capsys: pytest.CaptureFixture[str]) -> None:
+    benchmark = load("benchmark_training")
+    assert (
+        benchmark.main(["--images", "42", "--steps", "1", "--set", "training.classes=4", "training.per_class=2"]) == 0
+    )
+    said = capsys.readouterr().out
+    (count,) = re.findall(r"its (\d+) products alone [\d.]+ ms: 0\.\d\d of it", said)
+    assert int(count) > 20  # of two heads and the terms, forwards and backwards
+    a = torch.rand(3, 4, requires_grad=True)
+    with benchmark.Products() as taken:
+        (a @ torch.rand(4, 5)).sum().backward()
+    assert [call[0].overloadpacket.__name__ for call in taken.calls] == ["mm", "mm"]
 
 
 def test_every_neighbour_is_a_config_on_equal_terms() -> None:
