@@ -5,13 +5,19 @@
     hits = archive.search(model.encode_sounds(["query.wav"]), k=10)
 
 Everything from ``dtbh.codes`` down works without torch, so names here are imported when they are first used.
+
+ONNX Runtime sends its makers what it does unless it is told not to before it is imported; here it is told, where the
+environment says nothing else.
 """
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from dtbh.utils.version import __version__
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from dtbh.codes import HashCodes, read_codes, write_codes

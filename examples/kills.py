@@ -1,10 +1,11 @@
-"""kill -9 at random moments: whether index, merge, compact and train go on to the same result with the next call.
+"""kill -9 at random moments: whether index, merge, compact, label and train go on to the same result.
 
     python examples/kills.py --kills 100
 
 Each command works on small data that are made first. It is killed at a moment drawn over its whole length, every other
 time once more while it goes on, and then left to finish; what it leaves must be what a call without kills leaves. One
-line a command; the exit code is 1 where anything differs.
+line a command; the exit code is 1 where anything differs. Where words lie is drawn for `label`: so small a model has no
+tower for texts.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -29,10 +31,12 @@ import soundfile
 
 import dtbh
 from dtbh.cli.main import main as call
+from dtbh.codes import HashCodes
 from dtbh.config import make_config, write_config
 from dtbh.data.manifest import Item, write_manifest
 from dtbh.data.synthetic.generate import draw
 from dtbh.index.archive.archive import create_archive, open_archive
+from dtbh.models.encoder import Encoding
 from dtbh.stages import resumable
 
 SETTINGS: dict[str, Any] = {
@@ -44,6 +48,21 @@ SETTINGS: dict[str, Any] = {
     },
     "training": {"epochs": 3, "classes": 3, "per_class": 2, "workers": 0},
 }  # fmt: skip
+
+
+class Words:
+    """Stands in for the model of `label`: each text has a code drawn from its letters."""
+
+    def __init__(self, archive: Path) -> None:
+        index = open_archive(archive)
+        self.path, self.bits, self.fingerprint = archive, index.bits, index.encoder
+        self.config = SimpleNamespace(encoders=SimpleNamespace(text=object()))
+
+    def encode(self, items: Sequence[Item], **_: object) -> Encoding:
+        """Codes of texts."""
+        seeds = [list(str(item.transcript).encode()) for item in items]
+        drawn = np.array([np.random.default_rng(seed).normal(size=self.bits) for seed in seeds], np.float32)
+        return Encoding(HashCodes.from_values(drawn, encoder=self.fingerprint, items=items), (), drawn)
 
 
 @dataclass(frozen=True)
@@ -90,10 +109,13 @@ def cases(data: Path, folder: Path) -> dict[str, Case]:
         done(["index", str(run), str(data), "--out", part, "--shard", f"{number}/2"])
     ids = [item.id for item in open_archive(whole).items(open_archive(whole).rows())]
     create_archive(gappy, open_archive(whole).at(open_archive(whole).rows())).remove(ids[::3])
+    words = Words(whole)
+    import_module("dtbh.stages.label").__dict__["load"] = lambda _: words
     return {
         "index": Case(lambda out: ["index", str(run), str(data), "--out", str(out)], archive_at),
         "merge": Case(lambda out: ["merge", str(out), *parts], archive_at),
         "compact": Case(lambda out: ["compact", str(out)], archive_at, gappy),
+        "label": Case(lambda out: ["label", str(out)], archive_at, whole),
         "train": Case(lambda out: ["train", str(config), "--data", str(data), "--out", str(out)], run_at),
     }
 
@@ -178,7 +200,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Kill each command; returns the exit code."""
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     parser.add_argument("--kills", type=int, default=100, help="of each command (default 100)")
-    parser.add_argument("--only", nargs="+", metavar="COMMAND", help="of index, merge, compact, train")
+    parser.add_argument("--only", nargs="+", metavar="COMMAND", help="of index, merge, compact, label, train")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(arguments)
     resumable.BATCH = 8  # so that what is kept on the way is met too

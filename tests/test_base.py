@@ -6,6 +6,7 @@ Nothing of ``dev`` is imported here but pytest, so that ``nox -s base`` runs thi
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -143,3 +144,13 @@ def test_the_base_is_light_and_extras_are_alive() -> None:
     assert all(set(extras[extra]) - set(base) for extra in extras), "an extra that brings nothing"
     whole = set(extras["all"][0].removeprefix("dtbh[").removesuffix("]").split(","))
     assert whole == {*extras} - {"all", "dev", "peers", "docs"}
+
+
+def test_nothing_is_told_to_the_makers_of_onnxruntime() -> None:
+    """Releases of 2026 do from the moment they are imported, so it is told before anything here imports it."""
+    code = "import os, sys, dtbh; assert 'onnxruntime' not in sys.modules; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    for given, wanted in (({}, "1"), ({"ORT_DISABLE_TELEMETRY": "0"}, "0")):
+        plain = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, env={**plain, **given}, cwd=ROOT, capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == wanted

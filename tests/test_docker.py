@@ -1,4 +1,7 @@
-"""The Dockerfile and the compose file, as far as they can be checked without Docker."""
+"""The Dockerfile and the compose file, as far as they can be checked without Docker and in a moment.
+
+``examples/clean_root.py`` runs the steps in a clean root of Debian, which takes minutes.
+"""
 
 from __future__ import annotations
 
@@ -87,3 +90,19 @@ def test_the_compose_file_fits_together() -> None:
     args = make_parser(words).parse_args(words)
     assert (args.engine, args.uri) == ("milvus", "http://milvus:19530")
     assert (COMPOSE.parent / services["dtbh"]["build"]["context"] / "Dockerfile").is_file()
+
+
+def test_a_clean_root_gets_the_same_steps(steps: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    from clean_root import read_steps
+
+    found = read_steps((ROOT / "Dockerfile").read_text())
+    assert [(word, rest) for word, rest, *_ in found.done] == [one for one in steps if one[0] in ("RUN", "COPY")]
+    assert {(user, place) for _, _, user, place, _ in found.done[1:]} == {("root", "/opt/dtbh")}
+    assert [given for *_, given in found.done] == [{"EXTRAS": "search"}] * len(found.done)
+    assert (found.user, found.place) == ("dtbh", "/data")
+    (entry,), (command,) = of(steps, "ENTRYPOINT"), of(steps, "CMD")
+    assert found.words == json.loads(entry) + json.loads(command)
+    assert found.health[:2] == ["python", "-c"]
+    with pytest.raises(ValueError, match="VOLUME is not known here"):
+        read_steps("FROM x\nVOLUME /data\n")

@@ -18,7 +18,7 @@ def test_what_was_killed_goes_on_to_the_same_result() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     *lines, last = done.stdout.splitlines()
-    assert [line.split(":")[0] for line in lines] == ["index", "merge", "compact", "train"]
+    assert [line.split(":")[0] for line in lines] == ["index", "merge", "compact", "label", "train"]
     assert all(" kills in " in line and line.endswith("0 went wrong") for line in lines)
     assert last == "every call went on to the same result"
 

@@ -12,6 +12,8 @@ class Service(Settings):
 
     upload_mb: float = Field(20.0, gt=0, description="largest request, in megabytes")
     upload_seconds: float = Field(30.0, gt=0, description="longest time a request's body may take to arrive")
+    stall_seconds: float = Field(60.0, gt=0, description="longest time in which a client takes nothing of its answer; "
+                                 "then it counts as gone")  # fmt: skip
     sound_seconds: float = Field(60.0, gt=0, description="longest sound that is taken as a query")
     image_megapixels: float = Field(50.0, gt=0, description="largest image that is taken as a query or drawn")
     hits: int = Field(1000, ge=1, description="most hits a query may ask for")

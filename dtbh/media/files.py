@@ -44,7 +44,8 @@ def image_types() -> frozenset[str]:
 def media_files(folder: Path, types: frozenset[str], problems: list[str]) -> list[Path]:
     """All files under ``folder`` of these types, in upper or lower case; sorted, without hidden ones."""
     if not folder.is_dir():
-        problems.append(f"{folder}: no such folder; give the folder that holds the files")
+        what = "no such folder" if not folder.is_file() else "a file; unpack it where it is an archive"
+        problems.append(f"{folder}: {what}; give the folder that holds the files")
         return []
     found = [path for path in folder.rglob("*") if path.suffix.lower() in types]
     return sorted(path for path in found if path.is_file() and not path.name.startswith("."))

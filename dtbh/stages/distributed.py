@@ -7,6 +7,7 @@ done is kept until all are; the same call again goes on.
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import signal
 import threading
@@ -17,8 +18,8 @@ from typing import Any, Literal
 
 from dtbh.data.shards import Shard
 from dtbh.data.tiling import Tiling
-from dtbh.errors import ConfigError, DtbhError, MissingExtraError
-from dtbh.models.run_files import is_address
+from dtbh.errors import ConfigError, DataError, DtbhError, MissingExtraError
+from dtbh.models.run_files import is_address, place_of
 from dtbh.stages.encode import encode
 from dtbh.stages.index import index
 from dtbh.stages.merge import merge
@@ -67,7 +68,7 @@ def over_cluster(
         raise ConfigError(f"--ray {shards}: wanted two shards or more")
     out = Path(out).absolute()
     parts = out.parent / f".{out.name}.shards"
-    model = run if is_address(run) else Path(run).absolute()
+    model = run if is_address(run) else place_of(run).absolute()
     arguments = {"run": str(model), "source": str(Path(source).absolute()), "split": split, "strict": strict,
                  "known": str(out), "cutting": cutting.to_json() if cutting else "", "passages": passages,
                  "vectors": vectors}  # fmt: skip
@@ -83,15 +84,18 @@ def over_cluster(
             echo(f"{len(answers)} of {shards} shards: {answer['error'] or answer['said']}")
     if errors := [answer["error"] for answer in answers if answer["error"]]:
         raise DtbhError(f"{len(errors)} of {shards} shards failed, the others are kept; the first said: {errors[0]}")
+    failures = [line for answer in sorted(answers, key=lambda a: a["number"]) for line in answer["failures"]]
+    if failures and not any(answer["count"] for answer in answers):
+        shutil.rmtree(parts)
+        raise DataError(f"{source}: none of {len(failures)} files could be read", failures[:20])
     done = merge(out, [parts / str(number) for number in range(1, shards + 1)])
     shutil.rmtree(parts)
-    failures = [line for answer in sorted(answers, key=lambda a: a["number"]) for line in answer["failures"]]
     return StageResult(done.path, done.count, tuple(failures), sum(answer["new"] for answer in answers))
 
 
 def _one(row: dict[str, Any]) -> dict[str, Any]:
     """One shard, in a worker."""
-    answer = {"number": row["number"], "said": "", "error": "", "new": 0, "failures": list[str]()}
+    answer = {"number": row["number"], "said": "", "error": "", "count": 0, "new": 0, "failures": list[str]()}
     more = {name: True for name in ("passages", "vectors") if row[name]}
     try:
         done = STAGES[row["stage"]](row["run"], row["source"], out=row["out"], split=row["split"],
@@ -102,12 +106,13 @@ def _one(row: dict[str, Any]) -> dict[str, Any]:
     except DtbhError as error:
         return answer | {"error": str(error) or type(error).__name__}
     said = f"{row['number']}/{row['of']} has {done.count} items, {done.new} of them new"
-    return answer | {"said": said, "new": done.new, "failures": list(done.failures)}
+    return answer | {"said": said, "count": done.count, "new": done.new, "failures": list(done.failures)}
 
 
 @contextmanager
 def _ray() -> Iterator[Any]:
-    """Ray with Ray Data, joined to a cluster or started for the time of the block."""
+    """Ray with Ray Data, joined to a cluster or started for the time of the block; its makers are told nothing."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray
         import ray.data

@@ -19,6 +19,8 @@ from dtbh.models.encoder import Encoder
 from dtbh.models.run_files import data_folders, read_run
 from dtbh.utils.progress import echo
 
+PACKED = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"})
+
 
 def items_at(source: Path, cutting: Tiling | None = None, longest: float | None = None) -> list[Item]:
     """The media under a folder, or a single file, as items named by their relative path.
@@ -48,9 +50,15 @@ def items_at(source: Path, cutting: Tiling | None = None, longest: float | None 
         raise DataError(f"{source}: no tile with data here; wanted GeoTIFF scenes (.tif, .tiff)")
     if not items and longest is not None:
         raise DataError(f"{source}: nobody speaks here; wanted recordings in which somebody does")
+    if not items and (packed := next((file for file in _below(source) if file.suffix.lower() in PACKED), None)):
+        raise DataError(f"{source}: no images or sounds here but what {packed} may hold; unpack it and give its folder")
     if not items:
         raise DataError(f"{source}: no images or sounds here; wanted files such as .jpg, .png, .tif, .wav or .flac")
     return items
+
+
+def _below(source: Path) -> Iterable[Path]:
+    return sorted(source.rglob("*")) if source.is_dir() else [source]
 
 
 def _tiles(file: Path, name: str, cutting: Tiling) -> list[Item]:

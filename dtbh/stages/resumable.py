@@ -80,7 +80,7 @@ def make(
     with _going_on(none, places[0], len(items) > BATCH) as store:
         kept = [old, *others, None if store is None else stored_in(store, items)]
         codes, failures, new = _codes_of(model, items, none, kept, store, strict=strict)
-        if items and not len(codes):
+        if items and not len(codes) and shard is None:  # of a shard the others may have what can be read
             raise DataError(f"{source}: none of {len(items)} files could be read", failures[:20])
         same = old is not None and old.whole and _alike(old.codes, none)
         if new or old is None or not same or old.codes.items != codes.items or old.shard != shard:

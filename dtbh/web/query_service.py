@@ -131,6 +131,7 @@ class QueryService:
                 raise HTTPException(GONE, "the client has left")
             raise OverloadedError(late)
         finally:
+            work.add_done_callback(lambda done: done.cancelled() or done.exception())  # else asyncio logs it as lost
             work.cancel()
             gone.cancel()
 

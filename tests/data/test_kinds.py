@@ -8,6 +8,7 @@ import io
 import json
 import lzma
 import tarfile
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,14 @@ def test_a_parquet_table_of_paths_is_the_csv(tmp_path: Path) -> None:
     assert table(tmp_path / "t.arrow") == table(tmp_path / "t.csv")
 
 
+def test_nested_columns_that_are_no_part_of_a_table_are_left_out(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    row = {"image": "a.png", "label": "beach", "box": [[1.5, 2.0]], "source": {"tile": 3}, "height": Decimal("12.50")}
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "t.parquet")
+    (item,) = table(tmp_path / "t.parquet")
+    assert (item.label, item.fields) == ("beach", {"height": "12.50"})
+
+
 @pytest.mark.parametrize(
     ("rows", "found"),
     [
@@ -143,6 +152,13 @@ def test_a_parquet_table_of_paths_is_the_csv(tmp_path: Path) -> None:
         ([{"image": b"\x00\x01no picture"}], "row 1: image begins with b'.*', as no image does"),
         ([{"image": b""}], "row 1: image has 0 bytes"),
         ([{"image": sound_bytes(0)}], "begins with b'RIFF"),
+        ([{"image": ["a.png", "b.png"]}], "row 1: image is list; wanted a path"),
+        ([{"image": {"name": "a.png"}}], r"column 'image' is struct<name: string>, of which it can't be told what"),
+        (
+            [{"image": "a.png", "label": {"id": 3, "name": "beach"}}],
+            r"column 'label' is struct<id: int64, name: string>",
+        ),
+        ([{"image": "a.png", "transcript": [{"raw": "Sand ."}]}], r"column 'transcript' is list<"),
     ],
 )
 def test_bad_parquet(tmp_path: Path, rows: list[dict[str, Any]], found: str) -> None:
@@ -205,6 +221,16 @@ def test_webdataset(tmp_path: Path) -> None:
     ]
     assert len({i.pair for i in items if "river" in str(i.label)}) == 1
     assert {file.parent for file in tmp_path.rglob("*.png")} == {tmp_path / "out" / "media"}
+
+
+def test_the_files_of_a_sample_stand_together(tmp_path: Path) -> None:
+    """Apart they would be items of which nobody knows that they belong together."""
+    path = tar(tmp_path / "x.tar", dict(sorted(SAMPLES.items(), key=lambda member: member[0][::-1])))
+    with pytest.raises(DataError) as caught:
+        prepare("webdataset", tmp_path / "out", path=path)
+    assert f"{path}: '000.cls' stands apart from the other files of sample '000'" in str(caught.value)
+    assert "tar --sort=name" in str(caught.value)
+    assert not (tmp_path / "out").exists()
 
 
 def test_packed_tars_and_bombs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -171,6 +171,17 @@ def test_what_spreadsheets_write_is_the_same_table(tmp_path: Path, encoding: str
     assert table(tmp_path / "t.csv") == table(tmp_path / "wanted.csv")
 
 
+def test_decimal_commas_between_semicolons_in_utf_16(tmp_path: Path) -> None:
+    """As Excel saves a German sheet as Unicode text."""
+    text = "Image;Sound;Label;Höhe;Breite\r\ni\\a.png;s/1.wav;beach;12,5;1.234,75\r\ni\\b.png;;river;;-0,5\r\n"
+    for encoding in ("utf-16", "utf-16-le", "utf-16-be"):
+        (tmp_path / "t.csv").write_bytes(text.encode(encoding))
+        assert [(item.id, item.label, item.fields) for item in table(tmp_path / "t.csv")] == [
+            ("i/a.png", "beach", {"Höhe": "12,5", "Breite": "1.234,75"}), ("i/b.png", "river", {"Breite": "-0,5"}),
+            ("s/1.wav", "beach", {"Höhe": "12,5", "Breite": "1.234,75"}),
+        ]  # fmt: skip
+
+
 def test_paths_of_windows_are_read_here(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("image;sound;label\ntiles\\a.png;said\\1.wav;beach\n")
     here = tmp_path.resolve()
@@ -193,6 +204,8 @@ def test_paths_of_windows_are_read_here(tmp_path: Path) -> None:
         ("image,label\ncircle.png,x\n", "a link that leads to itself"),
         ("image,label\na\0b.png,x\n", "it holds zero bytes"),
         ("image,label\nC:\\tiles\\a.png,x\n", "is a path of a Windows machine; name it relative to the table"),
+        ("image;label\nD:/tiles/a.png;x\n", "D:/tiles/a.png is a path of a Windows machine"),
+        ("image,label\n\\tiles\\a.png,x\n", "is a path of a Windows machine"),
     ],
 )
 def test_what_can_not_be_meant_is_said(tmp_path: Path, text: str, found: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -15,15 +16,17 @@ from dtbh.media.sound import load_sound
 
 
 @pytest.fixture(scope="module")
-def example() -> ModuleType:
+def example() -> Iterator[ModuleType]:
     pytest.importorskip("av", reason="PyAV is not installed: pip install 'dtbh[av]'")
     path = Path(__file__).parents[2] / "examples" / "hard_sounds.py"
     spec = importlib.util.spec_from_file_location("hard_sounds", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(path.parent))
+        spec.loader.exec_module(module)
+        yield module
 
 
 def test_every_damage_leaves_the_whole_voice(example: ModuleType, tmp_path: Path) -> None:
@@ -46,3 +49,18 @@ def test_words_that_differ_are_counted(example: ModuleType) -> None:
         example.word_errors("many boats in a harbor", found)
         for found in ("many boats in a harbor", "many goats in harbor", "", "many boats in in a harbor now")
     ] == [0, 2, 5, 2]
+
+
+def test_declipping_brings_peaks_back_and_leaves_all_else(example: ModuleType) -> None:
+    from declipping import declipped
+
+    t = np.arange(8000) / 16000
+    wave = (0.3 * np.sin(2 * np.pi * 210 * t) + 0.2 * np.sin(2 * np.pi * 630 * t + 1)).astype(np.float32)
+    noise = np.random.default_rng(0).normal(0, 0.1, 8000).astype(np.float32)
+    np.testing.assert_array_equal(declipped(noise), noise)
+    clipped = np.clip(wave, -0.2, 0.2)
+    found = declipped(clipped)
+    inside = np.abs(clipped) < 0.19
+    np.testing.assert_array_equal(found[inside], wave[inside])
+    assert (np.abs(found) >= np.abs(clipped) - 1e-3).all(), "what was clipped lies beyond"
+    assert ((found - wave) ** 2).sum() < 0.1 * ((clipped - wave) ** 2).sum(), "10 dB better"

@@ -5,15 +5,23 @@ from __future__ import annotations
 import shutil
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import soundfile
 
 from dtbh.cli.main import main
-from dtbh.errors import ConfigError, MissingExtraError
+from dtbh.errors import ConfigError, DtbhError, MissingExtraError
 from dtbh.index.archive.archive import open_archive
+from dtbh.models.encoder import EXPORTED
+from dtbh.models.run_files import READY
+from dtbh.stages import distributed
 from dtbh.stages.index import index
+from tests.tones import RATE, recording, tones
 
 
 @pytest.fixture(autouse=True)
@@ -22,6 +30,13 @@ def own_ending() -> Iterator[None]:
     before = signal.getsignal(signal.SIGTERM)
     yield
     signal.signal(signal.SIGTERM, before)
+
+
+def told_apart(archive: Path) -> list[tuple[object, list[int]]]:
+    """The items of an archive with their codes."""
+    index = open_archive(archive)
+    index.verify()
+    return list(zip(index.items(index.rows()), index.at(index.rows()).words.tolist(), strict=True))
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context")  # of settings that Ray Data itself sets
@@ -51,6 +66,63 @@ def test_two_workers_make_what_one_process_makes(
         assert "3 of 3 shards failed" in capsys.readouterr().err
     finally:
         ray.shutdown()
+
+
+class Here:
+    """Stands in for Ray: tasks run in this process, in which no working folder is another."""
+
+    def __init__(self) -> None:
+        self.data, self.rows = self, list[dict[str, Any]]()
+
+    def from_items(self, rows: list[dict[str, Any]], **_: int) -> Here:
+        self.rows = rows
+        return self
+
+    def map(self, task: Callable[[dict[str, Any]], dict[str, Any]], **_: int) -> SimpleNamespace:
+        return SimpleNamespace(iter_rows=lambda: map(task, self.rows))
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> Here:
+    made = Here()
+    monkeypatch.setattr(distributed, "_ray", lambda: nullcontext(made))
+    return made
+
+
+def test_passages_in_shards_are_those_of_the_whole(
+    tiny_run: Path, tmp_path: Path, here: Here, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One recording is cut into two passages; of seven shards for four items one has a damaged one, three have none."""
+    (tmp_path / "day").mkdir()
+    recording(tmp_path / "day" / "long.wav")
+    soundfile.write(tmp_path / "day" / "short.wav", tones("a red tile", "v1", 170, 50)[0], RATE)
+    (tmp_path / "day" / "torn.wav").write_bytes(b"no sound")
+    index(tiny_run, tmp_path / "day", out=tmp_path / "one", passages=True)
+    command = ["index", str(tiny_run), str(tmp_path / "day"), "--out", str(tmp_path / "two"), "--passages"]
+    assert main([*command, "--ray", "7"]) == 1
+    assert "torn.wav" in capsys.readouterr().err
+    found = told_apart(tmp_path / "two")
+    assert [item.id.partition("@")[0] for item, _ in found] == ["long.wav", "long.wav", "short.wav"]
+    assert found == told_apart(tmp_path / "one")
+
+
+def test_nothing_that_can_be_read_is_a_mistake(
+    tiny_run: Path, tmp_path: Path, here: Here, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "day").mkdir()
+    for name in ("a.wav", "b.wav"):
+        (tmp_path / "day" / name).write_bytes(b"no sound")
+    assert main(["index", str(tiny_run), str(tmp_path / "day"), "--out", str(tmp_path / "out"), "--ray", "2"]) == 2
+    assert "none of 2 files could be read" in capsys.readouterr().err
+    assert {path.name for path in tmp_path.iterdir()} == {"day"}
+
+
+def test_the_ready_model_is_named_by_where_it_lies(tmp_path: Path, here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker has another working folder, in which no model is called ready."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DtbhError, match="2 of 2 shards failed"):
+        distributed.over_cluster("index", READY, tmp_path, out="out", shards=2)  # nothing lies there
+    assert {(Path(str(row["run"])) / EXPORTED).is_file() for row in here.rows} == {True}
 
 
 def test_what_can_be_said_without_ray(

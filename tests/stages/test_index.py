@@ -241,6 +241,18 @@ def test_files_that_cant_be_read_are_left_out_and_tried_again(model, media, stag
     assert not (tmp_path / "strict").exists()
 
 
+def test_a_shard_of_damaged_files_alone_is_a_part_with_nothing_in_it(model, media, stage, tmp_path):
+    make, read = stage
+    for name in ("000.png", "001.png"):
+        (media / name).write_bytes(b"bad")
+    done = make("x", media, out=tmp_path / "first", shard=Shard(1, N // 2))
+    assert (done.count, len(done.failures)) == (0, 2)
+    parts = shards(stage, media, tmp_path / "parts", N // 2)
+    assert merge(tmp_path / "all", parts).count == N - 2
+    make("x", media, out=tmp_path / "whole")
+    same(read(tmp_path / "all"), read(tmp_path / "whole"))
+
+
 def test_another_encoder_starts_anew(model, media, stage, tmp_path):
     make, read = stage
     make("x", media, out=tmp_path / "out")

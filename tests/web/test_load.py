@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -143,11 +145,34 @@ def test_too_many_requests_of_any_kind(make: Making, serving: Serving, monkeypat
         assert [future.result().status_code for future in under_way] == [200] * 4
 
 
-def test_an_answer_that_takes_too_long(make: Making, held: Held, a_sound: bytes) -> None:
+def test_who_takes_nothing_of_an_answer_keeps_no_place(
+    make: Making, serving: Serving, tiny_archive: Path, tmp_path: Path
+) -> None:
+    codes = open_archive(tiny_archive).codes(["red0"])
+    with (tmp_path / "large.tif").open("wb") as large:
+        large.truncate(1 << 24)
+    items = (replace(codes.items[0], path=str(tmp_path / "large.tif")),)
+    create_archive(tmp_path / "a", HashCodes(codes.words, 12, codes.encoder, items))
+    limits = {"waiting": 1, "stall_seconds": 0.5}
+    with serving(make(tmp_path / "a", limits=limits)) as address, ExitStack() as clients:
+        for _ in range(4):  # as many as are let in
+            one = clients.enter_context(socket.create_connection(("127.0.0.1", int(address.rsplit(":", 1)[1]))))
+            one.sendall(b"GET /v1/items/red0/media HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")
+            assert one.recv(12) == b"HTTP/1.1 200"
+        until(lambda: httpx.get(f"{address}/v1/archives").status_code == 200)
+        whole = httpx.get(f"{address}/v1/items/red0/media", timeout=60)
+        assert len(whole.content) == 1 << 24
+
+
+def test_an_answer_that_takes_too_long(
+    make: Making, held: Held, a_sound: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
     with TestClient(make(load=lambda path: held, limits={"wait_seconds": 0.2})) as client:
         reply = client.post(SOUND, files={"file": a_sound})
         held.free.set()
         assert reply.status_code == 503
+    gc.collect()
+    assert "never retrieved" not in caplog.text
 
 
 def test_a_client_that_leaves_costs_nothing(make: Making, serving: Serving, held: Held, a_sound: bytes) -> None:

@@ -19,19 +19,8 @@ from dtbh.models.encoder import Encoder
 from dtbh.search.contact_sheet import write_sheet
 from dtbh.search.query import encode_query
 from dtbh.stages.index import grow, index
-from tests.tones import tones
+from tests.tones import RATE, recording, tones
 from tests.web.conftest import Making
-
-RATE = 16000
-
-
-def recording(path: Path) -> Path:
-    """Two tones of half a second in half a minute of silence, at 9 s and at 21 s."""
-    wave = np.zeros(30 * RATE, np.float32)
-    for second, label in ((9, "red"), (21, "blue")):
-        wave[second * RATE : second * RATE + 8000] = tones(f"a {label} tile", "v0", 170, 50)[0]
-    soundfile.write(path, wave, RATE)
-    return path
 
 
 def test_passages_are_items_that_play_alone(

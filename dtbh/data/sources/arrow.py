@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from dtbh.data.manifest import BETWEEN, Modality
 from dtbh.data.sources.extracted import Extracted
-from dtbh.data.sources.rows import OWN, Row, rows_of
+from dtbh.data.sources.rows import COLUMNS, OWN, Row, rows_of
 from dtbh.errors import DataError, MissingExtraError
 
 PARQUET, ARROW = b"PAR1", b"ARROW1"
@@ -32,12 +33,14 @@ class ArrowFile:
     Attributes:
         path: Where it lies.
         types: Its columns, and of what type each is.
+        nested: Those that are more than texts, numbers or media, or lists of them, and are not read.
         features: What Hugging Face `datasets` noted of its columns.
         batches: Its rows, some at a time, as values by column.
     """
 
     path: Path
     types: Mapping[str, str]
+    nested: frozenset[str]
     features: Mapping[str, Any]
     batches: Iterator[Sequence[Mapping[str, Any]]]
 
@@ -81,7 +84,8 @@ def open_arrow(path: Path) -> ArrowFile:
         read = [name for name, kind in zip(schema.names, schema.types, strict=True) if _readable(pa, kind)]
         noted = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
         features = noted.get("info", {}).get("features", {}) if isinstance(noted, dict) else {}
-    return ArrowFile(path, types, features, _batches(path, size, lambda: batches(read)))
+        nested = {name for name, kind in types.items() if name not in read and kind != "null"}
+    return ArrowFile(path, types, frozenset(nested), features, _batches(path, size, lambda: batches(read)))
 
 
 def _ipc_batches(reader: Any, names: list[str]) -> Iterator[Any]:
@@ -122,7 +126,8 @@ def _readable(pa: Any, kind: Any) -> bool:
         return {"bytes", "path"} <= {kind.field(number).name for number in range(kind.num_fields)}
     if types.is_list(kind) or types.is_large_list(kind):
         return not types.is_nested(kind.value_type) and _readable(pa, kind.value_type)
-    tests = ("string", "large_string", "binary", "large_binary", "boolean", "integer", "floating", "date", "timestamp")
+    tests = ("string", "large_string", "binary", "large_binary", "boolean", "integer", "floating", "decimal", "date",
+             "timestamp")  # fmt: skip
     return any(getattr(types, f"is_{name}")(kind) for name in tests)
 
 
@@ -169,8 +174,16 @@ def file_rows(
         names: What its columns are called in a table; those without a name are left out. None: as they are.
 
     Raises:
-        DataError: As `open_arrow`; media where there is no place for them, or that are none.
+        DataError: As `open_arrow`; media where there is no place for them, or that are none; a column that is known
+            and can't be read.
     """
+    for name in sorted(file.nested):
+        if (name if names is None else names.get(name)) in COLUMNS:
+            raise DataError(
+                f"{file.path}: column {name!r} is {file.types[name]}, of which it can't be told what is meant; wanted "
+                "texts, numbers, or lists of them, or for media a struct of bytes and path: write what is in it as "
+                "columns of their own"
+            )
     number = 0
     for batch in file.batches:
         for values in batch:
@@ -223,6 +236,6 @@ def _text(value: Any) -> str | None:
     if isinstance(value, list):
         parts = [_text(one) for one in value]
         return BETWEEN.join(part for part in parts if part) or None
-    if isinstance(value, (str, int, float, date)) and value == value:
+    if isinstance(value, (str, int, float, date, Decimal)) and value == value:
         return str(value)
     return None

@@ -11,7 +11,7 @@ from dtbh.errors import DataError
 def local_path(folder: Path, text: str) -> tuple[str, Path]:
     """The path that a field names, as it is written here, and the file, with links followed.
 
-    Backslashes are taken as Windows means them, unless there is a file with just this name.
+    Backslashes and drives are taken as Windows means them, unless there is a file with just this name.
 
     Args:
         folder: The table's; relative paths start there.
@@ -25,7 +25,7 @@ def local_path(folder: Path, text: str) -> tuple[str, Path]:
     if "\0" in text:
         raise DataError(f"{text!r} holds a zero byte, which no path has")
     try:
-        if "\\" in text and not (folder / text).exists():
+        if ("\\" in text or re.match("[A-Za-z]:", text)) and not (folder / text).exists():
             text = _from_windows(text)
         path = folder / text
         file = path.resolve()
@@ -38,10 +38,10 @@ def local_path(folder: Path, text: str) -> tuple[str, Path]:
 
 
 def _from_windows(text: str) -> str:
-    """A path with backslashes as it is written here."""
+    """A relative path of Windows as it is written here."""
     other = PureWindowsPath(text)
     if other.drive.startswith("\\\\"):
         raise DataError(f"{text} is on a share of another machine; mount it, and name the file by its path here")
-    if other.drive:
+    if other.anchor:
         raise DataError(f"{text} is a path of a Windows machine; name it relative to the table")
     return other.as_posix()

@@ -125,16 +125,27 @@ def _is_further(name: str) -> bool:
 
 
 def _samples(tar: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
-    """Each sample's key and its files by what stands behind the key."""
+    """Each sample's key and its files by what stands behind the key.
+
+    Raises:
+        DataError: A sample's files do not stand together: to wait for what may still come, all would have to be held.
+    """
     last: str | None = None
     members: dict[str, bytes] = {}
+    ended: set[str] = set()
     for name, data in _members(tar):
         folder, slash, base = name.rpartition("/")
         stem, _, kind = base.partition(".")
         key = f"{folder}{slash}{stem}"
         if key != last and last is not None:
             yield last, members
+            ended.add(last)
             members = {}
+        if key in ended:
+            raise DataError(
+                f"{tar}: {name!r} stands apart from the other files of sample {key!r}, which must follow one another; "
+                "write the tar in the order of names, as tar --sort=name does"
+            )
         if kind in members:
             raise DataError(f"{tar}: sample {key!r} has two files .{kind}; keep one")
         last = key
