@@ -2,7 +2,7 @@
 
     python examples/demo.py
 
-Draws aerial scenes with captions, has them spoken, trains DTBH, evaluates both directions on images and voices
+Draws aerial scenes with captions, has them spoken, trains, evaluates both directions on images and voices
 that training never met, builds an archive, searches it by voice and by picture, and draws what it found.
 """
 

@@ -88,10 +88,11 @@ def draw(found: dict[float, dict[str, float]], path: Path) -> None:
         axes.plot([one[name] for one in found.values()], of_class, "o-", label=what)
     for weight, one in found.items():
         axes.annotate(f"{weight:g}", (one["bits"], one["class"]), textcoords="offset points", xytext=(4, 5), fontsize=8)
+    axes.margins(0.12)
     axes.set_xlabel("mR of the true pair, percent")
     axes.set_ylabel("class mAP of the bits")
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="lower center")
     figure.tight_layout()
     figure.savefig(path)
 
