@@ -10,9 +10,12 @@ tower for texts.
 
 from __future__ import annotations
 
+import os
+
+os.environ["OMP_NUM_THREADS"] = os.environ["NUMBA_NUM_THREADS"] = "1"  # what is forked beside threads may wait for ever
+
 import argparse
 import csv
-import os
 import random
 import shutil
 import signal
