@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from own_words import arguments, keep
 from pair_retrieval import Floats, hits, rankings, typed
 
-from dtbh.data.manifest import Item
+from dtbh.data.manifest import Item, Manifest
 from dtbh.evaluation.metrics.ranking import average_precision
 from dtbh.models.load import load
 from dtbh.models.start import Start, start_of
@@ -49,6 +49,17 @@ def by_captions(texts: Floats, own: Bools) -> Floats:
     return np.asarray(-np.round(whole, 9))
 
 
+def met(manifest: Manifest, items: Sequence[Item]) -> tuple[list[Item], list[Item], Bools, Bools]:
+    """The images of a split, its captions as texts, and which of them, [texts, images], are a pair, or of a class."""
+    images = [absolute(manifest, item) for item in items if item.modality == "image"]
+    texts = typed(items)
+    own, alike = (
+        np.array([getattr(item, of) for item in texts])[:, None] == np.array([getattr(item, of) for item in images])
+        for of in ("pair", "label")
+    )
+    return images, texts, own, alike
+
+
 def probed(eye: Start, learned: Sequence[Item], asked: Sequence[Item]) -> float:
     """The share of images that a linear probe names right."""
     names = sorted({str(item.label) for item in learned})
@@ -64,13 +75,8 @@ def main() -> None:
     model, eye = load(args.run), start_of(args.run)
     manifest, protocol = manifest_for(model, args.data)
     items = of_split(manifest, args.split)
-    images = [absolute(manifest, item) for item in items if item.modality == "image"]
-    texts = typed(items)
+    images, texts, own, alike = met(manifest, items)
     seen, told = (model.encode(part, stored=True, values=True, vectors=True) for part in (images, texts))
-    own, alike = (
-        np.array([getattr(item, of) for item in texts])[:, None] == np.array([getattr(item, of) for item in images])
-        for of in ("pair", "label")
-    )
     meant = by_captions(eye.outputs(texts), own)
     ways: dict[str, tuple[Callable[[], Floats], Callable[[], Floats]]] = {
         name: (there, rankings(seen, told.codes, 0)[name])

@@ -17,15 +17,15 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
-from bounds import class_map
+from bounds import class_map, met
 from own_words import arguments, keep
-from pair_retrieval import hits, rankings, typed
+from pair_retrieval import hits, rankings
 from safetensors.torch import save_file
 
 from dtbh.config import read_config, write_config
 from dtbh.models.load import load
 from dtbh.models.torch_encoder import TorchEncoder
-from dtbh.stages.inputs import absolute, manifest_for, of_split
+from dtbh.stages.inputs import manifest_for, of_split
 from dtbh.stages.train import train
 
 WEIGHTS = (0.1, 0.25, 0.5, 1.0, 1.5, 2.5)
@@ -35,14 +35,8 @@ def measured(run: Path, data: Path | None, split: str) -> dict[str, float]:
     """The three figures of a run."""
     model = load(run)
     manifest, _ = manifest_for(model, data)
-    items = of_split(manifest, split)
-    images = [absolute(manifest, item) for item in items if item.modality == "image"]
-    texts = typed(items)
+    images, texts, own, alike = met(manifest, of_split(manifest, split))
     seen, told = (model.encode(part, stored=True, values=True, vectors=True) for part in (images, texts))
-    own, alike = (
-        np.array([getattr(item, of) for item in texts])[:, None] == np.array([getattr(item, of) for item in images])
-        for of in ("pair", "label")
-    )
     there, back = rankings(told, seen.codes, 200), rankings(seen, told.codes, 200)
     bits, rescored = (name for name in there if "bits" in name or "rescored" in name)
     near = (there[bits](), back[bits]())
