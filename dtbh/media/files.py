@@ -44,7 +44,7 @@ def image_types() -> frozenset[str]:
 def media_files(folder: Path, types: frozenset[str], problems: list[str]) -> list[Path]:
     """All files under ``folder`` of these types, in upper or lower case; sorted, without hidden ones."""
     if not folder.is_dir():
-        what = "no such folder" if not folder.is_file() else "a file; unpack it where it is an archive"
+        what = "a file; unpack it where it is an archive" if folder.is_file() else "no such folder"
         problems.append(f"{folder}: {what}; give the folder that holds the files")
         return []
     found = [path for path in folder.rglob("*") if path.suffix.lower() in types]

@@ -58,16 +58,18 @@ def tuned_heads(
         said_of: The number of each one's pair, int64 [m].
         settings: Of the heads.
         seed: Of the bits' rotation.
-        keep: The heads' own concepts beside the new ones.
+        keep: Whether the heads' own concepts stay beside the new ones.
+
+    Returns:
+        The states of the images' head and of the texts', float32.
     """
     rng = np.random.default_rng(seed)
     first, second = _Head(image, settings, settings.image_temperature), _Head(text, settings, settings.text_temperature)
     meant = np.stack([texts[said_of == pair].mean(axis=0) for pair in images.pairs.tolist()])
-    middle = -second.state["sentence.bias"]
-    if not keep:
-        for head in (first, second):
-            head.state["sentence.bias"] += middle - meant.mean(axis=0)
-        middle = meant.mean(axis=0)
+    before = -second.state["sentence.bias"]
+    middle = before if keep else meant.mean(axis=0)
+    for head in (first, second):
+        head.state["sentence.bias"] += before - middle
     told = np.stack([meant[images.labels == c].mean(axis=0) for c in range(1 + images.labels.max())])
     centres = told - middle
     first.move("sentence", images.vectors, (1 - TOWARDS) * (meant - middle) + TOWARDS * centres[images.labels])
@@ -77,14 +79,14 @@ def tuned_heads(
         first.move("pair", images.vectors, long * unit(said))
     label_of = dict(zip(images.pairs.tolist(), images.labels.tolist(), strict=True))
     of_texts = np.array([label_of[pair] for pair in said_of.tolist()])
-    old = second.state["anchors"]
+    old, concepts = second.state["anchors"], unit(centres)
     if keep:
-        first.widen(unit(centres), images.vectors, images.labels, IMAGE_DECAY, IMAGE_PRIOR)
-        second.widen(unit(centres), texts, of_texts, TEXT_DECAY, TEXT_PRIOR)
+        first.widen(concepts, images.vectors, images.labels, IMAGE_DECAY, IMAGE_PRIOR)
+        second.widen(concepts, texts, of_texts, TEXT_DECAY, TEXT_PRIOR)
         second.state["anchors"] = np.concatenate([old, unit(told)])
     else:
-        first.replace(unit(centres), images.vectors, images.labels, *IMAGE_EVIDENCE)
-        second.replace(unit(centres), texts, of_texts, *TEXT_EVIDENCE)
+        first.replace(concepts, images.vectors, images.labels, *IMAGE_EVIDENCE)
+        second.replace(concepts, texts, of_texts, *TEXT_EVIDENCE)
         second.state["anchors"] = unit(told)
     places = first.hashed(images.vectors)
     remembered = np.repeat(second.hashed(old), max(1, round(len(places) / len(old))), axis=0)
