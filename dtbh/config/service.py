@@ -12,6 +12,8 @@ class Service(Settings):
 
     upload_mb: float = Field(20.0, gt=0, description="largest request, in megabytes")
     upload_seconds: float = Field(30.0, gt=0, description="longest time a request's body may take to arrive")
+    head_seconds: float = Field(20.0, gt=0, description="longest time until a request's head has arrived; then the "
+                                "connection is closed")  # fmt: skip
     stall_seconds: float = Field(60.0, gt=0, description="longest time in which a client takes nothing of its answer; "
                                  "then it counts as gone")  # fmt: skip
     sound_seconds: float = Field(60.0, gt=0, description="longest sound that is taken as a query")

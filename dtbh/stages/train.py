@@ -39,11 +39,11 @@ from dtbh.stages.model_card import write_card
 from dtbh.training.checkpoint import SafetensorsIO
 from dtbh.training.finetuning import Captioned, finetune
 from dtbh.training.module import DualTraining, Side
-from dtbh.training.run_folder import RunFolder, begin_run, close_run, left_to_do
+from dtbh.training.run_folder import Heeding, RunFolder, begin_run, close_run, left_to_do
 from dtbh.training.sentence_space import SENTENCE_SPACE
 from dtbh.utils.device import resolve_device
 from dtbh.utils.files import file_lock
-from dtbh.utils.interrupts import kept
+from dtbh.utils.interrupts import held, kept
 from dtbh.utils.progress import echo
 
 SECONDS = WINDOWS[-1]  # of a sound that are heard for its transcript
@@ -113,13 +113,12 @@ def _train(config: Config, manifest: Manifest, split: Manifest, out: Path) -> No
         if config.learning.fit is not None:
             module.fit_heads(config.learning.fit)
         begin_run(out, config, manifest)
-        resume = out / RESUME
         try:
             if config.learning.fit is not None and not module.trains:
                 values = pl.Trainer(accelerator=device.type, devices=1, **PLAIN).validate(module, verbose=False)[0]
                 folder.fitted(module, {**values, "seconds": round(time.monotonic() - started, 1)})
             else:
-                _trainer(config, out, folder, device).fit(module, ckpt_path=resume if resume.is_file() else None)
+                _fit(module, config, folder, device)
         except SystemExit:  # what Lightning makes of Ctrl-C and its like
             raise KeyboardInterrupt from None
     close_run(out, config, manifest)
@@ -164,9 +163,11 @@ def _finetune(config: Config, data: Captioned, twin: DualEncoder, out: Path, dev
     precision = config.training.precision
     mixed = precision in ("bf16", "16") or (precision == "auto" and device.type == "cuda")
     workers = _workers(config.training.workers)
-    finetune(
-        backbone, data, settings, resume=out / BACKBONE, seed=config.seed, device=device, workers=workers, mixed=mixed
-    )
+    with held() as heed:
+        finetune(
+            backbone, data, settings, resume=out / BACKBONE, seed=config.seed, device=device, workers=workers,
+            mixed=mixed, heed=heed,
+        )  # fmt: skip
 
 
 def _by_pairs(manifest: Manifest) -> Manifest:
@@ -224,7 +225,18 @@ def _transcribed(manifest: Manifest, sounds: list[Item], settings: TextTower) ->
     return [replace(item, transcript=item.transcript or heard.get(item.id)) for item in sounds]
 
 
-def _trainer(config: Config, out: Path, folder: RunFolder, device: torch.device) -> pl.Trainer:
+def _fit(module: DualTraining, config: Config, folder: RunFolder, device: torch.device) -> None:
+    """Take the steps; a signal that ends the command waits for the end of one, but for processes on several devices."""
+    resume = folder.path / RESUME
+    goes_on = resume if resume.is_file() else None
+    if config.training.devices > 1:
+        _trainer(config, folder.path, [folder], device).fit(module, ckpt_path=goes_on)
+        return
+    with held() as heed:
+        _trainer(config, folder.path, [folder, Heeding(heed)], device).fit(module, ckpt_path=goes_on)
+
+
+def _trainer(config: Config, out: Path, callbacks: list[pl.Callback], device: torch.device) -> pl.Trainer:
     settings = config.training
     mixed = {"cuda": "bf16-mixed", "mps": "16-mixed"}.get(device.type, "32-true")
     precision: Any = {"auto": mixed, "32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[settings.precision]
@@ -236,7 +248,7 @@ def _trainer(config: Config, out: Path, folder: RunFolder, device: torch.device)
         precision=precision,
         max_epochs=settings.epochs,
         gradient_clip_val=settings.clip,
-        callbacks=[*stops, folder],
+        callbacks=[*stops, *callbacks],
         plugins=[SafetensorsIO()],
         logger=TensorBoardLogger(out, name="events", version=""),
         default_root_dir=out,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,7 @@ class Captioned:
 
 def finetune(
     backbone: ImageBackbone, data: Captioned, settings: FineTuning, *, resume: Path, seed: int, device: torch.device,
-    workers: int, mixed: bool,
+    workers: int, mixed: bool, heed: Callable[[], None] = lambda: None,
 ) -> None:  # fmt: skip
     """Train the backbone, and leave it in evaluation mode.
 
@@ -63,6 +63,7 @@ def finetune(
         device: Where to compute.
         workers: Processes that read images.
         mixed: Whether in bfloat16 where that does.
+        heed: Is called after each step (`dtbh.utils.interrupts.held`).
 
     Raises:
         ConfigError: ``settings.kept`` names what the backbone does not have, or leaves nothing to train.
@@ -74,7 +75,7 @@ def finetune(
     first = training.restore(resume)
     for epoch in range(first, settings.epochs):
         started = time.monotonic()
-        mean = training.epoch(epoch, _batches(data, settings, seed, epoch, workers), mixed=mixed)
+        mean = training.epoch(epoch, _batches(data, settings, seed, epoch, workers), mixed=mixed, heed=heed)
         write_state(training.state(epoch + 1), resume)
         echo(
             f"image backbone, epoch {epoch + 1}/{settings.epochs}  captions {mean[0]:.4f}  classes {mean[1]:.4f}  "
@@ -129,7 +130,9 @@ class _Training(nn.Module):
         rise = max(1, self._steps // 20)
         return min(1.0, (step + 1) / rise) * (1 + math.cos(math.pi * min(1.0, step / self._steps))) / 2
 
-    def epoch(self, number: int, batches: Iterator[Any], *, mixed: bool) -> tuple[float, float]:
+    def epoch(
+        self, number: int, batches: Iterator[Any], *, mixed: bool, heed: Callable[[], None]
+    ) -> tuple[float, float]:
         """Learn from each batch; the means of both losses."""
         self.backbone.eval()  # statistics are kept
         torch.manual_seed(number)  # dropout then hangs on the epoch alone, also after a resume
@@ -154,6 +157,7 @@ class _Training(nn.Module):
             self._schedule.step()
             sums += [captions.item(), classes.item()]
             count += 1
+            heed()
         return float(sums[0] / count), float(sums[1] / count)
 
     def _cut(self, images: Tensor) -> Tensor:

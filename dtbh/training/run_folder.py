@@ -11,7 +11,7 @@ import csv
 import io
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +109,25 @@ class RunFolder(pl.Callback):
             echo(f"  collapse? {fewest:.0f} distinct codes for {self.classes} classes")
         if constant := max(value for name, value in row.items() if name.startswith("val/constant_")):
             echo(f"  {constant:.0f} bits never change")
+
+
+class Heeding(pl.Callback):
+    """Calls a function after each step, of validation too.
+
+    Args:
+        heed: The function, such as lets signals through that were held up.
+    """
+
+    def __init__(self, heed: Callable[[], None]) -> None:
+        self.heed = heed
+
+    def on_train_batch_end(self, *_: Any, **__: Any) -> None:
+        """After a step."""
+        self.heed()
+
+    def on_validation_batch_end(self, *_: Any, **__: Any) -> None:
+        """After a batch of validation."""
+        self.heed()
 
 
 def left_to_do(path: Path, config: Config, data: Manifest) -> bool:

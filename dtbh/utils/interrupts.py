@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -64,6 +64,42 @@ def heeded() -> Iterator[Stop]:
     finally:
         for number in ours:
             signal.signal(number, signal.SIG_DFL)
+
+
+@contextmanager
+def held() -> Iterator[Callable[[], None]]:
+    """Have signals that end a command wait in the block until the function that it gives is called, or it is left.
+
+    What a signal raises may come between any two steps, also while a queue between processes is locked, which then
+    stays so: whoever clears away waits for it for ever, as PyTorch's readers of data do. So where they work a signal
+    waits for the end of a step. Only the main thread hears signals, and only handlers that Python knows are held up.
+    """
+    came: list[int] = []
+    main, process = threading.current_thread() is threading.main_thread(), os.getpid()
+    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if main}
+    before = {n: handler for n, handler in before.items() if handler not in (None, signal.SIG_IGN)}
+
+    def wait(number: int, frame: FrameType | None) -> None:
+        if os.getpid() == process:
+            came.append(number)
+        elif number != signal.SIGINT:  # a forked worker, which the process that waits will end
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+    def let_through() -> None:
+        if came:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            signal.raise_signal(came.pop())
+
+    for number in before:
+        signal.signal(number, wait)
+    try:
+        yield let_through
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        let_through()
 
 
 def _clears_away(frame: FrameType | None) -> bool:

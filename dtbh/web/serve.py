@@ -27,6 +27,7 @@ from dtbh.models.run_files import is_address, place_of
 from dtbh.utils.progress import echo
 from dtbh.web.addresses import in_address, own_addresses, qr_code
 from dtbh.web.app import create_app
+from dtbh.web.connections import connections, room_for_connections
 from dtbh.web.tls import Certificate
 
 GRACE = 30  # seconds for what is under way when the service is told to stop
@@ -89,14 +90,15 @@ def serve(
         ).start()
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it once more when all is finished
-    server(app, certificate).run(sockets=[listening])
+    server(app, certificate, limits=limits).run(sockets=[listening])
 
 
-def server(app: FastAPI, certificate: Certificate | None = None) -> uvicorn.Server:
+def server(app: FastAPI, certificate: Certificate | None = None, *, limits: Service | None = None) -> uvicorn.Server:
     """What reads requests from sockets for the application; how many are let in is the middleware's business."""
+    protocol = connections((limits or Service()).head_seconds, room_for_connections())
     config = uvicorn.Config(
         app, port=0, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE, server_header=False,
-        timeout_keep_alive=20, h11_max_incomplete_event_size=HEAD,
+        timeout_keep_alive=20, h11_max_incomplete_event_size=HEAD, http=protocol,
     )  # fmt: skip
     if certificate is not None:
         config.load()

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from dtbh.utils import interrupts
-from dtbh.utils.interrupts import end_workers, heeded, kept
+from dtbh.utils.interrupts import end_workers, heeded, held, kept
 
 ENDING = [(signal.SIGTERM, 143, "ended by SIGTERM"), (signal.SIGHUP, 129, "ended by SIGHUP")]
 
@@ -56,6 +56,80 @@ def test_a_signal_that_finds_a_destructor_running_comes_again() -> None:
         let_go([Reader()])
     assert gone == ["whole"]
     assert stop.code == 143
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_held_signals_wait_for_the_end_of_a_step_and_then_end_the_command(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    steps: list[str] = []
+
+    def work() -> None:
+        with held() as heed:
+            heed()
+            os.kill(os.getpid(), number)
+            time.sleep(0.01)
+            steps.append("whole")
+            heed()
+            steps.append("never")
+
+    with heeded() as stop, pytest.raises(KeyboardInterrupt):
+        work()
+    assert steps == ["whole"]
+    assert stop.number in (None, number)  # Python tells of Ctrl-C
+    assert signal.getsignal(number) == before
+
+
+def test_a_signal_that_no_step_heeded_ends_the_command_after_all() -> None:
+    went_on = False
+
+    def work() -> None:
+        nonlocal went_on
+        with held():
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.01)
+        went_on = True
+
+    with heeded() as stop, pytest.raises(KeyboardInterrupt):
+        work()
+    assert not went_on
+    assert stop.code == 143
+
+
+def test_a_second_signal_while_the_first_is_let_through_changes_nothing() -> None:
+    def work() -> None:
+        with held() as heed:
+            for _ in range(2):
+                os.kill(os.getpid(), signal.SIGTERM)
+            heed()
+
+    with heeded() as stop, pytest.raises(KeyboardInterrupt):
+        work()
+    assert stop.code == 143
+
+
+def test_a_worker_forked_while_signals_are_held_ends_by_them_but_not_by_ctrl_c() -> None:
+    here, there = os.pipe()
+    with held():
+        child = os.fork()
+        if not child:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.01)
+            os.write(there, b"x")
+            time.sleep(60)
+            os._exit(0)
+        assert os.read(here, 1) == b"x"
+        os.kill(child, signal.SIGTERM)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
+
+
+def test_what_is_ignored_is_not_held() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with held() as heed:
+            os.kill(os.getpid(), signal.SIGHUP)
+            heed()
+    finally:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def test_ctrl_c_is_python_s_own() -> None:

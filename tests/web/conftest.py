@@ -61,8 +61,8 @@ def serving() -> Serving:
     """Serve an application on a free port of this machine for as long as the block runs; gives its address."""
 
     @contextmanager
-    def served(app: FastAPI, certificate: Certificate | None = None) -> Iterator[str]:
-        running = server(app, certificate)
+    def served(app: FastAPI, certificate: Certificate | None = None, *, limits: Service | None = None) -> Iterator[str]:
+        running = server(app, certificate, limits=limits)
         thread = threading.Thread(target=running.run)
         thread.start()
         try:

@@ -1,0 +1,98 @@
+"""Connections on which no request comes: closed in time, and before they take the room of others."""
+
+from __future__ import annotations
+
+import resource
+import socket
+import subprocess
+import sys
+import time
+from contextlib import ExitStack, suppress
+
+import httpx
+import pytest
+
+from dtbh.config import Service
+from dtbh.web import connections
+from tests.web.conftest import Making, Serving
+
+ASKED = b"GET /healthz HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n"
+HURRIED = Service(head_seconds=0.5)
+
+
+def connected(clients: ExitStack, address: str) -> socket.socket:
+    return clients.enter_context(socket.create_connection(("127.0.0.1", int(address.rsplit(":", 1)[1])), timeout=30))
+
+
+def closed(one: socket.socket) -> bool:
+    """Whether the other end closes the connection, without a word."""
+    try:
+        return one.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+def answered(one: socket.socket) -> bool:
+    one.sendall(ASKED)
+    read = b""
+    while not read.endswith(b"}"):
+        if not (more := one.recv(10_000)):
+            return False
+        read += more
+    return read.startswith(b"HTTP/1.1 200")
+
+
+def test_connections_without_a_request_are_closed_and_with_one_stay(make: Making, serving: Serving) -> None:
+    with serving(make(), limits=HURRIED) as address, ExitStack() as clients:
+        asking, silent, slow = (connected(clients, address) for _ in range(3))
+        assert answered(asking)
+        slow.sendall(ASKED[:10])
+        assert closed(silent)
+        assert closed(slow)
+        assert answered(asking)
+        asking.sendall(ASKED[:10])  # its next comes too late
+        assert closed(asking)
+
+
+def test_a_head_that_drips_is_not_waited_for(make: Making, serving: Serving) -> None:
+    with serving(make(), limits=HURRIED) as address, ExitStack() as clients:
+        one, sent = connected(clients, address), 0
+        with suppress(ConnectionResetError, BrokenPipeError):
+            while sent < 400:
+                one.sendall(b"x")
+                sent += 1
+                time.sleep(0.05)
+        assert sent < 200
+
+
+def test_idle_connections_make_room_and_those_with_a_request_do_not(
+    make: Making, serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "MOST", 4)
+    with serving(make()) as address, ExitStack() as clients:
+        first, *others = (connected(clients, address) for _ in range(4))
+        assert answered(others[-1])
+        for _ in range(3):
+            assert httpx.get(f"{address}/healthz").status_code == 200
+        assert closed(first)
+        crowd = [connected(clients, address) for _ in range(50)]
+        assert all(closed(one) for one in crowd[:40])
+        assert answered(crowd[-1])
+
+
+def test_the_system_s_limit_is_raised_as_far_as_is_allowed_and_room_is_left() -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    code = (
+        "import resource, sys\n"
+        "from dtbh.web.connections import room_for_connections\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[1]), int(sys.argv[2])))\n"
+        "print(room_for_connections(), *resource.getrlimit(resource.RLIMIT_NOFILE))"
+    )
+
+    def found(soft: int, hard: int) -> str:
+        return subprocess.check_output([sys.executable, "-c", code, str(soft), str(hard)], text=True).strip()
+
+    assert found(256, 1000) == "800 1000 1000"
+    assert found(100, 100) == "1 100 100"
+    if before[1] >= 5000:
+        assert found(256, 5000) == "4096 4296 5000"
