@@ -5,8 +5,8 @@
 A line for each ranking of ``pair_retrieval.py`` (bits; a real query against bits; vectors), typed captions, five an
 image: class mAP both ways, and mR of the true pair. The last one has every image stand as the mean of what is said of
 it, in the sentence encoder's own space, the caption that asks left out: what an eye could give that sees what people
-tell. Beside it the share of images whose class a linear probe of the backbone's features names, learned from the
-training split.
+tell. Then the mR of whoever knows all captions by heart, where images that are told alike tie; and the share of images
+whose class a linear probe of the backbone's features names, learned from the training split.
 """
 
 from __future__ import annotations
@@ -47,6 +47,17 @@ def by_captions(texts: Floats, own: Bools) -> Floats:
     alone = counts[image] < 2
     whole[np.arange(len(texts)), image] = np.where(alone, -1.0, without)
     return np.asarray(-np.round(whole, 9))
+
+
+def by_heart(texts: Sequence[str], own: Bools) -> tuple[Floats, Floats]:
+    """Distances of captions to images and of images to captions, [q, n] and [n, q], where all captions are known.
+
+    A caption is met by all images of which just this is said; an image by captions, those first that are most its own.
+    """
+    words, place, total = np.unique(texts, return_inverse=True, return_counts=True)
+    counts = np.zeros((own.shape[1], len(words)))
+    np.add.at(counts, (own.argmax(axis=1), place), 1)
+    return np.where(counts > 0, 0.0, 1.0).T[place], -(counts / total)[:, place]
 
 
 def met(manifest: Manifest, items: Sequence[Item]) -> tuple[list[Item], list[Item], Bools, Bools]:
@@ -92,6 +103,9 @@ def main() -> None:
         mean = float(np.mean([hits(distances, pair) for distances, pair, _ in ranked]))
         found[name] = {"class": of_class, "mR": mean}
         print(f"{name:14} class mAP {of_class[0]:.3f} / {of_class[1]:.3f}  mR {mean:5.1f}")
+    there, back = by_heart([str(item.transcript) for item in texts], own)
+    found["by heart"] = float(np.mean([hits(there, own), hits(back, own.T)]))
+    print(f"known by heart: mR {found['by heart']:.1f}")
     learned = [absolute(manifest, i) for i in of_split(manifest, "train") if i.modality == "image"]
     found["probe"] = probed(eye, learned, images)
     print(f"classes named by a linear probe: {found['probe']:.3f}")

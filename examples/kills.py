@@ -26,7 +26,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -39,7 +38,7 @@ from dtbh.config import make_config, write_config
 from dtbh.data.manifest import Item, write_manifest
 from dtbh.data.synthetic.generate import draw
 from dtbh.index.archive.archive import create_archive, open_archive
-from dtbh.models.encoder import Encoding
+from dtbh.models.encoder import Encoding, Senses
 from dtbh.stages import resumable
 
 SETTINGS: dict[str, Any] = {
@@ -59,7 +58,7 @@ class Words:
     def __init__(self, archive: Path) -> None:
         index = open_archive(archive)
         self.path, self.bits, self.fingerprint = archive, index.bits, index.encoder
-        self.config = SimpleNamespace(encoders=SimpleNamespace(text=object()))
+        self.senses = Senses(("text",), None, False, "minilm_l6")
 
     def encode(self, items: Sequence[Item], **_: object) -> Encoding:
         """Codes of texts."""

@@ -290,6 +290,11 @@ def test_bounds_count_as_loops_do(
             others = [t for n, t in enumerate(texts) if image[n] == column and n != row]
             mean = np.mean(others, axis=0)
             assert found[row, column] == pytest.approx(-text @ mean / np.linalg.norm(mean), abs=1e-8)
+    there, back = example.by_heart(["a", "b", "a", "c", "c"], image[:, None] == np.arange(2))
+    assert there.tolist() == [[0, 1], [0, 1], [0, 1], [1, 0], [1, 0]]
+    assert back.tolist() == [[-1, -1, -1, 0, 0], [0, 0, 0, -1, -1]]
+    alike = example.by_heart(["a", "b", "a"], np.array([[True, False], [True, False], [False, True]]))
+    assert [way.tolist() for way in alike] == [[[0, 0], [0, 1], [0, 0]], [[-0.5, -1, -0.5], [-0.5, 0, -0.5]]]
     run = train(any_words(sound=None, concepts={"count": 3, "pairs": 1.0}), tiny_data, tmp_path / "run")
     for name, more in (("bounds", []), ("pair_front", ["--work", str(tmp_path / "front"), "--weights", "0.5"])):
         example = load(name)
@@ -299,6 +304,16 @@ def test_bounds_count_as_loops_do(
         said = capfd.readouterr().out
         assert "class" in said
         assert ("probe: 1.000" if name == "bounds" else "rescored") in said
+
+
+def test_the_shards_benchmark_finds_the_same_archive(
+    tiny_data: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["benchmark_shards.py", str(tiny_data / "images"), "--shards", "2"])
+    load("benchmark_shards").main()
+    head, *_, one, two = capfd.readouterr().out.splitlines()
+    assert head.startswith("36 tiles, ")
+    assert [row.split(" | ")[0] for row in (one, two)] == ["1", "2"]
 
 
 def test_what_nobody_can_answer_and_how_it_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,7 +66,7 @@ def search(args: Arguments) -> int:
     query = encode_query(model, sound=args.sound, image=args.image, text=args.text, vectors=bool(args.rescore))
     result = search_index(index, model, query, args.k, find=args.find, where=where, rescore=args.rescore)
     heard = query.heard.get(query.codes.items[0].id)
-    if args.sound and model.config.encoders.text is not None:
+    if args.sound and model.senses.sentences is not None:
         progress.echo(f"heard: {heard}" if heard else "no words heard; searched by its sound")
     if said := SAID.get(result.strength() or ""):
         progress.echo(said)

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dtbh.errors import DtbhError
+from dtbh.errors import DtbhError, MediaError
 from dtbh.utils.files import cache_folder
 from dtbh.utils.progress import track
 
@@ -48,6 +48,10 @@ def stored_outputs(
         batch: How many are computed at a time; small ones come first, so that clips of like length meet.
         dtype: Of the arrays as stored and returned; they are flat.
         label: What computing them is called where progress is shown.
+
+    Raises:
+        MediaError: A file can't be read.
+        DtbhError: There are no sources, or the store can't be used.
     """
     if not sources:
         raise DtbhError("no files to encode")
@@ -77,7 +81,7 @@ def _fill(
     """Look everything up, compute what is missing, and commit batch by batch."""
     keys, sizes = [], {}
     for source in sources:
-        data = source.read_bytes() if isinstance(source, Path) else source.encode()
+        data = _content(source)
         keys.append(hashlib.sha256(data).digest())
         sizes[keys[-1]] = len(data)
     known: dict[tuple[bytes, int], NDArray[Any]] = {}
@@ -97,3 +101,15 @@ def _fill(
         )
         store.commit()
     return [[known[k, v] for v in views] for k in keys]
+
+
+def _content(source: Path | str) -> bytes:
+    """What is in a media file, or a text as bytes."""
+    if isinstance(source, str):
+        return source.encode()
+    try:
+        return source.read_bytes()
+    except OSError as error:
+        raise MediaError(
+            f"{source}: can't be read ({error.strerror}); check the path, or run dtbh prepare again"
+        ) from None

@@ -76,6 +76,23 @@ class Encoding:
         return Encoding(self.codes.select([row]), (), values, heard, familiarity)
 
 
+@dataclass(frozen=True)
+class Senses:
+    """What a query has to know of a model.
+
+    Attributes:
+        modalities: What it has towers for.
+        seconds: How long a sound it hears; None without a tower for sounds.
+        listens: Whether it listens for words in a sound.
+        sentences: The sentence encoder of its tower for texts; None without one.
+    """
+
+    modalities: tuple[Modality, ...]
+    seconds: float | None
+    listens: bool
+    sentences: str | None
+
+
 class Encoder(Protocol):
     """Trained towers; `load` opens them."""
 
@@ -98,6 +115,10 @@ class Encoder(Protocol):
     @property
     def config(self) -> Config:
         """The settings of the run."""
+
+    @property
+    def senses(self) -> Senses:
+        """What it takes."""
 
     @property
     def vector_dim(self) -> int:
@@ -257,6 +278,18 @@ class FileEncoder(ABC):
         return read_config(self.path / CONFIG)
 
     @cached_property
+    def senses(self) -> Senses:
+        """What it takes."""
+        towers = self.config.encoders
+        sound, text = towers.sound, towers.text
+        return Senses(
+            towers.modalities,
+            None if sound is None else sound.max_seconds,
+            sound is not None and sound.listens,
+            None if text is None else text.backbone,
+        )
+
+    @cached_property
     def confidence(self) -> Confidence | None:
         """How far its hits can be believed, as `Encoder` says."""
         return read_confidence(self.path)
@@ -364,8 +397,8 @@ def as_query(model: Encoder, item: Item, *, within: float | None = None) -> tupl
     Raises:
         MediaError: The sound can't be read, or is longer.
     """
-    sound = model.config.encoders.sound
-    return heard_part(item, sound.max_seconds, within=within) if item.modality == "sound" and sound else (item, "")
+    seconds = model.senses.seconds
+    return heard_part(item, seconds, within=within) if item.modality == "sound" and seconds else (item, "")
 
 
 def text_item(text: str) -> Item:

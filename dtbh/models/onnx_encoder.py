@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dtbh.data.manifest import Item, Modality
+from dtbh.data.manifest import MODALITIES, Item, Modality
 from dtbh.data.passages import sound_of
 from dtbh.data.tiling import media_of
 from dtbh.errors import CodesError, ConfigError, DtbhError, MissingExtraError, RunError
@@ -24,7 +24,7 @@ from dtbh.media.sound import load_sound
 from dtbh.media.text_rows import text_row
 from dtbh.media.transcriber import AT_ONCE, Heard, Transcriber, wordless
 from dtbh.models.cost import Cost
-from dtbh.models.encoder import EXPORTED, CodeBatch, FileEncoder, understood, word_shares
+from dtbh.models.encoder import EXPORTED, CodeBatch, FileEncoder, Senses, understood, word_shares
 from dtbh.utils.device import cores
 from dtbh.utils.files import read_meta
 from dtbh.utils.progress import track
@@ -83,6 +83,14 @@ class OnnxEncoder(FileEncoder):
         self.meta = meta
         self._lock = threading.Lock()
         self._sessions: dict[tuple[Modality, bool], InferenceSession] = {}
+
+    @cached_property
+    def senses(self) -> Senses:
+        """What it takes, by ``model.json``: a cold search has no time to read the settings of the run."""
+        towers: dict[str, dict[str, Any]] = self.meta["towers"]
+        sound, text = towers.get("sound", {}), towers.get("text", {})
+        modalities = tuple(modality for modality in MODALITIES if modality in towers)
+        return Senses(modalities, sound.get("max_seconds"), sound.get("words", False), text.get("backbone"))
 
     def values(self, modality: Modality, media: Arrays) -> NDArray[np.float32]:
         """Hash-like codes, float32 [n, bits], of a batch as `collate` puts it together."""

@@ -33,12 +33,10 @@ def belief(model: Encoder, asked: Encoding) -> Belief:
         asked: The query alone.
     """
     (item,) = asked.codes.items
-    sound, text = model.config.encoders.sound, model.config.encoders.text
-    familiarity = asked.familiarity.get(item.id)
-    if familiarity is not None and text is not None:
-        return Belief("text", round(trust(familiarity, text.backbone), 4))
-    listens = sound is not None and sound.listens
-    return Belief(item.modality, WORDLESS if listens and item.modality == "sound" else 1.0)
+    senses, familiarity = model.senses, asked.familiarity.get(item.id)
+    if familiarity is not None and senses.sentences is not None:
+        return Belief("text", round(trust(familiarity, senses.sentences), 4))
+    return Belief(item.modality, WORDLESS if senses.listens and item.modality == "sound" else 1.0)
 
 
 def hit_probabilities(

@@ -72,7 +72,7 @@ class Names:
 
 def check_model(model: Encoder) -> None:
     """Raise `ConfigError` unless the model has a tower for texts."""
-    if model.config.encoders.text is None:
+    if model.senses.sentences is None:
         raise ConfigError(
             f"{model.path}: has no tower for texts, so no word has a place among its codes; use an archive of a model "
             "that has one, such as configs/any-words/ucm.yaml"

@@ -145,8 +145,8 @@ def _encoded(
 ) -> _Coded:  # fmt: skip
     """What a run makes of a split and of the gallery."""
     manifest, protocol = manifest_for(model, data)
-    texts = as_texts(manifest) if "text" in model.config.encoders.modalities else []
-    modalities: Sequence[Modality] = model.config.encoders.modalities
+    modalities: Sequence[Modality] = model.senses.modalities
+    texts = as_texts(manifest) if "text" in modalities else []
     known = with_towers(model, manifest)
     if texts and any(item.modality == "sound" and item.path is None for item in known):
         echo("captions that were not spoken (dtbh speak does that) are met as texts alone")

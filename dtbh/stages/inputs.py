@@ -81,7 +81,7 @@ def items_of(
     model: Encoder, source: str | Path, split: str, cutting: Tiling | None = None, passages: bool = False
 ) -> list[Item]:
     """The items of a source, with absolute paths; with ``passages``, of sounds longer than the model hears those."""
-    source, sound = Path(source), model.config.encoders.sound
+    source, seconds = Path(source), model.senses.seconds
     if _is_manifest(source) and passages:
         raise DataError(
             f"{source}: a prepared data folder, which is not cut; give the recordings themselves to --passages"
@@ -94,11 +94,11 @@ def items_of(
     elif split != "all":
         raise DataError(f"{source}: has no splits, only a prepared data folder has; leave --split away")
     else:
-        items = with_towers(model, items_at(source, cutting, sound.max_seconds if passages and sound else None))
-        if sound and not passages:
-            _say_what_is_long(items, sound.max_seconds)
+        items = with_towers(model, items_at(source, cutting, seconds if passages else None))
+        if seconds and not passages:
+            _say_what_is_long(items, seconds)
     if not items:
-        wanted = " or ".join(f"{kind}s" for kind in model.config.encoders.modalities)
+        wanted = " or ".join(f"{kind}s" for kind in model.senses.modalities)
         raise DataError(f"{source}: has no {wanted}, and {model.path} can encode nothing else")
     return items
 
@@ -115,7 +115,7 @@ def _say_what_is_long(items: Iterable[Item], longest: float) -> None:
 
 def with_towers(model: Encoder, items: Iterable[Item]) -> list[Item]:
     """The items of the modalities that the model has a tower for; says how many there are of others."""
-    items, known = list(items), model.config.encoders.modalities
+    items, known = list(items), model.senses.modalities
     kept = [item for item in items if item.modality in known]
     if len(kept) < len(items):
         towers = " and ".join(f"{modality}s" for modality in known)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import threading
@@ -123,6 +122,8 @@ def kept(note: str) -> Iterator[None]:
 
 def end_workers() -> None:
     """End the processes that this one started and that still work."""
+    import multiprocessing  # which a cold search has no time to import
+
     workers = multiprocessing.active_children()
     for worker in workers:
         worker.terminate()

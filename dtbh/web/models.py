@@ -74,7 +74,7 @@ class Models:
         """What the archive's model has towers for; nothing while it is not ready."""
         future = self.start(archive)
         ready = future.done() and future.exception() is None
-        return future.result().config.encoders.modalities if ready else ()
+        return future.result().senses.modalities if ready else ()
 
     def takes_texts(self, archive: Index) -> bool:
         """Whether the archive's model is ready and has a text tower."""

@@ -18,7 +18,7 @@ from dtbh.encoders.image_backbones import build_image_backbone
 from dtbh.encoders.sound_cnn import SoundBackbone
 from dtbh.encoders.tta import FLIPS_AND_TURNS, oriented
 from dtbh.encoders.weights import load_weights, state_fingerprint
-from dtbh.errors import ConfigError, DtbhError, RunError
+from dtbh.errors import ConfigError, DtbhError, MediaError, RunError
 
 SMALL = {
     "bits": 12,
@@ -318,6 +318,13 @@ def test_a_damaged_store_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (tmp_path / "abc.sqlite").write_text("not a database, but long enough to be taken for one" * 40)
     with pytest.raises(DtbhError, match=r"abc\.sqlite: the store of backbone outputs can't be used"):
         stored_outputs(make_images(tmp_path, 1), lambda wanted: [np.zeros(2)], backbone="abc", views=[0], batch=1)
+
+
+def test_a_file_that_is_gone_is_named_and_not_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DTBH_CACHE", str(tmp_path / "cache"))
+    found = [*make_images(tmp_path, 1), tmp_path / "gone.png"]
+    with pytest.raises(MediaError, match=r"gone\.png: can't be read \(No such file or directory\)"):
+        stored_outputs(found, lambda wanted: [np.zeros(2) for _ in wanted], backbone="abc", views=[0], batch=1)
 
 
 def test_settings_refuse_what_cannot_be() -> None:

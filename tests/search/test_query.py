@@ -12,14 +12,13 @@ import pytest
 
 from dtbh.cli.main import main
 from dtbh.codes import HashCodes
-from dtbh.config import make_config
 from dtbh.data.manifest import Item
 from dtbh.errors import CodesError, ConfigError, DataError
 from dtbh.index.archive.archive import create_archive, open_archive
 from dtbh.index.memory import MemoryIndex
 from dtbh.index.result import Hit, SearchResult
 from dtbh.models.confidence import Confidence
-from dtbh.models.encoder import Encoding
+from dtbh.models.encoder import Encoding, Senses
 from dtbh.models.load import load
 from dtbh.search.contact_sheet import write_sheet
 from dtbh.search.query import query_file, why_nothing
@@ -32,7 +31,7 @@ class FakeModel:
     def __init__(self, fingerprint="e1"):
         self.fingerprint = fingerprint
 
-    config = make_config({"encoders": {"sound": None}})  # its sounds are no sounds, and are not listened to
+    senses = Senses(("image", "sound"), None, False, None)  # its sounds are no sounds, and are not listened to
     confidence = Confidence({"sound->image": np.linspace(1, 0, 9)})
 
     def encode(self, items, vectors=False):

@@ -39,10 +39,21 @@ def told_apart(archive: Path) -> list[tuple[object, list[int]]]:
     return list(zip(index.items(index.rows()), index.at(index.rows()).words.tolist(), strict=True))
 
 
+@pytest.fixture
+def day(tmp_path: Path) -> Path:
+    """A recording that is cut into two passages, a short one, and one that is damaged."""
+    (tmp_path / "day").mkdir()
+    recording(tmp_path / "day" / "long.wav")
+    soundfile.write(tmp_path / "day" / "short.wav", tones("a red tile", "v1", 170, 50)[0], RATE)
+    (tmp_path / "day" / "torn.wav").write_bytes(b"no sound")
+    return tmp_path / "day"
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context")  # of settings that Ray Data itself sets
 def test_two_workers_make_what_one_process_makes(
-    tiny_run: Path, tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+    tiny_run: Path, tiny_data: Path, day: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     ray = pytest.importorskip("ray", reason="the extra ray is not installed")
     pytest.importorskip("ray.data", reason="the extra ray is not installed")
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
@@ -50,6 +61,7 @@ def test_two_workers_make_what_one_process_makes(
     images = shutil.copytree(tiny_data / "images", tmp_path / "images")
     (images / "red3.png").write_bytes(b"not a picture")
     index(tiny_run, images, out=tmp_path / "one")
+    index(tiny_run, day, out=tmp_path / "heard", passages=True)
     ray.init(num_cpus=2, log_to_driver=False, include_dashboard=False, logging_level="ERROR")
     try:
         command = ["index", str(tiny_run), str(images), "--out", str(tmp_path / "two"), "--ray", "3"]
@@ -60,7 +72,11 @@ def test_two_workers_make_what_one_process_makes(
         assert (two.words == one.words).all()
         assert two.model == one.model
         two.verify()
-        assert {path.name for path in tmp_path.iterdir()} == {"images", "one", "two"}
+        passages = ["index", str(tiny_run), str(day), "--out", str(tmp_path / "passages"), "--passages", "--ray", "3"]
+        assert main(passages) == 1
+        assert "torn.wav" in capsys.readouterr().err
+        assert told_apart(tmp_path / "passages") == told_apart(tmp_path / "heard")
+        assert {path.name for path in tmp_path.iterdir()} == {"images", "day", "one", "two", "heard", "passages"}
         (images / "red3.png").unlink()
         assert main(["index", str(tmp_path / "nowhere"), *command[2:]]) == 2
         assert "3 of 3 shards failed" in capsys.readouterr().err
@@ -90,15 +106,11 @@ def here(monkeypatch: pytest.MonkeyPatch) -> Here:
 
 
 def test_passages_in_shards_are_those_of_the_whole(
-    tiny_run: Path, tmp_path: Path, here: Here, capsys: pytest.CaptureFixture[str]
+    tiny_run: Path, day: Path, tmp_path: Path, here: Here, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One recording is cut into two passages; of seven shards for four items one has a damaged one, three have none."""
-    (tmp_path / "day").mkdir()
-    recording(tmp_path / "day" / "long.wav")
-    soundfile.write(tmp_path / "day" / "short.wav", tones("a red tile", "v1", 170, 50)[0], RATE)
-    (tmp_path / "day" / "torn.wav").write_bytes(b"no sound")
-    index(tiny_run, tmp_path / "day", out=tmp_path / "one", passages=True)
-    command = ["index", str(tiny_run), str(tmp_path / "day"), "--out", str(tmp_path / "two"), "--passages"]
+    """Of seven shards for four items one has a damaged one, three have none."""
+    index(tiny_run, day, out=tmp_path / "one", passages=True)
+    command = ["index", str(tiny_run), str(day), "--out", str(tmp_path / "two"), "--passages"]
     assert main([*command, "--ray", "7"]) == 1
     assert "torn.wav" in capsys.readouterr().err
     found = told_apart(tmp_path / "two")

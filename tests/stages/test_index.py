@@ -16,12 +16,11 @@ import pytest
 
 from dtbh.cli.main import main
 from dtbh.codes import HashCodes, read_codes, whole_numbers
-from dtbh.config import Config
 from dtbh.data.manifest import Item, Manifest, write_manifest
 from dtbh.data.shards import Shard
 from dtbh.errors import CodesError, ConfigError, DtbhError, MediaError
 from dtbh.index.archive.archive import open_archive
-from dtbh.models.encoder import Encoding
+from dtbh.models.encoder import Encoding, Senses
 from dtbh.stages.encode import encode
 from dtbh.stages.index import grow, index
 from dtbh.stages.merge import merge
@@ -32,7 +31,8 @@ N = 23
 class Counting:
     """The code of a file is its content's hash; a file that says ``bad`` can't be read."""
 
-    bits, config, vector_dim, device = 20, Config(), 6, "cpu"
+    bits, vector_dim, device = 20, 6, "cpu"
+    senses = Senses(("image", "sound"), 8.0, False, None)
 
     def __init__(self, path):
         self.path, self.fingerprint = Path(path), "e1"
@@ -118,6 +118,18 @@ def same(one, other):
     assert (one.bits, one.encoder) == (other.bits, other.encoder)
 
 
+def killed(model, at, do):
+    """Whether a process of its own was killed at a file, by the model; however it ends, it is no second pytest."""
+    child = os.fork()
+    if child == 0:
+        try:
+            model.kill_at = at
+            do()
+        finally:
+            os._exit(0)
+    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+
+
 def shards(stage, media, folder, count):
     make, _ = stage
     for number in range(1, count + 1):
@@ -143,12 +155,7 @@ def test_merged_shards_are_the_whole(model, media, stage, tmp_path, count):
 def test_a_killed_stage_does_again_only_what_is_missing(model, media, stage, tmp_path):
     make, read = stage
     for kill_at in (3, 9, 10):
-        child = os.fork()
-        if child == 0:
-            model.kill_at = kill_at
-            make("x", media, out=tmp_path / "out")
-            os._exit(0)
-        assert os.WIFSIGNALED(os.waitpid(child, 0)[1])
+        assert killed(model, kill_at, lambda: make("x", media, out=tmp_path / "out"))
         assert not (tmp_path / "out").exists()
     done = make("x", media, out=tmp_path / "out")
     # Of 3 none was kept; of 9 eight; then of 10 more eight more.
@@ -337,12 +344,7 @@ def test_a_killed_growth_goes_on_where_it_was(model, media, tmp_path):
     shutil.copy2(media / "000.png", tmp_path / "some" / "a.png")
     index("x", tmp_path / "some", out=out)
     model.encoded.clear()
-    child = os.fork()
-    if child == 0:
-        model.kill_at = 10
-        grow("x", media, out=out)
-        os._exit(0)
-    os.waitpid(child, 0)
+    assert killed(model, 10, lambda: grow("x", media, out=out))
     assert len(open_archive(out)) == 9
     grow("x", media, out=out)
     assert model.encoded == [f"{n:03}.png" for n in range(8, N)]

@@ -6,7 +6,6 @@ import importlib.util
 import json
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,7 +17,7 @@ from dtbh.data.manifest import Item
 from dtbh.errors import CodesError, ConfigError, DataError
 from dtbh.index.archive.archive import create_archive, open_archive
 from dtbh.index.archive.merging import merge_archives
-from dtbh.models.encoder import Encoding
+from dtbh.models.encoder import Encoding, Senses
 from dtbh.search.naming import place_words
 from dtbh.stages.index import index
 from dtbh.stages.label import label
@@ -34,7 +33,7 @@ class Words:
     path, bits, fingerprint, language = Path("/runs/x"), 20, "e1", "auto"
 
     def __init__(self, text=True):
-        self.config = SimpleNamespace(encoders=SimpleNamespace(text=object() if text else None))
+        self.senses = Senses(("text",) if text else (), None, False, "minilm_l6" if text else None)
 
     def encode(self, items, *, values, vectors):
         lengths = [len(item.transcript) for item in items]

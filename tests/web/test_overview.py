@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +16,7 @@ from dtbh.codes import HashCodes
 from dtbh.data.item_words import word_fields
 from dtbh.data.manifest import Item
 from dtbh.index.archive.archive import Archive, create_archive
-from dtbh.models.encoder import Encoding
+from dtbh.models.encoder import Encoding, Senses
 from dtbh.web.app import create_app
 from tests.browser import Visiting
 from tests.web.conftest import Serving
@@ -31,8 +30,7 @@ class Words:
     bits, fingerprint, language, confidence, path = 32, "e1", "auto", None, Path("/runs/x")
 
     def __init__(self, *modalities: str) -> None:
-        encoders = SimpleNamespace(modalities=modalities, text="text" in modalities or None, sound=None)
-        self.config = SimpleNamespace(encoders=encoders, towers=None)
+        self.senses = Senses(modalities, None, False, "minilm_l6" if "text" in modalities else None)
         self.asked = 0
 
     def encode(self, items, *, skip=False, values=False, vectors=False):
