@@ -32,7 +32,8 @@ def load_pixels(path: Path | str | Tile, size: int) -> Pixels:
     Turned upright where EXIF says how; transparent pixels stand over black; 16-bit grey is scaled to 8 bits, and where
     that leaves hardly a shade, as of heights or heat, stretched to its own range.
     The shorter side is brought to ``size`` by antialiased bicubic interpolation, keeping the aspect, and
-    the middle of the longer side is kept (aerial tiles are square and lose nothing).
+    the middle of the longer side is kept (aerial tiles are square and lose nothing). A JPEG that is much larger is
+    decoded at a half, a quarter or an eighth of its size, where that is a whole one of twice ``size`` at least.
 
     Args:
         path: Any file Pillow reads: JPEG, PNG, TIFF, WebP, BMP and others. Of several pages, the first. Or a tile,
@@ -55,6 +56,7 @@ def load_pixels(path: Path | str | Tile, size: int) -> Pixels:
             warnings.simplefilter("ignore")  # oddities in metadata are no reason to refuse a picture
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
+                _reduced(image, 2 * size)
                 image.load()
                 missing = _no_data(image)
                 ImageOps.exif_transpose(image, in_place=True)
@@ -86,6 +88,14 @@ def _check_file(path: Path) -> None:
         raise MediaError(f"{path}: no such file; check the path, or run dtbh prepare again")
     if path.stat().st_size == 0:
         raise MediaError(f"{path}: an empty file (0 bytes), an image wanted; copy it again or leave it out")
+
+
+def _reduced(image: Image.Image, least: int) -> None:
+    """Have a JPEG decoded at a part of its size that leaves so many pixels a side, and no part of one."""
+    for part in (8, 4, 2):
+        if all(side % part == 0 and side // part >= least for side in image.size):
+            image.draft(None, (image.width // part, image.height // part))  # other kinds of files stay as they are
+            return
 
 
 def _to_rgb(image: Image.Image, no_data: tuple[float, ...]) -> Image.Image:

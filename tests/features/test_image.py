@@ -195,3 +195,13 @@ def test_a_raster_of_a_kind_that_photographs_are_not_says_how_it_is_read(tmp_pat
         file.write(heights(210, 890).astype(np.float64), 1)
     with pytest.raises(MediaError, match=r"f64\.tif: not an image that can be read; .* or give --tile 256"):
         load_image(tmp_path / "f64.tif", 32)
+
+
+@pytest.mark.parametrize(("side", "at_most"), [(62, 0), (64, 1), (301, 0), (302, 1), (304, 1)])
+def test_a_large_jpeg_is_decoded_small_and_looks_the_same(side, at_most, tmp_path):
+    rough = np.random.default_rng(0).integers(0, 256, (6, 6, 3), np.uint8)
+    Image.fromarray(rough).resize((side, side), Image.Resampling.BICUBIC).save(tmp_path / "a.jpg", quality=95)
+    Image.open(tmp_path / "a.jpg").save(tmp_path / "a.png")  # decoded as a whole
+    small, whole = (load_image(tmp_path / name, 16).numpy().astype(int) for name in ("a.jpg", "a.png"))
+    assert (np.abs(small - whole).mean() > 0) == (at_most > 0)  # from four times the size on, by whole pixels
+    assert np.abs(small - whole).mean() <= at_most

@@ -119,7 +119,7 @@ def test_sharing(
     tiny_archive: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tls: list[str]
 ) -> None:
     served: list[Asked] = []
-    monkeypatch.setattr(serving_module, "server", lambda *what: served.append(Asked(*what)) or served[-1])
+    monkeypatch.setattr(serving_module, "server", lambda *what, **_: served.append(Asked(*what)) or served[-1])
     monkeypatch.setattr(serving_module.signal, "signal", lambda *_: None)
     monkeypatch.delenv("DTBH_TOKEN", raising=False)
     assert main(["serve", str(tiny_archive), "--port", "0", "--share", "--model", str(tiny_archive), *tls]) == 0
