@@ -63,6 +63,13 @@ def test_links_between_files_hold(page: Path) -> None:
         assert (page.parent / link).exists(), link
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_that_are_named_are_there(page: Path) -> None:
+    folders = "dtbh|configs|examples|tests"
+    for name in re.findall(rf"(?<![\w/.])((?:{folders})/[\w/-]+\.(?:py|yaml|tsv|ipynb|png))\b", page.read_text()):
+        assert (ROOT / name).is_file(), name
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_of_the_docs_is_one_that_dtbh_takes(command: str) -> None:
     make_parser().parse_args(shlex.split(command)[1:])
