@@ -9,9 +9,6 @@ directions apart. What each step brings is measured in docs/how-to/fine-tuning.m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -21,11 +18,9 @@ from torch import Tensor
 
 from dtbh.config import Concepts
 from dtbh.encoders.concept_head import ConceptHead, TextHead
+from dtbh.models.start import Head
 from dtbh.training.sentence_space import IMAGE_EVIDENCE, TEXT_EVIDENCE, TOWARDS, classifier
 from dtbh.training.shallow import Floats, Ints, Sample, principal_axes, quantizing_rotation, unit
-
-State = Mapping[str, NDArray[Any]]
-"""A head's parameters by name, as in its state dict."""
 
 RIDGE = 0.1
 """Of a change of the maps: a share of the mean squared length of what is seen."""
@@ -38,8 +33,8 @@ MOST = 64
 
 
 def tuned_heads(
-    image: State,
-    text: State,
+    image: Head,
+    text: Head,
     images: Sample,
     texts: Floats,
     said_of: Ints,
@@ -110,7 +105,7 @@ def grouped(meant: Floats, seed: int) -> Ints:
 class _Head:
     """A head whose parameters may still change, in double precision."""
 
-    def __init__(self, state: State, settings: Concepts, temperature: float) -> None:
+    def __init__(self, state: Head, settings: Concepts, temperature: float) -> None:
         self.state: dict[str, Floats] = {name: values.astype(np.float64) for name, values in state.items()}
         self._settings, self._temperature = settings, temperature
 
