@@ -19,7 +19,6 @@ from dtbh.data.manifest import MODALITIES, Item, Modality
 from dtbh.data.passages import sound_of
 from dtbh.data.tiling import media_of
 from dtbh.errors import CodesError, ConfigError, DtbhError, MissingExtraError, RunError
-from dtbh.media.image import load_pixels
 from dtbh.media.sound import load_sound
 from dtbh.media.text_rows import text_row
 from dtbh.media.transcriber import AT_ONCE, Heard, Transcriber, wordless
@@ -253,6 +252,8 @@ class OnnxEncoder(FileEncoder):
         """What reads an item for the tower."""
         tower = self._tower(modality)
         if modality == "image":
+            from dtbh.media.image import load_pixels  # of which a typed query has no need
+
             return lambda item: load_pixels(media_of(item), tower["size"])
         if modality == "text":
             return lambda item: self._text_row(item.transcript or "")

@@ -115,7 +115,9 @@ def _train(config: Config, manifest: Manifest, split: Manifest, out: Path) -> No
         begin_run(out, config, manifest)
         try:
             if config.learning.fit is not None and not module.trains:
-                values = pl.Trainer(accelerator=device.type, devices=1, **PLAIN).validate(module, verbose=False)[0]
+                with held() as heed:
+                    trainer = pl.Trainer(accelerator=device.type, devices=1, callbacks=[Heeding(heed)], **PLAIN)
+                    values = trainer.validate(module, verbose=False)[0]
                 folder.fitted(module, {**values, "seconds": round(time.monotonic() - started, 1)})
             else:
                 _fit(module, config, folder, device)

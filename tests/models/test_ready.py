@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import tomllib
 from fnmatch import fnmatch
 from pathlib import Path
@@ -77,6 +79,18 @@ def test_it_is_taken_where_no_other_is_given(tiles, tmp_path, monkeypatch, capsy
 def test_archives_find_it_where_its_package_moved(tmp_path):
     assert place_of(tmp_path / "site-packages" / "dtbh" / "models" / "ready") == READY
     assert place_of(tmp_path / "runs" / "ready") == tmp_path / "runs" / "ready"
+
+
+def test_a_typed_query_from_the_shell_reads_no_settings_and_no_pictures(tiles, tmp_path):
+    assert main(["index", str(tiles), "--out", str(tmp_path / "a")]) == 0
+    code = (
+        "import sys\nfrom dtbh.cli.main import main\n"
+        "code = main(sys.argv[1:])\n"
+        "sys.exit(code or ', '.join({'pydantic', 'PIL', 'soundfile', 'ctranslate2', 'numba'} & {*sys.modules}) or None)"
+    )
+    query = ["search", str(tmp_path / "a"), "--text", "boats", "--find", "image"]
+    done = subprocess.run([sys.executable, "-c", code, *query], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_folder_of_its_name_is_meant_where_there_is_one(tmp_path, monkeypatch):
