@@ -1,4 +1,4 @@
-"""The shards of a big archive, run by Ray Data over a cluster, or over the cores of one machine.
+"""The shards of a big archive, run by Ray over a cluster, or over the cores of one machine.
 
 The run, the media and the place must be on a file system that all machines see under the same paths. A shard that is
 done is kept until all are; the same call again goes on.
@@ -43,7 +43,7 @@ def over_cluster(
     passages: bool = False,
     vectors: bool = False,
 ) -> StageResult:
-    """Encode or index in shards, each a task of Ray Data, and merge them.
+    """Encode or index in shards, each a task of Ray, and merge them.
 
     The cluster is the one that ``RAY_ADDRESS`` names or that the process has joined; without one, Ray is started on
     this machine for the time of the call.
@@ -77,10 +77,11 @@ def over_cluster(
         for number in range(1, shards + 1)
     ]
     with kept(f"shards that are done are kept in {parts}, and the same call goes on from there"), _ray() as ray:
-        data = ray.data.from_items(rows, override_num_blocks=shards).map(_one, num_cpus=1)
-        answers: list[dict[str, Any]] = []
-        for answer in data.iter_rows():
-            answers.append(answer)
+        task = ray.remote(num_cpus=1)(_one)
+        waiting, answers = [task.remote(row) for row in rows], list[dict[str, Any]]()
+        while waiting:
+            (done,), waiting = ray.wait(waiting, num_returns=1)
+            answers.append(answer := ray.get(done))
             echo(f"{len(answers)} of {shards} shards: {answer['error'] or answer['said']}")
     if errors := [answer["error"] for answer in answers if answer["error"]]:
         raise DtbhError(f"{len(errors)} of {shards} shards failed, the others are kept; the first said: {errors[0]}")
@@ -111,19 +112,16 @@ def _one(row: dict[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def _ray() -> Iterator[Any]:
-    """Ray with Ray Data, joined to a cluster or started for the time of the block; its makers are told nothing."""
+    """Ray, joined to a cluster or started for the time of the block; its makers are told nothing."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray
-        import ray.data
     except ModuleNotFoundError as error:
         raise MissingExtraError(str(error.name), "ray", "--ray") from None
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-    ray.data.DataContext.get_current().enable_progress_bars = False
     own = not ray.is_initialized()
     if own:
         ending = signal.getsignal(signal.SIGTERM)
-        ray.init(logging_level=logging.ERROR, log_to_driver=False)
+        ray.init(logging_level=logging.ERROR, log_to_driver=False, include_dashboard=False)
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, ending)  # Ray has put its own in its place
     try:

@@ -49,13 +49,11 @@ def day(tmp_path: Path) -> Path:
     return tmp_path / "day"
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context")  # of settings that Ray Data itself sets
 def test_two_workers_make_what_one_process_makes(
     tiny_run: Path, tiny_data: Path, day: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     ray = pytest.importorskip("ray", reason="the extra ray is not installed")
-    pytest.importorskip("ray.data", reason="the extra ray is not installed")
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setenv("RAY_raylet_start_wait_time_s", "120")  # a busy machine
     images = shutil.copytree(tiny_data / "images", tmp_path / "images")
@@ -88,14 +86,20 @@ class Here:
     """Stands in for Ray: tasks run in this process, in which no working folder is another."""
 
     def __init__(self) -> None:
-        self.data, self.rows = self, list[dict[str, Any]]()
+        self.rows = list[dict[str, Any]]()
 
-    def from_items(self, rows: list[dict[str, Any]], **_: int) -> Here:
-        self.rows = rows
-        return self
+    def remote(self, num_cpus: int) -> Callable[[Callable[[dict[str, Any]], object]], SimpleNamespace]:
+        def started(task: Callable[[dict[str, Any]], object], row: dict[str, Any]) -> object:
+            self.rows.append(row)
+            return task(row)
 
-    def map(self, task: Callable[[dict[str, Any]], dict[str, Any]], **_: int) -> SimpleNamespace:
-        return SimpleNamespace(iter_rows=lambda: map(task, self.rows))
+        return lambda task: SimpleNamespace(remote=lambda row: started(task, row))
+
+    def wait(self, running: list[object], num_returns: int) -> tuple[list[object], list[object]]:
+        return running[:num_returns], running[num_returns:]
+
+    def get(self, answer: object) -> object:
+        return answer
 
 
 @pytest.fixture
