@@ -15,7 +15,7 @@ class Service(Settings):
     head_seconds: float = Field(20.0, gt=0, description="longest time until a request's head has arrived; then the "
                                 "connection is closed")  # fmt: skip
     stall_seconds: float = Field(60.0, gt=0, description="longest time in which a client takes nothing of its answer; "
-                                 "then it counts as gone")  # fmt: skip
+                                 "then the connection is closed")  # fmt: skip
     sound_seconds: float = Field(60.0, gt=0, description="longest sound that is taken as a query")
     image_megapixels: float = Field(50.0, gt=0, description="largest image that is taken as a query or drawn")
     hits: int = Field(1000, ge=1, description="most hits a query may ask for")

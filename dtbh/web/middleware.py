@@ -1,7 +1,6 @@
 """What stands before every request: who may ask, how much may be sent, and whether there is room.
 
-A request is refused before its body is read; a body is counted while it is read. A client that takes nothing of its
-answer for too long counts as one that has left, so that it keeps nobody else's place.
+A request is refused before its body is read; a body is counted while it is read.
 """
 
 from __future__ import annotations
@@ -70,23 +69,14 @@ class ServiceMiddleware:
             await self._app(scope, receive, send)
             return
         scope = self._without_root(scope)
-        started, status, search, left = time.perf_counter(), 500, scope["method"] == "POST", False
+        started, status, search = time.perf_counter(), 500, scope["method"] == "POST"
 
         async def sending(message: Message) -> None:
-            nonlocal status, left
+            nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message.get("headers", []), *self._headers]
-            if left:
-                return
-            try:
-                async with asyncio.timeout(self._limits.stall_seconds):
-                    await send(message)
-            except TimeoutError:
-                left = True
-
-        async def receiving() -> Message:
-            return {"type": "http.disconnect"} if left else await receive()
+            await send(message)
 
         try:
             refusal = self._refusal(scope)
@@ -98,7 +88,7 @@ class ServiceMiddleware:
             self._searches += search
             self._metrics.waiting.set(self._searches)
             try:
-                await self._app(scope, self._counted(scope, receiving), sending)
+                await self._app(scope, self._counted(scope, receive), sending)
             finally:
                 self._requests -= 1
                 self._searches -= search

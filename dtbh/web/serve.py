@@ -27,7 +27,7 @@ from dtbh.models.run_files import is_address, place_of
 from dtbh.utils.progress import echo
 from dtbh.web.addresses import in_address, own_addresses, qr_code
 from dtbh.web.app import create_app
-from dtbh.web.connections import connections, room_for_connections
+from dtbh.web.connections import AT_ONCE, Door, Server, connections, room_for_connections
 from dtbh.web.tls import Certificate
 
 GRACE = 30  # seconds for what is under way when the service is told to stop
@@ -95,15 +95,17 @@ def serve(
 
 def server(app: FastAPI, certificate: Certificate | None = None, *, limits: Service | None = None) -> uvicorn.Server:
     """What reads requests from sockets for the application; how many are let in is the middleware's business."""
-    protocol = connections((limits or Service()).head_seconds, room_for_connections())
+    limits = limits or Service()
+    protocol = connections(limits.head_seconds, limits.stall_seconds, room_for_connections())
     config = uvicorn.Config(
         app, port=0, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE, server_header=False,
         timeout_keep_alive=20, h11_max_incomplete_event_size=HEAD, http=protocol,
+        loop="asyncio", backlog=AT_ONCE,
     )  # fmt: skip
     if certificate is not None:
         config.load()
         config.ssl = certificate.context
-    return uvicorn.Server(config)
+    return Server(config, limits.head_seconds)
 
 
 def _invite(address: str, token: str, scheme: str) -> None:
@@ -140,11 +142,11 @@ def listen(host: str, port: int) -> socket.socket:
         family, kind, protocol, _, place = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        listening = socket.socket(family, kind, protocol)  # asyncio sets TCP_NODELAY where the protocol says TCP
+        listening = Door(family, kind, protocol)  # asyncio sets TCP_NODELAY where the protocol says TCP
         try:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.bind(place)
-            listening.listen(512)
+            listening.listen(AT_ONCE)
         except OSError:
             listening.close()
             raise

@@ -25,6 +25,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from dtbh.codes import HashCodes
+from dtbh.config import Service
 from dtbh.data.manifest import Item
 from dtbh.index.archive.archive import create_archive, open_archive
 from dtbh.models.encoder import Encoder, Encoding
@@ -154,7 +155,8 @@ def test_who_takes_nothing_of_an_answer_keeps_no_place(
     items = (replace(codes.items[0], path=str(tmp_path / "large.tif")),)
     create_archive(tmp_path / "a", HashCodes(codes.words, 12, codes.encoder, items))
     limits = {"waiting": 1, "stall_seconds": 0.5}
-    with serving(make(tmp_path / "a", limits=limits)) as address, ExitStack() as clients:
+    app = make(tmp_path / "a", limits=limits)
+    with serving(app, limits=Service(**limits)) as address, ExitStack() as clients:
         for _ in range(4):  # as many as are let in
             one = clients.enter_context(socket.create_connection(("127.0.0.1", int(address.rsplit(":", 1)[1]))))
             one.sendall(b"GET /v1/items/red0/media HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")
