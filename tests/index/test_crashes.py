@@ -282,3 +282,15 @@ def everything(path: Path):
     rows = archive.rows()
     filters = [archive.rows({"label": label}).tolist() for label in archive.labels()]
     return archive.at(rows).words.tolist(), archive.items(rows), archive.encoder, archive.bits, archive.model, filters
+
+
+@pytest.mark.parametrize("file", ["codes.bin", "vectors.bin"])
+def test_a_file_that_is_cut_while_it_is_open_is_named_and_ends_no_process(file: str, tmp_path: Path) -> None:
+    codes = make_codes(n=3000, dim=8)
+    archive = create_archive(tmp_path / "a", codes)
+    archive.search(codes.select([0]), 3)
+    os.truncate(tmp_path / "a" / file, 8)
+    with pytest.raises(CodesError, match=rf"{file}: was cut: 8 bytes, wanted"):
+        archive.search(codes.select([0]), 3)
+    with pytest.raises(CodesError, match="was cut"):
+        archive.at([2999])

@@ -137,6 +137,7 @@ class Archive(ExactIndex):
         return f"<pre>{escape(self.info().describe())}</pre>"
 
     def _view(self) -> Snapshot:
+        self._now.check_whole()
         return self._now
 
 

@@ -89,6 +89,16 @@ class Snapshot(View):
             read_scattered(self.vectors)
         self.state = (meta, self.segments, tuple(sha256 for _, _, sha256 in removals))
 
+    def check_whole(self) -> None:
+        """Raise `CodesError` where a file was cut that lies in memory: reading beyond its end would end the process."""
+        for file, array in ((codes_file, self.words), (vectors_file, self.vectors)):
+            if array is None or not array.size:
+                continue
+            mapped: Any = array.base
+            if (found := mapped._mmap.size()) < array.nbytes:
+                path = file(self.path, self.generation)
+                raise CodesError(f"{path}: was cut: {found} bytes, wanted {array.nbytes}; {AGAIN}")
+
     def names(self) -> tuple[str, ...]:
         """The names in the items' ``fields``."""
         return tuple(sorted({name for segment in self.segments for name in segment.names}))
