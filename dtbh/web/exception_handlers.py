@@ -34,7 +34,8 @@ def add_exception_handlers(app: FastAPI) -> None:
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"][1:]) or "the body"
-        return said(422, f"{where}: {first['msg']}")
+        what = "wanted a file, found a text, as of curl -F file=q.wav without its @"
+        return said(422, f"{where}: {what if 'UploadFile' in first['msg'] else first['msg']}")
 
     @app.exception_handler(StarletteHTTPException)
     async def refused(_: Request, error: StarletteHTTPException) -> JSONResponse:

@@ -68,7 +68,7 @@ class ServiceMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        scope = self._without_root(scope)
+        scope = self._without_root(_plain(scope))
         started, status, search = time.perf_counter(), 500, scope["method"] == "POST"
 
         async def sending(message: Message) -> None:
@@ -183,6 +183,15 @@ class ServiceMiddleware:
             return message
 
         return counted
+
+
+def _plain(scope: Scope) -> Scope:
+    """A request for a head as one for the whole, of which the server sends no body; an address without its host."""
+    method = "GET" if scope["method"] == "HEAD" else scope["method"]
+    path, kind = scope["path"], scope["path"].partition("://")[0].lower()
+    if kind in ("http", "https"):  # as proxies are asked, and every server has to take it
+        path = f"/{path.split('://', 1)[1].partition('/')[2]}"
+    return {**scope, "method": method, "path": path}
 
 
 def _problem(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:

@@ -6,6 +6,7 @@ Ctrl-C or SIGTERM closes the door, finishes what is under way, and ends.
 from __future__ import annotations
 
 import ipaddress
+import logging
 import re
 import secrets
 import signal
@@ -96,6 +97,7 @@ def serve(
 def server(app: FastAPI, certificate: Certificate | None = None, *, limits: Service | None = None) -> uvicorn.Server:
     """What reads requests from sockets for the application; how many are let in is the middleware's business."""
     limits = limits or Service()
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # the client is told what was wrong
     protocol = connections(limits.head_seconds, limits.stall_seconds, room_for_connections())
     config = uvicorn.Config(
         app, port=0, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE, server_header=False,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import socket
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 import soundfile
@@ -36,6 +38,22 @@ def a_sound(archive) -> Path:
 @pytest.fixture
 def an_image(archive) -> Path:
     return Path(archive.item("blue5").path)
+
+
+def test_heads_alone_and_whole_addresses_are_answered(address: str) -> None:
+    for path in ("/", "/healthz", "/v1/archives"):
+        head, whole = httpx.head(address + path), httpx.get(address + path)
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["content-type"] == whole.headers["content-type"]
+    with socket.create_connection(("127.0.0.1", int(address.rsplit(":", 1)[1])), timeout=20) as one:
+        one.sendall(f"GET {address}/healthz HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n".encode())
+        assert one.recv(12) == b"HTTP/1.1 200"
+
+
+def test_a_text_in_a_file_s_place_is_named(client: TestClient) -> None:
+    reply = client.post("/v1/search/sound", data={"file": "q.wav"}, files={"other": b"x"})
+    assert reply.status_code == 422
+    assert "wanted a file, found a text" in reply.json()["detail"]
 
 
 def test_a_sound_finds_what_the_archive_finds(client: TestClient, archive, a_sound: Path, tiny_model: Encoder) -> None:
