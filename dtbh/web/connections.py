@@ -79,7 +79,7 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to listen."""
-        if self.config.is_ssl:
+        if self.config.ssl is not None:
             loop = asyncio.get_running_loop()
             made: Callable[..., Any] = partial(loop.create_server, ssl_handshake_timeout=self.head_seconds)
             loop.create_server = made  # type: ignore[method-assign]

@@ -90,6 +90,16 @@ def welcome(address: str) -> bool:
         return False
 
 
+def test_a_hand_that_is_not_shaken_is_not_waited_for(make: Making, serving: Serving) -> None:
+    pytest.importorskip("cryptography", reason="the extra share is not installed")
+    certificate = self_signed(["localhost"], ["127.0.0.1"])
+    with serving(make(), certificate, limits=HURRIED) as address, ExitStack() as clients:
+        began = time.monotonic()
+        assert closed(connected(clients, address))
+        assert time.monotonic() < began + 20
+        assert httpx.get(f"{address}/healthz", verify=False).status_code == 200
+
+
 def unread(clients: ExitStack, address: str, path: str) -> socket.socket:
     """A client that asks for more than fits on the way, and takes nothing."""
     one = socket.socket()
