@@ -329,10 +329,8 @@ def check_storable(codes: HashCodes) -> None:
     if twice:
         raise CodesError(f"{len(twice)} ids stand more than once, the first is {twice[0]}; give each item its own")
     for item in codes.items:
-        for name, value in item.texts():
-            text = name + value
-            if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
-                raise CodesError(f"item {item.id!a}: {name} {value!a} is not UTF-8; rename the file")
+        if wrong := item.not_utf8():
+            raise CodesError(f"item {item.id!a}: {wrong[0]} {wrong[1]!a} is not UTF-8; rename the file")
 
 
 def _sha256(data: bytes) -> str:

@@ -117,6 +117,14 @@ class Item:
         yield from ((name, value) for name, value in self.to_dict().items() if isinstance(value, str))
         yield from self.fields.items()
 
+    def not_utf8(self) -> tuple[str, str] | None:
+        """Name and value of the first of its texts that UTF-8 can't hold, as a file's name may be; None if none is."""
+        for name, value in self.texts():
+            text = name + value
+            if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
+                return name, value
+        return None
+
 
 def _label(label: Any) -> Any:
     """Several labels as one text; anything else as it is."""

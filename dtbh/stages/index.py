@@ -22,7 +22,7 @@ from dtbh.index.engines.archive import ArchiveEngine
 from dtbh.index.engines.base import Engine
 from dtbh.models.encoder import Encoder
 from dtbh.models.load import load
-from dtbh.stages.inputs import items_of
+from dtbh.stages.inputs import items_of, storable
 from dtbh.stages.resumable import KeptCodes, StageResult, batches, begin, make, media_key, no_codes, stored_in
 from dtbh.utils.files import check_place
 from dtbh.utils.interrupts import kept
@@ -121,6 +121,7 @@ def _grow(model: Encoder, items: Sequence[Item], index: Index, *, strict: bool) 
             f"{index.name}: made by encoder {index.encoder}, {model.path} is {model.fingerprint}; add with "
             f"{index.model or 'the run that made it'}, or index again"
         )
+    items, nameless = storable(items, strict=strict)
     places = index.places(item.id for item in items)
     there = [item for item, row in zip(items, places, strict=True) if row is not None]
     stored = index.items(row for row in places if row is not None)
@@ -130,7 +131,7 @@ def _grow(model: Encoder, items: Sequence[Item], index: Index, *, strict: bool) 
             f"{index.name}: {len(clash)} ids stand for other files there, the first is {new.id}: {old.path}, not "
             f"{new.path}; remove them first, or give the new ones other ids"
         )
-    failures: list[str] = []
+    failures = [*nameless]
     missing = [item for item, row in zip(items, places, strict=True) if row is None]
     added = 0
     begin(model, missing)

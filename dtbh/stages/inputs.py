@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -121,6 +121,19 @@ def with_towers(model: Encoder, items: Iterable[Item]) -> list[Item]:
         towers = " and ".join(f"{modality}s" for modality in known)
         echo(f"{len(items) - len(kept)} items left aside: {model.path} has towers for {towers} alone")
     return kept
+
+
+def storable(items: Sequence[Item], *, strict: bool) -> tuple[Sequence[Item], tuple[str, ...]]:
+    """The items that codes and archives can hold, and a line for each other one, whose name is not UTF-8.
+
+    Raises:
+        MediaError: There is such an item, and ``strict`` takes none.
+    """
+    wrong = {place: found[0] for place, item in enumerate(items) if (found := item.not_utf8())}
+    said = tuple(f"{items[place].path!a}: its {name} is not UTF-8; rename the file" for place, name in wrong.items())
+    if said and strict:
+        raise MediaError(said[0])
+    return [item for place, item in enumerate(items) if place not in wrong] if wrong else items, said
 
 
 def counted(items: Iterable[Item]) -> str:

@@ -26,7 +26,7 @@ from dtbh.errors import CodesError, DataError, DtbhError
 from dtbh.index.archive.archive import Archive, create_archive, open_archive
 from dtbh.index.archive.layout import META as ARCHIVE_META
 from dtbh.models.encoder import Encoder
-from dtbh.stages.inputs import counted, items_of
+from dtbh.stages.inputs import counted, items_of, storable
 from dtbh.utils.files import file_lock
 from dtbh.utils.progress import echo, track
 
@@ -43,7 +43,7 @@ class StageResult:
     Attributes:
         path: The folder it wrote, or the name of an index that is no folder.
         count: Items in it.
-        failures: One line for each file that could not be read and was left out.
+        failures: One line for each file that could not be read, or whose name is not UTF-8, and was left out.
         new: Items that were encoded by this call.
     """
 
@@ -76,12 +76,14 @@ def make(
     items: Sequence[Item] = items_of(model, source, split, cutting, passages)
     if shard is not None:
         shard, items = shard.take(items)
+    wanted, (items, nameless) = len(items), storable(items, strict=strict)
     old, *others = [_standing(place, items, standing) for place in places]
     with _going_on(none, places[0], len(items) > BATCH) as store:
         kept = [old, *others, None if store is None else stored_in(store, items)]
         codes, failures, new = _codes_of(model, items, none, kept, store, strict=strict)
-        if items and not len(codes) and shard is None:  # of a shard the others may have what can be read
-            raise DataError(f"{source}: none of {len(items)} files could be read", failures[:20])
+        failures = (*nameless, *failures)
+        if wanted and not len(codes) and shard is None:  # of a shard the others may have what can be read
+            raise DataError(f"{source}: none of {wanted} files could be read", failures[:20])
         same = old is not None and old.whole and _alike(old.codes, none)
         if new or old is None or not same or old.codes.items != codes.items or old.shard != shard:
             write(codes, shard)

@@ -443,3 +443,37 @@ def test_by_the_command_line(model, media, tmp_path, capsys):
     assert capsys.readouterr().out == f"{out}-all: 1 items added, 24 in all\n"
     assert main(["index", "x", str(media), "--out", f"{out}-all", "--add", "--shard", "1/2"]) == 2
     assert "go with neither --add nor --engine; index the shards" in capsys.readouterr().err
+
+
+def test_a_name_that_is_not_utf8_is_left_out_alone(model, media, stage, tmp_path):
+    make, read = stage
+    for name in ("zz\udce9.png", "zz\udce9.wav"):
+        try:
+            (media / name).write_bytes(b"tile")
+        except OSError:
+            pytest.skip("the file system takes names in UTF-8 alone")
+    with pytest.raises(MediaError, match=r"^'.*zz\\udce9\.png': its id is not UTF-8; rename the file$"):
+        make("x", media, out=tmp_path / "strict", strict=True)
+    assert model.encoded == []
+    assert not (tmp_path / "strict").exists()
+    done = make("x", media, out=tmp_path / "out")
+    assert [line.partition(":")[0].rpartition("/")[2] for line in done.failures] == ["zz\\udce9.png'", "zz\\udce9.wav'"]
+    assert done.count == len(read(tmp_path / "out")) == len(model.encoded) == N
+    parts = shards(stage, media, tmp_path / "parts", 2)
+    assert merge(tmp_path / "all", parts).count == N
+    for path in media.glob("0*"):
+        path.unlink()
+    with pytest.raises(DtbhError, match="none of 2 files could be read"):
+        make("x", media, out=tmp_path / "none")
+
+
+def test_growing_leaves_out_a_name_that_is_not_utf8(model, media, tmp_path):
+    try:
+        (media / "zz\udce9.png").write_bytes(b"tile")
+    except OSError:
+        pytest.skip("the file system takes names in UTF-8 alone")
+    with pytest.raises(MediaError, match="is not UTF-8"):
+        grow("x", media, out=tmp_path / "out", make=True, strict=True)
+    assert model.encoded == []
+    done = grow("x", media, out=tmp_path / "out", make=True)
+    assert (done.count, len(done.failures), len(model.encoded)) == (N, 1, N)
