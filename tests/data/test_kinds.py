@@ -223,6 +223,17 @@ def test_webdataset(tmp_path: Path) -> None:
     assert {file.parent for file in tmp_path.rglob("*.png")} == {tmp_path / "out" / "media"}
 
 
+def test_null_and_nan_in_a_sample_say_nothing(tmp_path: Path) -> None:
+    said = b'{"caption": ["a", null, "b"], "label": [null, 5, NaN], "height": NaN, "speaker": null, "depth": 2.5}'
+    none = b'{"transcript": [null], "text": "", "caption": "One .", "label": [null]}'
+    path = tar(tmp_path / "x.tar", {"0.png": image_bytes(0), "0.json": said, "1.png": image_bytes(1), "1.json": none})
+    items = prepare("webdataset", tmp_path / "out", path=path).manifest
+    assert [(i.label, i.transcript, i.fields) for i in items] == [
+        ("5", None, {"depth": "2.5"}), (None, None, {}), ("5", "a", {"depth": "2.5"}), ("5", "b", {"depth": "2.5"}),
+        (None, "One .", {}),
+    ]  # fmt: skip
+
+
 def test_the_files_of_a_sample_stand_together(tmp_path: Path) -> None:
     """Apart they would be items of which nobody knows that they belong together."""
     path = tar(tmp_path / "x.tar", dict(sorted(SAMPLES.items(), key=lambda member: member[0][::-1])))
@@ -259,6 +270,11 @@ def test_packed_tars_and_bombs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     [
         ({"a.json": b"[1]"}, "sample 'a': .json can't be read (wanted an object, found list)"),
         ({"a.json": b"{"}, "sample 'a': .json can't be read"),
+        (
+            {"a.json": b'{"caption": true}'},
+            "sample 'a': .json can't be read (caption is bool; wanted a text, or a list",
+        ),
+        ({"a.json": b'{"text": ["a", 3]}'}, "sample 'a': .json can't be read (text is int; wanted a text, or a list"),
         ({"a.txt": b"\xff"}, "sample 'a': .txt can't be read"),
         ({"a.png": b""}, "sample 'a': image 'a.png' has 0 bytes"),
         ({"a.png": b"no picture"}, "sample 'a': image 'a.png': no image of a type that can be read"),

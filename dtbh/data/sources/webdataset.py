@@ -109,14 +109,19 @@ def _from_json(found: Any, values: dict[str, str]) -> list[str]:
         raise ValueError(f"wanted an object, found {type(found).__name__}")
     for name, value in found.items():
         if name == "label" and isinstance(value, list):
-            values[name] = BETWEEN.join(map(str, value))
+            labels = BETWEEN.join(str(one) for one in value if one is not None and one == one)
+            values |= {name: labels} if labels else {}
         elif isinstance(value, (str, int, float)) and (name in ("label", "speaker") or _is_further(name)):
-            values[name] = str(value)
+            values |= {name: str(value)} if value == value else {}  # what is not a number says nothing
     if isinstance(split := found.get("split"), str) and (told := split_named(split)):
         values["split"] = told
     for name in CAPTIONS:
-        if said := found.get(name):
-            return [str(one) for one in said] if isinstance(said, list) else [str(said)]
+        said = found.get(name)
+        texts = [one for one in (said if isinstance(said, list) else [said]) if one is not None and one == one]
+        if wrong := next((one for one in texts if not isinstance(one, str)), None):
+            raise ValueError(f"{name} is {type(wrong).__name__}; wanted a text, or a list of texts")
+        if any(texts):
+            return texts
     return []
 
 
