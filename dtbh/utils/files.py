@@ -128,6 +128,20 @@ def _umask() -> int:
     return mask
 
 
+def check_regular(path: Path, wanted: str) -> None:
+    """Refuse a device or a pipe, whose reading may never end; a folder, or nothing, is left to whoever opens it.
+
+    Args:
+        path: The file, or a link to it.
+        wanted: What it should be, as in ``"a table"``.
+
+    Raises:
+        OSError: It is one.
+    """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise OSError(f"not a regular file, {wanted} wanted")
+
+
 def parse_json(text: str | bytes) -> Any:
     """What JSON says.
 

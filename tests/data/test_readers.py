@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import json
+import os
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from dtbh.data.manifest import Item
+from dtbh.data.sources.caption_tables import read_caption_table
 from dtbh.data.sources.table import table
 from dtbh.evaluation.metrics.pairs import links_of
 from tests.data.test_sources import problems
@@ -121,6 +124,18 @@ def test_tables_that_are_no_text(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR")
     assert "can't be read as text (it holds zero bytes)" in problems(lambda: table(tmp_path / "t.csv"))
     assert "can't be read" in problems(lambda: table(tmp_path))
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_a_table_that_is_a_device_or_a_pipe_is_refused_unread(tmp_path: Path, suffix: str) -> None:
+    device, pipe = tmp_path / f"device{suffix}", tmp_path / f"pipe{suffix}"
+    device.symlink_to("/dev/null")
+    os.mkfifo(pipe)
+    for path in (device, pipe):  # in this order: nothing is ever told of a pipe that is opened
+        assert f"{path}: not a regular file, a table wanted" in problems(partial(table, path))
+        told: list[str] = []
+        assert not [*read_caption_table(path, told)]
+        assert "not a regular file, a table wanted" in told[0]
 
 
 def test_a_row_is_a_pair_and_an_item_is_a_file(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dtbh.data.sources.delimited import delimited_rows, written
+from dtbh.utils.files import check_regular
 
 NAMES = ("image", "filename", "file_name", "file", "image_name", "image_id", "filepath", "path", "img")
 CAPTIONS = ("caption", "captions", "text", "sentence", "sentences", "description", "comment", "transcript", "raw")
@@ -23,6 +24,7 @@ def read_caption_table(path: Path, problems: list[str]) -> Iterator[tuple[str, s
     """
     number = 1
     try:
+        check_regular(path, "a table")
         table = written(path.read_bytes(), (*NAMES, *CAPTIONS))
         for number, row in delimited_rows(table, (*NAMES, *CAPTIONS)):
             row.pop("")

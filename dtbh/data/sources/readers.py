@@ -14,7 +14,7 @@ from typing import Any
 
 from dtbh.data.manifest import Item
 from dtbh.errors import DataError
-from dtbh.utils.files import parse_json
+from dtbh.utils.files import check_regular, parse_json
 
 # UC Merced's classes in alphabetical order: UCM-captions numbers its images by them.
 UCM_CLASSES = (
@@ -66,6 +66,7 @@ def read_captions(path: Path, problems: list[str]) -> list[Captioned]:
     empty string.
     """
     try:
+        check_regular(path, "a caption file")
         document = parse_json(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         problems.append(f"{path}: no such caption file")

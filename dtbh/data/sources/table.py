@@ -15,7 +15,7 @@ from dtbh.data.sources.delimited import Written, column_name, decoded, delimited
 from dtbh.data.sources.extracted import Extracted
 from dtbh.data.sources.readers import items_or_problems
 from dtbh.data.sources.rows import COLUMNS, Row, is_free, items_of
-from dtbh.utils.files import parse_json
+from dtbh.utils.files import check_regular, parse_json
 
 ALMOST = 0.75  # a column this like one of them is taken for a slip
 WANTED = "wanted a first line with columns and a line for each pair"
@@ -59,6 +59,11 @@ def table(path: Path, media: Extracted | None = None) -> list[Item]:
 
 def _rows(path: Path, media: Extracted | None, problems: list[str]) -> Iterator[Row]:
     """All rows, with their columns as they are called there."""
+    try:
+        check_regular(path, "a table")
+    except OSError as error:
+        problems.append(f"{path}: {error}")
+        return
     if is_arrow(path):
         yield from arrow_rows(path, media)
         return
