@@ -136,6 +136,30 @@ def test_a_parquet_table_of_paths_is_the_csv(tmp_path: Path) -> None:
     assert table(tmp_path / "t.arrow") == table(tmp_path / "t.csv")
 
 
+def test_texts_that_a_parquet_file_does_not_mark_as_texts(tmp_path: Path) -> None:
+    """Spark and Impala write them so."""
+    row = {"image": "BM/á.PNG", "sound": "a.wav", "label": "bëach", "transcript": "Sand .", "site": "north"}
+    made: list[dict[str, Any]] = [row, {**row, "image": "b.png", "sound": None, "label": None, "transcript": None}]
+    plain = pa.Table.from_pylist(made)
+    bytes_ = pa.schema([(name, pa.binary()) for name in plain.column_names])
+    pq.write_table(plain, tmp_path / "plain.parquet")
+    pq.write_table(plain.cast(bytes_), tmp_path / "bytes.parquet")
+    assert table(tmp_path / "bytes.parquet") == table(tmp_path / "plain.parquet")
+    assert len(table(tmp_path / "plain.parquet")) == 3
+    said = [{"image": b"a.png", "transcript": [b"One .", b"Two ."], "mask": b"\xff\x00"}]
+    pq.write_table(pa.Table.from_pylist(said), tmp_path / "t.parquet")
+    assert [(i.transcript, i.fields) for i in table(tmp_path / "t.parquet")] == [
+        (None, {}), ("One .", {}), ("Two .", {}),
+    ]  # fmt: skip
+
+
+def test_a_column_that_stands_twice_in_parquet(tmp_path: Path) -> None:
+    made = pa.table([["a.png"], ["beach"], ["river"]], names=["image", "label", "label"])
+    pq.write_table(made, tmp_path / "t.parquet")
+    with pytest.raises(DataError, match=r"t\.parquet: column 'label' stands twice"):
+        table(tmp_path / "t.parquet")
+
+
 def test_nested_columns_that_are_no_part_of_a_table_are_left_out(tmp_path: Path) -> None:
     picture(tmp_path / "a.png")
     row = {"image": "a.png", "label": "beach", "box": [[1.5, 2.0]], "source": {"tile": 3}, "height": Decimal("12.50")}
@@ -151,6 +175,11 @@ def test_nested_columns_that_are_no_part_of_a_table_are_left_out(tmp_path: Path)
         ([{"image": 3}], "row 1: image is int; wanted a path, or the bytes of a file"),
         ([{"image": b"\x00\x01no picture"}], "row 1: image begins with b'.*', as no image does"),
         ([{"image": b""}], "row 1: image has 0 bytes"),
+        ([{"image": b"a.txt"}], "row 1: image begins with b'a.txt', as no image does"),
+        (
+            [{"image": b"a.png", "label": b"b\xebach"}],
+            r"row 1: label begins with b'b\\xebach', which is no text in UTF",
+        ),
         ([{"image": sound_bytes(0)}], "begins with b'RIFF"),
         ([{"image": ["a.png", "b.png"]}], "row 1: image is list; wanted a path"),
         ([{"image": {"name": "a.png"}}], r"column 'image' is struct<name: string>, of which it can't be told what"),

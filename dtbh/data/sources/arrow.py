@@ -20,8 +20,10 @@ from dtbh.data.manifest import BETWEEN, Modality
 from dtbh.data.sources.extracted import Extracted
 from dtbh.data.sources.rows import COLUMNS, OWN, Row, rows_of
 from dtbh.errors import DataError, MissingExtraError
+from dtbh.media.files import SOUND_TYPES, image_types
 
 PARQUET, ARROW = b"PAR1", b"ARROW1"
+LONGEST_PATH = 4096  # bytes of a column for media that may be a path
 ROWS = 16  # held at a time, of columns with media
 EXPANDED, FLOOR = 200, 1 << 30  # times a file's size that it may unpack to, and bytes that it may in any case
 
@@ -80,6 +82,8 @@ def open_arrow(path: Path) -> ArrowFile:
             reader = ipc.open_file(mapped) if head == ARROW else ipc.open_stream(mapped)
             schema = reader.schema
             batches = lambda names: _ipc_batches(reader, names)  # noqa: E731
+        if twice := next((name for name in schema.names if name and schema.names.count(name) > 1), None):
+            raise DataError(f"{path}: column {twice!r} stands twice; keep one, or give it another name")
         types = {str(name): str(kind) for name, kind in zip(schema.names, schema.types, strict=True)}
         read = [name for name, kind in zip(schema.names, schema.types, strict=True) if _readable(pa, kind)]
         noted = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
@@ -188,12 +192,41 @@ def file_rows(
     for batch in file.batches:
         for values in batch:
             number += 1
+            where = f"{file.path}: row {number}"
             known = {
-                column: value(name, one)
+                column: _decoded(value(name, one), column, where)
                 for name, one in values.items()
                 if one is not None and (column := name if names is None else names.get(name)) is not None
             }
-            yield from _rows(f"{file.path}: row {number}", known, media)
+            yield from _rows(where, known, media)
+
+
+def _decoded(value: Any, column: str, where: str) -> Any:
+    """A value whose bytes are texts that nobody marked as such; those of images and sounds stay, if they are no path.
+
+    Raises:
+        DataError: Bytes that are no text in a column of a table; in a further column they are None.
+    """
+    if isinstance(value, list):
+        return [_decoded(one, column, where) for one in value]
+    if not isinstance(value, bytes):
+        return value
+    if column in OWN:
+        text = _text_in(value) if len(value) <= LONGEST_PATH else None
+        types = image_types() if column == "image" else SOUND_TYPES
+        return text if text is not None and Path(text).suffix.lower() in types else value
+    text = _text_in(value)
+    if text is None and column in COLUMNS:
+        raise DataError(f"{where}: {column} begins with {value[:8]!r}, which is no text in UTF-8; write it as a string")
+    return text
+
+
+def _text_in(data: bytes) -> str | None:
+    """The text that bytes are in UTF-8; None where they are none, or hold zero bytes, which no text does."""
+    try:
+        return None if b"\0" in data else data.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
 
 
 def _rows(where: str, known: Mapping[str, Any], media: Extracted | None) -> Iterator[Row]:
