@@ -210,6 +210,8 @@ def test_what_is_no_data_set_of_hugging_face(tmp_path: Path) -> None:
     assert "wanted an object, found list" in said(state="[]")
     assert "no list `_data_files`" in said(state="{}")
     assert "'../x.arrow', which does not lie in it" in said(state='{"_data_files": [{"filename": "../x.arrow"}]}')
+    (tmp_path / "device.arrow").symlink_to("/dev/null")
+    assert "not a regular file, a table wanted" in said(state='{"_data_files": [{"filename": "device.arrow"}]}')
     assert "data.arrow: no such table" in said(state='{"_data_files": [{"filename": "data.arrow"}]}')
     assert "no list `splits`" in said(dataset_dict='{"splits": 3}')
     assert "'..', which does not lie in it" in said(dataset_dict='{"splits": [".."]}')

@@ -21,6 +21,7 @@ from dtbh.data.sources.extracted import Extracted
 from dtbh.data.sources.rows import COLUMNS, OWN, Row, rows_of
 from dtbh.errors import DataError, MissingExtraError
 from dtbh.media.files import SOUND_TYPES, image_types
+from dtbh.utils.files import check_regular
 
 PARQUET, ARROW = b"PAR1", b"ARROW1"
 LONGEST_PATH = 4096  # bytes of a column for media that may be a path
@@ -65,6 +66,7 @@ def open_arrow(path: Path) -> ArrowFile:
         MissingExtraError: pyarrow is not installed.
     """
     with _explained(path) as pa:
+        check_regular(path, "a table")
         size = path.stat().st_size
         with path.open("rb") as file:
             head = file.read(6)

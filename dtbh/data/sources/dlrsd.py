@@ -17,6 +17,7 @@ from dtbh.data.sources.delimited import written
 from dtbh.data.sources.readers import items_or_problems, ucm_classes, ucm_place
 from dtbh.errors import DataError
 from dtbh.media.files import PHOTO_TYPES, media_files
+from dtbh.utils.files import check_regular
 
 LABELS = (
     "airplane", "bare-soil", "buildings", "cars", "chaparral", "court", "dock", "field", "grass", "mobile-home",
@@ -113,6 +114,7 @@ def _namer(files: Iterable[Path]) -> Callable[[Path], str]:
 def _read(path: Path, problems: list[str]) -> dict[str, Row]:
     """The rows of the table by the image's name, in lower case and without its type."""
     try:
+        check_regular(path, "a table")
         table = written(path.read_bytes(), LABELS)
         lines = csv.reader(io.StringIO(table.text, newline=""), delimiter=table.separator, strict=True)
         rows = [(lines.line_num, [cell.strip() for cell in cells]) for cells in lines if any(map(str.strip, cells))]

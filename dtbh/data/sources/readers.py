@@ -147,6 +147,7 @@ def class_lists(folder: Path, problems: list[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for path in lists:
         try:
+            check_regular(path, "a class list")
             names = path.read_text(encoding="utf-8-sig").split()
         except (OSError, ValueError) as error:
             problems.append(f"{path}: can't be read ({error})")
