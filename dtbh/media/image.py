@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from dtbh.errors import MediaError
 from dtbh.media import raster
+from dtbh.media.deep_grey import eight_bits, no_data, row_blocks
 from dtbh.media.raster import Tile
 
 if TYPE_CHECKING:
@@ -20,10 +20,6 @@ if TYPE_CHECKING:
 
 
 Pixels = npt.NDArray[np.uint8]
-SHADES = 16
-"""Of 256: an image deeper than eight bits that would keep fewer is stretched."""
-NONE, BEYOND = (-9999.0, -99999.0, -32768.0), 1e30  # values that stand for none
-NO_DATA = 42113  # GDAL's tag
 
 
 def load_pixels(path: Path | str | Tile, size: int) -> Pixels:
@@ -58,7 +54,7 @@ def load_pixels(path: Path | str | Tile, size: int) -> Pixels:
             with Image.open(path) as image:
                 _reduced(image, 2 * size)
                 image.load()
-                missing = _no_data(image)
+                missing = no_data(image)
                 ImageOps.exif_transpose(image, in_place=True)
                 picture = _to_rgb(image, missing)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
@@ -98,53 +94,22 @@ def _reduced(image: Image.Image, least: int) -> None:
             return
 
 
-def _to_rgb(image: Image.Image, no_data: tuple[float, ...]) -> Image.Image:
-    """Eight-bit RGB from any mode."""
-    if image.mode.startswith("I;16"):
-        deep = np.asarray(image)
-        image = Image.fromarray(_stretched(deep, (deep // 257).astype(np.uint8), no_data))
-    elif image.mode in ("I", "F"):
-        deep = np.asarray(image, dtype=np.float64)
-        image = Image.fromarray(_stretched(deep, _eight_bits(deep), no_data))
+def _to_rgb(image: Image.Image, missing: tuple[float, ...]) -> Image.Image:
+    """Eight-bit RGB, or grey, from any mode."""
+    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+        image = Image.fromarray(eight_bits(image, missing))
     if image.has_transparency_data:
-        image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image).convert("RGB")
-    return image if image.mode == "RGB" else image.convert("RGB")
+        return _over_black(image)
+    return image if image.mode in ("RGB", "L") else image.convert("RGB")
 
 
-def _eight_bits(
-    grey: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
-) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    """Grey of 32 bits to 8 by the narrowest usual range that holds it: up to 1 (floats), 255, 65535, or its own."""
-    grey = np.nan_to_num(grey, nan=0.0, posinf=0.0, neginf=0.0).clip(min=0)
-    top = float(grey.max(initial=0.0))
-    full = next((limit for limit in (1.0, 255.0, 65535.0) if top <= limit), top)
-    return (grey * (255 / full)).round().astype(np.uint8)
-
-
-def _no_data(image: Image.Image) -> tuple[float, ...]:
-    """The values that stand for none in a file: what it says, and what is usual."""
-    with suppress(ValueError, TypeError, AttributeError, KeyError):  # other kinds of files have no such tag
-        return (*NONE, float(str(image.tag_v2[NO_DATA]).strip("\0 ")))  # type: ignore[attr-defined]
-    return NONE
-
-
-def _stretched(deep: npt.NDArray[np.generic], plain: Pixels, no_data: tuple[float, ...]) -> Pixels:
-    """The grey in eight bits, or where hardly a shade would be left of it, as of heights or heat, its own range.
-
-    What holds no data is black then.
-    """
-    if int(plain.max()) - int(plain.min()) >= SHADES:
-        return plain
-    values = deep.astype(np.float64)
-    valid = np.isfinite(values) & (np.abs(values) < BEYOND)
-    valid &= ~np.isin(values, no_data)
-    if not valid.any():
-        return plain
-    low, high = np.percentile(values[valid], raster.PERCENTILES)
-    if high <= low:
-        return plain
-    return np.asarray((255 * np.where(valid, (values - low) / (high - low), 0).clip(0, 1)).round(), dtype=np.uint8)
+def _over_black(image: Image.Image) -> Image.Image:
+    """RGB of what stands on black, block by block: three copies of a large image would take a gigabyte and more."""
+    picture = Image.new("RGB", image.size)
+    for top, block in row_blocks(image):
+        black = Image.new("RGBA", block.size, (0, 0, 0, 255))
+        picture.paste(Image.alpha_composite(black, block.convert("RGBA")).convert("RGB"), (0, top))
+    return picture
 
 
 def _resized(picture: Image.Image, size: int) -> Pixels:
@@ -154,7 +119,7 @@ def _resized(picture: Image.Image, size: int) -> Pixels:
     if picture.size != (size, size):
         box = (left, top, left + side, top + side)
         picture = picture.resize((size, size), Image.Resampling.BICUBIC, box=box)
-    return np.ascontiguousarray(np.asarray(picture).transpose(2, 0, 1))
+    return np.ascontiguousarray(np.asarray(picture.convert("RGB")).transpose(2, 0, 1))  # of grey: alike, and smaller
 
 
 THUMBNAIL = 160  # pixels, longer side

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -205,3 +208,50 @@ def test_a_large_jpeg_is_decoded_small_and_looks_the_same(side, at_most, tmp_pat
     small, whole = (load_image(tmp_path / name, 16).numpy().astype(int) for name in ("a.jpg", "a.png"))
     assert (np.abs(small - whole).mean() > 0) == (at_most > 0)  # from four times the size on, by whole pixels
     assert np.abs(small - whole).mean() <= at_most
+
+
+@pytest.mark.parametrize("block", [100, 1 << 20])
+def test_deep_and_see_through_images_are_the_same_block_by_block(block, tmp_path, monkeypatch):
+    monkeypatch.setattr("dtbh.media.deep_grey.BLOCK", block)
+    rng = np.random.default_rng(0)
+    values = (200 + 60 * rng.random((40, 40))).astype(np.float32)
+    Image.fromarray(values).save(tmp_path / "heights.tif")
+    low, high = np.percentile(values.astype(np.float64), (2, 98))
+    stretched = ((values.astype(np.float64) - low) / (high - low)).clip(0, 1) * 255
+    np.testing.assert_array_equal(load_image(tmp_path / "heights.tif", 40)[0], stretched.round())
+    clear = rng.integers(0, 256, (40, 40, 4), dtype=np.uint8)
+    Image.fromarray(clear).save(tmp_path / "clear.png")
+    black = Image.new("RGBA", (40, 40), (0, 0, 0, 255))
+    wanted = np.asarray(Image.alpha_composite(black, Image.fromarray(clear)))[..., :3]
+    np.testing.assert_array_equal(load_image(tmp_path / "clear.png", 40).permute(1, 2, 0), wanted)
+
+
+def test_of_many_values_a_part_gives_nearly_the_same_stretch(tmp_path, monkeypatch):
+    values = (200 + 60 * np.random.default_rng(0).random((200, 200))).astype(np.float32)
+    values[:50] = np.nan
+    Image.fromarray(values).save(tmp_path / "a.tif")
+    whole = load_image(tmp_path / "a.tif", 200).numpy().astype(int)
+    monkeypatch.setattr("dtbh.media.deep_grey.SAMPLE", 3000)
+    monkeypatch.setattr("dtbh.media.deep_grey.BLOCK", 1000)
+    part = load_image(tmp_path / "a.tif", 200).numpy().astype(int)
+    assert 0 < np.abs(part - whole).max() <= 3
+
+
+PEAK = """
+import resource, sys
+from dtbh.media.image import load_pixels
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+load_pixels(sys.argv[1], 64)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is counted otherwise elsewhere")
+@pytest.mark.parametrize(("kind", "at_most"), [("F", 16), ("I;16", 16), ("RGBA", 10)])
+def test_a_large_image_takes_little_more_than_its_pixels(kind, at_most, tmp_path):
+    image = Image.new(kind, (3000, 3000), 300 if kind != "RGBA" else (1, 2, 3, 4))
+    image.save(tmp_path / "a.tif")
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK, str(tmp_path / "a.tif")], check=True, capture_output=True, text=True
+    )
+    assert float(done.stdout) < at_most * 9, "bytes of a pixel"
