@@ -36,7 +36,7 @@ def row_blocks(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
 def no_data(image: Image.Image) -> tuple[float, ...]:
     """The values that stand for none in a file: what it says, and what is usual."""
     with suppress(ValueError, TypeError, AttributeError, KeyError):  # other kinds of files have no such tag
-        return (*NONE, float(str(image.tag_v2[NO_DATA]).strip("\0 ")))
+        return (*NONE, float(str(image.tag_v2[NO_DATA]).strip("\0 ")))  # type: ignore[attr-defined]
     return NONE
 
 

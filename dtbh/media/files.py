@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import stat
 from functools import cache
 from pathlib import Path
 
+from dtbh.errors import MediaError
 from dtbh.media.containers import CONTAINER_TYPES
 
 PHOTO_TYPES = frozenset({".tif", ".tiff", ".png", ".jpg", ".jpeg"})
@@ -49,3 +51,24 @@ def media_files(folder: Path, types: frozenset[str], problems: list[str]) -> lis
         return []
     found = [path for path in folder.rglob("*") if path.suffix.lower() in types]
     return sorted(path for path in found if path.is_file() and not path.name.startswith("."))
+
+
+_KINDS = {stat.S_IFIFO: "a pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFSOCK: "a socket"}
+
+
+def check_regular(path: Path, wanted: str) -> None:
+    """Refuse what is there but no regular file: a folder, a pipe, a device or a socket.
+
+    Args:
+        path: What is looked at, not opened; that nothing is there passes.
+        wanted: As "an image" or "a sound", for the line.
+
+    Raises:
+        MediaError: It is something else.
+        OSError: It can't be reached.
+    """
+    if path.is_dir():
+        raise MediaError(f"{path}: a folder, {wanted} file wanted; give the files in it")
+    if path.exists() and not path.is_file():
+        kind = _KINDS.get(stat.S_IFMT(path.stat().st_mode), "something")
+        raise MediaError(f"{path}: {kind}, not a regular file, {wanted} file wanted; save it as a file first")

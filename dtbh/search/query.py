@@ -15,6 +15,7 @@ from dtbh.errors import CodesError, ConfigError, DataError
 from dtbh.index.base import Find, Index
 from dtbh.index.bounds import BOX
 from dtbh.index.result import SearchResult
+from dtbh.media.files import check_regular
 from dtbh.models.encoder import Encoder, Encoding, as_query, text_item
 from dtbh.search.confidence import belief, hit_probabilities
 from dtbh.utils.progress import echo
@@ -31,7 +32,7 @@ def encode_query(
     Raises:
         ConfigError: None of them, or several.
         DataError: No such file.
-        MediaError: The file can't be read, or the text has no word.
+        MediaError: It is no regular file or can't be read, or the text has no word.
         DtbhError: There is no tower for it.
     """
     if sum(query is not None for query in (sound, image, text)) != 1:
@@ -40,9 +41,10 @@ def encode_query(
         return model.encode([text_item(text)], vectors=vectors)
     path = sound if image is None else image
     assert path is not None
+    modality: Modality = "image" if image is not None else "sound"
+    check_regular(Path(path), "an image" if modality == "image" else "a sound")
     if not Path(path).is_file():
         raise DataError(f"{path}: no such file; give a query that exists")
-    modality: Modality = "image" if image is not None else "sound"
     item, said = as_query(model, Item(str(path), modality, str(Path(path).resolve())))
     if said:
         echo(f"{path}: {said}")

@@ -13,7 +13,7 @@ import pytest
 from dtbh.cli.main import main
 from dtbh.codes import HashCodes
 from dtbh.data.manifest import Item
-from dtbh.errors import CodesError, ConfigError, DataError
+from dtbh.errors import CodesError, ConfigError, DataError, MediaError
 from dtbh.index.archive.archive import create_archive, open_archive
 from dtbh.index.memory import MemoryIndex
 from dtbh.index.result import Hit, SearchResult
@@ -83,6 +83,11 @@ def test_one_query_only(archive, folder):
 def test_a_query_that_is_not_there(archive, folder):
     with pytest.raises(DataError, match=r"none\.wav: no such file"):
         query_file(archive, FakeModel(), sound=folder / "none.wav")
+
+
+def test_a_query_that_is_a_device_is_not_told_as_missing(archive):
+    with pytest.raises(MediaError, match=r"/dev/null: a device, not a regular file, a sound file wanted; save it"):
+        query_file(archive, FakeModel(), sound="/dev/null")
 
 
 def test_another_model_is_refused_before_it_works(archive, folder):
