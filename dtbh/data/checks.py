@@ -19,7 +19,9 @@ from typing import BinaryIO
 from dtbh.data.manifest import Item
 from dtbh.errors import MediaError
 from dtbh.media.containers import container_blocks, is_container
+from dtbh.media.files import check_regular
 from dtbh.media.sound import BLOCK, BROKEN
+from dtbh.media.sound_parts import sound_parts, unclosed_data
 from dtbh.utils.progress import track
 
 
@@ -90,7 +92,7 @@ def look_at_image(path: Path) -> tuple[str, str]:
     """
     from PIL import Image, UnidentifiedImageError
 
-    _there(path)
+    _there(path, "an image")
     try:
         with Image.open(path) as image:
             limit = Image.MAX_IMAGE_PIXELS
@@ -127,22 +129,23 @@ def look_at_sound(path: Path) -> tuple[str, str]:
     import numpy as np
     import soundfile
 
-    _there(path)
-    read, silent = 0, True
+    _there(path, "a sound")
+    read, promised, silent = 0, 0, True
     try:
         with path.open("rb") as raw:
             digest = hashlib.file_digest(raw, "sha256").hexdigest()
             short = _cut_short(raw)
         if is_container(path):
             return digest, _silent(path)
-        with soundfile.SoundFile(path) as sound:
-            promised = sound.frames
-            size = max(1, BLOCK // sound.channels)
-            while len(block := sound.read(size, dtype="float32", always_2d=True)):
-                read += len(block)
-                silent = silent and not block.any()
-                if not np.isfinite(block).all():
-                    raise MediaError(f"{path}: holds samples that are no finite numbers; write it anew")
+        for part in sound_parts(path):
+            with soundfile.SoundFile(part) as sound:
+                promised += sound.frames
+                size = max(1, BLOCK // sound.channels)
+                while len(block := sound.read(size, dtype="float32", always_2d=True)):
+                    read += len(block)
+                    silent = silent and not block.any()
+                    if not np.isfinite(block).all():
+                        raise MediaError(f"{path}: holds samples that are no finite numbers; write it anew")
     except (*BROKEN, OSError) as error:
         reason = getattr(error, "error_string", None) or error
         raise MediaError(f"{path}: can't be read as a sound ({reason}); replace or remove it") from None
@@ -164,10 +167,12 @@ def _silent(path: Path) -> str:
     return f"silent, all {seconds:.1f} s are zero" if silent else ""
 
 
-def _there(path: Path) -> None:
+def _there(path: Path, wanted: str) -> None:
+    """Refuse what is no file that can be read, or has nothing in it."""
     if any("\ud800" <= c <= "\udfff" for c in str(path)):
         raise MediaError(f"{str(path)!a}: the name is no UTF-8, a manifest can't hold it; rename the file")
     try:
+        check_regular(path, wanted)
         there, size = path.is_file(), path.stat().st_size if path.exists() else 0
     except OSError as error:  # no permission, a share that went away
         raise MediaError(f"{path}: can't be reached ({error.strerror}); is its drive or share connected?") from None
@@ -204,6 +209,8 @@ def _cut_short(file: BinaryIO) -> str:
         return _ogg_cut_short(file, size)
     order = {b"RIFF": "little", b"FORM": "big"}.get(magic[:4])
     if order is None:
+        return ""
+    if unclosed_data(file, size) is not None:  # its writer broke off: what is there is all
         return ""
     place = 12
     while place + 8 <= size:

@@ -14,6 +14,8 @@ import numpy.typing as npt
 
 from dtbh.errors import MediaError
 from dtbh.media.containers import container_blocks, container_header, is_container
+from dtbh.media.files import check_regular
+from dtbh.media.sound_parts import sound_parts
 
 SILENCE = 1e-4  # a peak under -80 dBFS
 RATES = (100, 10_000_000)  # in Hz, that are taken for rates of sounds
@@ -88,10 +90,10 @@ def load_sound(
     samples = one_channel(channels)
     peak = float(np.abs(samples).max())
     if peak < SILENCE:
-        level = f"peak {20 * math.log10(peak):.0f} dBFS" if peak > 0 else "all samples are zero"
         cut = longest is not None and len(samples) >= longest * rate
         part = f" from {start:g} s on for {longest:g} s" if cut else ""
-        raise MediaError(f"{path}: silent{part} ({level}), a peak over -80 dBFS wanted; leave it out or record again")
+        what = f"silent{part} ({_level(channels, peak)})"
+        raise MediaError(f"{path}: {what}, a peak over -80 dBFS wanted; leave it out or record again")
     if rate != sample_rate:
         import soxr
 
@@ -109,10 +111,10 @@ def header_seconds(path: Path) -> float:
     try:
         if is_container(path):
             return container_header(path)[2]
-        info = soundfile.info(path)
-    except (MediaError, *BROKEN):
+        infos = [soundfile.info(part) for part in sound_parts(path)]
+    except (MediaError, OSError, *BROKEN):
         return 0.0
-    return float(info.frames / info.samplerate) if info.frames < 1 << 62 else 0.0
+    return sum(float(info.frames / info.samplerate) for info in infos if info.frames < 1 << 62)
 
 
 def wav_of(passage: Passage) -> bytes:
@@ -171,8 +173,7 @@ def sound_blocks(path: Path, start: float = 0.0, seconds: float | None = None) -
 
 def _check_file(path: Path) -> None:
     """Refuse what is no readable file, and WAV or AIFF files with less in them than their header says."""
-    if path.is_dir():
-        raise MediaError(f"{path}: a folder, a sound file wanted; give the files in it")
+    check_regular(path, "a sound")
     if not path.is_file():
         raise MediaError(f"{path}: no such file; check the path, or run dtbh prepare again")
     size = path.stat().st_size
@@ -194,26 +195,50 @@ def _blocks(path: Path, start: float, seconds: float | None) -> Iterator[tuple[i
     """As `sound_blocks`, by libsndfile."""
     import soundfile
 
-    found, wanted, promised = 0, 0, 0
+    form: tuple[int, int] | None = None
+    skipped, left = 0, math.inf
     try:
-        with soundfile.SoundFile(path) as file:
-            rate, promised = int(file.samplerate), file.frames
-            first = min(round(start * rate), promised)
-            if first:
-                file.seek(first)
-            wanted = promised - first
-            if seconds is not None:
-                wanted = min(wanted, math.ceil(seconds * rate))
-            while found < wanted:
-                block = file.read(min(max(1, BLOCK // file.channels), wanted - found), dtype="float32", always_2d=True)
-                if not len(block):
-                    break
-                yield rate, block
-                found += len(block)
+        for part in sound_parts(path):
+            with soundfile.SoundFile(part) as file:
+                rate, promised = int(file.samplerate), file.frames
+                if form is None:
+                    skipped, left = round(start * rate), math.inf if seconds is None else math.ceil(seconds * rate)
+                elif form != (rate, file.channels):
+                    raise MediaError(f"{path}: recordings of several rates or channels in a row; cut it into them")
+                form = rate, file.channels
+                first = min(skipped, promised)
+                if first:
+                    file.seek(first)
+                found, wanted = 0, int(min(promised - first, left))
+                while found < wanted:
+                    count = min(max(1, BLOCK // file.channels), wanted - found)
+                    block = file.read(count, dtype="float32", always_2d=True)
+                    if not len(block):
+                        break
+                    yield rate, block
+                    found += len(block)
+            if found < wanted and promised < 1 << 62:  # a stream of unknown length promises 2**63 - 1
+                raise MediaError(
+                    f"{path}: cut short, {found} of {wanted} samples are there; copy it again or leave it out"
+                )
+            skipped, left = skipped - first, left - found
+            if left <= 0:
+                return
+    except MediaError:
+        raise
     except BROKEN as error:
-        reason = " ".join(str(error).removeprefix(f"Error opening {str(path)!r}: ").split())
-        raise MediaError(
-            f"{path}: not a sound that can be read ({reason.rstrip('.')}); convert it to WAV or FLAC"
-        ) from None
-    if found < wanted and promised < 1 << 62:  # a stream of unknown length promises 2**63 - 1
-        raise MediaError(f"{path}: cut short, {found} of {wanted} samples are there; copy it again or leave it out")
+        raise MediaError(f"{path}: not a sound that can be read{_reason(error)}; convert it to WAV or FLAC") from None
+
+
+def _reason(error: Exception) -> str:
+    """What libsndfile says of a file, in brackets; nothing where it takes one that is there for none."""
+    reason = " ".join(str(getattr(error, "error_string", None) or error).split()).rstrip(".")
+    return "" if reason.startswith("File does not exist") else f" ({reason})"
+
+
+def _level(channels: Samples, peak: float) -> str:
+    """What there is in a sound that is silent: a faint one, a constant level, or nothing."""
+    if np.abs(channels).max() >= SILENCE:
+        means = channels.mean(axis=0, dtype=np.float64)
+        return f"nothing but a constant level of {means[np.abs(means).argmax()]:.3g}"
+    return f"peak {20 * math.log10(peak):.0f} dBFS" if peak > 0 else "all samples are zero"

@@ -21,7 +21,7 @@ from dtbh.data.tiling import media_of
 from dtbh.errors import DtbhError, MediaError
 from dtbh.media.containers import container_header, is_container
 from dtbh.media.raster import Tile, picture
-from dtbh.media.sound import Passage, sound_blocks
+from dtbh.media.sound import Passage, header_seconds, sound_blocks
 
 IMAGE_FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "JPEG2000", "PPM")
 TYPES = {
@@ -55,9 +55,7 @@ def check_sound(path: Path, limits: Service) -> None:
         else:
             info = soundfile.info(path)
             rate, channels = info.samplerate, info.channels
-            seconds = (
-                info.frames / rate if info.frames < 1 << 62 else 0.0
-            )  # a stream of unknown length promises 2**63-1
+            seconds = header_seconds(path)
     except (soundfile.LibsndfileError, RuntimeError, TypeError, ValueError):
         return  # the reader says what is wrong with it
     low, high = RATES

@@ -100,7 +100,8 @@ def test_missing_empty_and_foreign(tmp_path: Path, name: str, modality: str) -> 
     assert "can" in check([item]).problems[0]
     path.unlink()
     path.mkdir()
-    assert check([item]).problems == (f"{path}: no such file",)
+    wanted = {"image": "an image", "sound": "a sound"}[modality]
+    assert check([item]).problems == (f"{path}: a folder, {wanted} file wanted; give the files in it",)
 
 
 def test_sound_without_samples(tmp_path: Path) -> None:

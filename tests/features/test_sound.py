@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import struct
+import sys
 
 import numpy as np
 import pytest
@@ -10,9 +12,10 @@ import soundfile
 import torch
 
 from dtbh import config
+from dtbh.data.checks import look_at_sound
 from dtbh.errors import ConfigError, MediaError
 from dtbh.features.sound import SoundFeatures, pad_batch
-from dtbh.media.sound import load_sound
+from dtbh.media.sound import Passage, header_seconds, load_sound
 from tests.reference import audio as reference
 
 DEFAULTS = {**config.SoundFeatures().model_dump(), "shift_ms": 10.0}
@@ -132,6 +135,67 @@ def test_sizes_of_a_wav_written_to_a_pipe_are_not_believed(tmp_path):
     content[4:8] = content[40:44] = struct.pack("<I", 0xFFFFFFFF)
     path.write_bytes(content)
     np.testing.assert_allclose(load_sound(path), tone(), atol=1e-4)
+
+
+@pytest.mark.parametrize(("riff", "data"), [(0, 0), (16036, 0), (36, 0), (0, 0xFFFFFFFF)])
+def test_a_wav_that_its_writer_left_without_sizes_is_read_to_its_end(tmp_path, riff, data):
+    path = write(tmp_path / "a.wav", tone())
+    content = bytearray(path.read_bytes())
+    content[4:8], content[40:44] = struct.pack("<I", riff), struct.pack("<I", data)
+    path.write_bytes(content)
+    np.testing.assert_allclose(load_sound(path), tone(), atol=1e-4)
+    assert header_seconds(path) in ((0.5,) if data == 0 else (0.5, 0.0))
+    if data == 0:
+        np.testing.assert_allclose(load_sound(Passage(path, 0.25, 0.125)), tone()[4000:6000], atol=1e-4)
+    assert look_at_sound(path)[1] == ""
+
+
+def test_a_wav_of_no_samples_with_other_chunks_stays_one(tmp_path):
+    path = write(tmp_path / "a.wav", np.zeros(0, np.float32))
+    content = path.read_bytes()[:44] + b"LIST" + struct.pack("<I", 4) + b"INFO"
+    path.write_bytes(content[:4] + struct.pack("<I", len(content) - 8) + content[8:])
+    with pytest.raises(MediaError, match="without samples"):
+        load_sound(path)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("value", [0.5, -0.3])
+def test_a_constant_level_is_not_told_as_zeros(tmp_path, value, channels):
+    path = write(tmp_path / "dc.wav", np.full((8000, channels), value, np.float32), subtype="FLOAT")
+    with pytest.raises(MediaError, match=rf"dc\.wav: silent \(nothing but a constant level of {value}\), a peak"):
+        load_sound(path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are UTF-8 elsewhere")
+@pytest.mark.parametrize("kind", ["wav", "flac", "ogg", "mp3"])
+def test_a_name_that_is_not_utf8_is_read(tmp_path, kind):
+    path = write(tmp_path / f"a.{kind}", tone())
+    odd = path.rename(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9." + kind.encode()))
+    again = write(tmp_path / f"a.{kind}", tone())
+    np.testing.assert_array_equal(load_sound(odd), load_sound(again))
+
+
+def test_a_web_page_is_told_as_no_sound(tmp_path):
+    (tmp_path / "html.mp3").write_text("<!DOCTYPE html><html><body>Not found</body></html>")
+    with pytest.raises(MediaError, match=r"html\.mp3: not a sound that can be read; convert it"):
+        load_sound(tmp_path / "html.mp3")
+
+
+@pytest.mark.parametrize("subtype", ["OPUS", "VORBIS"])
+def test_recordings_one_after_the_other_in_an_ogg_file_are_all_heard(tmp_path, subtype):
+    paths = [tmp_path / "a.ogg", tmp_path / "b.ogg"]
+    for path, hz in zip(paths, (440, 880), strict=True):
+        write(path, tone(hz=hz), subtype=subtype, format="OGG")
+    both, (one, two) = tmp_path / "both.ogg", [load_sound(path) for path in paths]
+    both.write_bytes(b"".join(path.read_bytes() for path in paths))
+    np.testing.assert_array_equal(load_sound(both), np.concatenate([one, two]))
+    assert header_seconds(both) == 1.0
+    assert len(load_sound(Passage(both, 0.25, 0.5))) == 8000
+    np.testing.assert_allclose(load_sound(Passage(both, 0.625, 0.125)), two[2000:4000], atol=0.02)
+    write(paths[1], tone(rate=8000), 8000, subtype=subtype, format="OGG")
+    both.write_bytes(b"".join(path.read_bytes() for path in paths))
+    with pytest.raises(MediaError, match=r"both\.ogg: recordings of several rates or channels in a row; cut it"):
+        load_sound(both)
 
 
 def test_pad_batch():
