@@ -19,7 +19,7 @@ from typing import BinaryIO
 from dtbh.data.manifest import Item
 from dtbh.errors import MediaError
 from dtbh.media.containers import container_blocks, is_container
-from dtbh.media.files import check_regular
+from dtbh.media.files import check_media
 from dtbh.media.sound import BLOCK, BROKEN
 from dtbh.media.sound_parts import sound_parts, unclosed_data
 from dtbh.utils.progress import track
@@ -172,7 +172,7 @@ def _there(path: Path, wanted: str) -> None:
     if any("\ud800" <= c <= "\udfff" for c in str(path)):
         raise MediaError(f"{str(path)!a}: the name is no UTF-8, a manifest can't hold it; rename the file")
     try:
-        check_regular(path, wanted)
+        check_media(path, wanted)
         there, size = path.is_file(), path.stat().st_size if path.exists() else 0
     except OSError as error:  # no permission, a share that went away
         raise MediaError(f"{path}: can't be reached ({error.strerror}); is its drive or share connected?") from None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import stat
 from functools import cache
 from pathlib import Path
 
 from dtbh.errors import MediaError
 from dtbh.media.containers import CONTAINER_TYPES
+from dtbh.utils.files import odd_kind
 
 PHOTO_TYPES = frozenset({".tif", ".tiff", ".png", ".jpg", ".jpeg"})
 SOUND_TYPES = CONTAINER_TYPES | frozenset(
@@ -53,10 +53,7 @@ def media_files(folder: Path, types: frozenset[str], problems: list[str]) -> lis
     return sorted(path for path in found if path.is_file() and not path.name.startswith("."))
 
 
-_KINDS = {stat.S_IFIFO: "a pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFSOCK: "a socket"}
-
-
-def check_regular(path: Path, wanted: str) -> None:
+def check_media(path: Path, wanted: str) -> None:
     """Refuse what is there but no regular file: a folder, a pipe, a device or a socket.
 
     Args:
@@ -69,6 +66,5 @@ def check_regular(path: Path, wanted: str) -> None:
     """
     if path.is_dir():
         raise MediaError(f"{path}: a folder, {wanted} file wanted; give the files in it")
-    if path.exists() and not path.is_file():
-        kind = _KINDS.get(stat.S_IFMT(path.stat().st_mode), "something")
+    if kind := odd_kind(path):
         raise MediaError(f"{path}: {kind}, not a regular file, {wanted} file wanted; save it as a file first")

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from dtbh.errors import MediaError
 from dtbh.media import raster
 from dtbh.media.deep_grey import eight_bits, no_data, row_blocks
-from dtbh.media.files import check_regular
+from dtbh.media.files import check_media
 from dtbh.media.raster import Tile
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _as_scene(path: Path) -> str:
 
 def _check_file(path: Path) -> None:
     """Refuse what is no file or has nothing in it."""
-    check_regular(path, "an image")
+    check_media(path, "an image")
     if not path.is_file():
         raise MediaError(f"{path}: no such file; check the path, or run dtbh prepare again")
     if path.stat().st_size == 0:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dtbh.errors import DtbhError, MediaError, MissingExtraError
-from dtbh.media.files import check_regular
+from dtbh.media.files import check_media
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -79,7 +79,7 @@ def opened(path: Path) -> Iterator[Any]:
         from rasterio.errors import NotGeoreferencedWarning
     except ImportError:
         raise MissingExtraError("rasterio", "geo", "a tile of a scene") from None
-    check_regular(path, "a scene's")
+    check_media(path, "a scene's")
     if not path.is_file():
         raise MediaError(f"{path}: no such file; check the path")
     try:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from dtbh.errors import MediaError
 from dtbh.media.containers import container_blocks, container_header, is_container
-from dtbh.media.files import check_regular
+from dtbh.media.files import check_media
 from dtbh.media.sound_parts import sound_parts
 
 SILENCE = 1e-4  # a peak under -80 dBFS
@@ -173,7 +173,7 @@ def sound_blocks(path: Path, start: float = 0.0, seconds: float | None = None) -
 
 def _check_file(path: Path) -> None:
     """Refuse what is no readable file, and WAV or AIFF files with less in them than their header says."""
-    check_regular(path, "a sound")
+    check_media(path, "a sound")
     if not path.is_file():
         raise MediaError(f"{path}: no such file; check the path, or run dtbh prepare again")
     size = path.stat().st_size

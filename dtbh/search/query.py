@@ -15,7 +15,7 @@ from dtbh.errors import CodesError, ConfigError, DataError
 from dtbh.index.base import Find, Index
 from dtbh.index.bounds import BOX
 from dtbh.index.result import SearchResult
-from dtbh.media.files import check_regular
+from dtbh.media.files import check_media
 from dtbh.models.encoder import Encoder, Encoding, as_query, text_item
 from dtbh.search.confidence import belief, hit_probabilities
 from dtbh.utils.progress import echo
@@ -42,7 +42,7 @@ def encode_query(
     path = sound if image is None else image
     assert path is not None
     modality: Modality = "image" if image is not None else "sound"
-    check_regular(Path(path), "an image" if modality == "image" else "a sound")
+    check_media(Path(path), "an image" if modality == "image" else "a sound")
     if not Path(path).is_file():
         raise DataError(f"{path}: no such file; give a query that exists")
     item, said = as_query(model, Item(str(path), modality, str(Path(path).resolve())))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -138,8 +139,16 @@ def check_regular(path: Path, wanted: str) -> None:
     Raises:
         OSError: It is one.
     """
-    if path.exists() and not (path.is_file() or path.is_dir()):
-        raise OSError(f"not a regular file, {wanted} wanted")
+    if kind := odd_kind(path):
+        raise OSError(f"{kind}, not a regular file, {wanted} wanted")
+
+
+def odd_kind(path: Path) -> str:
+    """What stands there, as in ``a pipe``, where that is neither a file nor a folder nor nothing; else empty."""
+    if not path.exists() or path.is_file() or path.is_dir():
+        return ""
+    kinds = {stat.S_IFIFO: "a pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFSOCK: "a socket"}
+    return kinds.get(stat.S_IFMT(path.stat().st_mode), "something odd")
 
 
 def parse_json(text: str | bytes) -> Any:

@@ -132,7 +132,7 @@ def test_a_table_that_is_a_device_or_a_pipe_is_refused_unread(tmp_path: Path, su
     device.symlink_to("/dev/null")
     os.mkfifo(pipe)
     for path in (device, pipe):  # in this order: nothing is ever told of a pipe that is opened
-        assert f"{path}: not a regular file, a table wanted" in problems(partial(table, path))
+        assert f"{path}: a {path.stem}, not a regular file, a table wanted" in problems(partial(table, path))
         told: list[str] = []
         assert not [*read_caption_table(path, told)]
         assert "not a regular file, a table wanted" in told[0]

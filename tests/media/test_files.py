@@ -10,7 +10,7 @@ import pytest
 from dtbh.data.checks import check
 from dtbh.data.manifest import Item, Modality
 from dtbh.errors import MediaError
-from dtbh.media.files import check_regular
+from dtbh.media.files import check_media
 from dtbh.media.image import load_pixels
 from dtbh.media.sound import load_sound
 
@@ -31,4 +31,4 @@ def test_pipes_devices_and_folders_are_no_files(tmp_path: Path, modality: Modali
 def test_files_and_what_is_not_there_pass(tmp_path: Path) -> None:
     (tmp_path / "a").touch()
     for name in ("a", "b"):
-        check_regular(tmp_path / name, "an image")
+        check_media(tmp_path / name, "an image")
