@@ -138,6 +138,25 @@ def test_an_item_too_long_is_named(name) -> None:
         create_milvus(URI, long, collection=name)
 
 
+def test_an_embedded_engine_that_did_not_come_up_is_started_once_more(monkeypatch, name, tmp_path) -> None:
+    pymilvus = pytest.importorskip("pymilvus", reason="the extra milvus is not installed")
+    real, tried = pymilvus.MilvusClient, []
+
+    def first_in_vain(uri, **more):
+        tried.append(uri)
+        if len(tried) == 1:
+            raise pymilvus.MilvusException(message="Fail connecting to server on unix:x")
+        return real(URI, **more)  # one engine is enough for all tests
+
+    monkeypatch.setattr(pymilvus, "MilvusClient", first_in_vain)
+    assert not Collection(str(tmp_path / "new.db"), name).exists()
+    assert len(tried) == 2
+    tried.clear()
+    with pytest.raises(CodesError, match="Fail connecting"):
+        Collection("http://localhost:1", name)
+    assert len(tried) == 1
+
+
 def test_nothing_answers(capsys) -> None:
     assert main(["search", "--engine", "milvus", "--uri", "http://127.0.0.1:9", "--sound", "x.wav"]) == 2
     said = capsys.readouterr().err

@@ -292,8 +292,16 @@ def _client(uri: str, token: str | None) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # milvus-lite 2.5 imports pkg_resources
         try:
-            from pymilvus import MilvusClient
+            from pymilvus import MilvusClient, MilvusException
 
-            return MilvusClient(uri, token=token or "", timeout=SECONDS)
+            try:
+                return MilvusClient(uri, token=token or "", timeout=SECONDS)
+            except MilvusException:
+                if not uri.endswith(".db"):
+                    raise
+                from milvus_lite.server_manager import server_manager_instance  # type: ignore[import-untyped]
+
+                server_manager_instance.release_server(uri)  # on a busy machine one in many does not come up: once more
+                return MilvusClient(uri, timeout=SECONDS)
         except ImportError as error:
             raise MissingExtraError(str(error.name), "milvus", "the engine milvus") from None
