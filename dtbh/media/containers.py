@@ -89,7 +89,7 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
             "WAV or FLAC"
         ) from None
     try:
-        with av.open(str(path)) as container:
+        with path.open("rb") as file, av.open(file) as container:  # a name need not be UTF-8
             if not container.streams.audio:
                 raise MediaError(f"{path}: has no sound track; leave it out")
             yield container.streams.audio[0], container

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import builtins
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,9 @@ def test_the_name_does_not_matter(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "b.wav", np.ones(2000) * 0.1, 16000)
     assert not is_container(tmp_path / "b.wav")
     assert not is_container(tmp_path / "missing.m4a")
+    odd = tmp_path / os.fsdecode(b"caf\xe9.m4a")
+    record(tmp_path / "a.m4a", codec="aac").rename(odd)
+    assert len(load_sound(odd))
 
 
 def test_what_is_no_sound_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
