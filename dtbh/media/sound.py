@@ -168,7 +168,12 @@ def sound_blocks(path: Path, start: float = 0.0, seconds: float | None = None) -
         MediaError: As in `load_sound`, but for what the samples are.
     """
     _check_file(path)
-    yield from container_blocks(path, start, seconds) if is_container(path) else _blocks(path, start, seconds)
+    form: tuple[int, int] | None = None
+    for rate, block in container_blocks(path, start, seconds) if is_container(path) else _blocks(path, start, seconds):
+        if form not in (None, (rate, block.shape[1])):  # a stream may change on its way, a damaged one too
+            raise MediaError(f"{path}: recordings of several rates or channels in a row; cut it into them")
+        form = rate, block.shape[1]
+        yield rate, block
 
 
 def _check_file(path: Path) -> None:

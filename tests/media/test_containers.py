@@ -164,3 +164,11 @@ def test_what_chromium_records_is_heard(tmp_path: Path, visit: Callable[..., Vis
     samples = load_sound(path)
     assert len(samples) > 8000
     assert pitch(samples[len(samples) // 4 :], 16000) == pytest.approx(HERTZ, abs=3)
+
+
+def test_a_stream_whose_channels_change_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = record(tmp_path / "a.m4a", codec="aac")
+    changing = [(16000, np.ones((500, channels), np.float32)) for channels in (1, 1, 3)]
+    monkeypatch.setattr("dtbh.media.sound.container_blocks", lambda *_: iter(changing))
+    with pytest.raises(MediaError, match=r"a.m4a: recordings of several rates or channels in a row"):
+        load_sound(path)
