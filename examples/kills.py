@@ -38,7 +38,8 @@ from dtbh.config import make_config, write_config
 from dtbh.data.manifest import Item, write_manifest
 from dtbh.data.synthetic.generate import draw
 from dtbh.index.archive.archive import create_archive, open_archive
-from dtbh.models.encoder import Encoding, Senses
+from dtbh.models.encoder import Encoding
+from dtbh.models.senses import Senses
 from dtbh.stages import resumable
 
 SETTINGS: dict[str, Any] = {

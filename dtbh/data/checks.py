@@ -22,6 +22,7 @@ from dtbh.media.containers import container_blocks, is_container
 from dtbh.media.files import check_media
 from dtbh.media.sound import BLOCK, BROKEN
 from dtbh.media.sound_parts import sound_parts, unclosed_data
+from dtbh.utils.files import is_utf8
 from dtbh.utils.progress import track
 
 
@@ -169,7 +170,7 @@ def _silent(path: Path) -> str:
 
 def _there(path: Path, wanted: str) -> None:
     """Refuse what is no file that can be read, or has nothing in it."""
-    if any("\ud800" <= c <= "\udfff" for c in str(path)):
+    if not is_utf8(str(path)):
         raise MediaError(f"{str(path)!a}: the name is no UTF-8, a manifest can't hold it; rename the file")
     try:
         check_media(path, wanted)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from dtbh.errors import DataError
-from dtbh.utils.files import parse_json, write_text
+from dtbh.utils.files import is_utf8, parse_json, write_text
 
 Modality = Literal["image", "sound", "text"]
 Split = Literal["train", "val", "test"]
@@ -120,8 +120,7 @@ class Item:
     def not_utf8(self) -> tuple[str, str] | None:
         """Name and value of the first of its texts that UTF-8 can't hold, as a file's name may be; None if none is."""
         for name, value in self.texts():
-            text = name + value
-            if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
+            if not is_utf8(name + value):
                 return name, value
         return None
 

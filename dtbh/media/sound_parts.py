@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from dtbh.utils.files import is_utf8
+
 _PAGE = 27  # bytes of the head of a page of Ogg
 _FIRST = 2  # the flag of a page that begins a stream
 
@@ -74,7 +76,7 @@ def sound_parts(path: Path) -> Iterator[Path | Part]:
     with path.open("rb") as file:
         size = file.seek(0, io.SEEK_END)
         mended, starts = _mended(file, size), _links(file, size)
-    if not mended and len(starts) == 1 and not any("\ud800" <= letter <= "\udfff" for letter in str(path)):
+    if not mended and len(starts) == 1 and is_utf8(str(path)):
         yield path
         return
     for start, end in zip(starts, [*starts[1:], size], strict=True):

@@ -22,6 +22,7 @@ from dtbh.errors import DtbhError, WordlessError
 from dtbh.media.transcriber import Heard, Way
 from dtbh.models.confidence import Confidence, read_confidence
 from dtbh.models.run_files import CONFIG
+from dtbh.models.senses import Senses
 
 if TYPE_CHECKING:
     from dtbh.config import Config
@@ -74,23 +75,6 @@ class Encoding:
         familiarity = {id: self.familiarity[id]} if id in self.familiarity else {}
         values = None if self.values is None else self.values[row : row + 1]
         return Encoding(self.codes.select([row]), (), values, heard, familiarity)
-
-
-@dataclass(frozen=True)
-class Senses:
-    """What a query has to know of a model.
-
-    Attributes:
-        modalities: What it has towers for.
-        seconds: How long a sound it hears; None without a tower for sounds.
-        listens: Whether it listens for words in a sound.
-        sentences: The sentence encoder of its tower for texts; None without one.
-    """
-
-    modalities: tuple[Modality, ...]
-    seconds: float | None
-    listens: bool
-    sentences: str | None
 
 
 class Encoder(Protocol):

@@ -23,7 +23,8 @@ from dtbh.media.sound import load_sound
 from dtbh.media.text_rows import text_row
 from dtbh.media.transcriber import AT_ONCE, Heard, Transcriber, wordless
 from dtbh.models.cost import Cost
-from dtbh.models.encoder import EXPORTED, CodeBatch, FileEncoder, Senses, understood, word_shares
+from dtbh.models.encoder import EXPORTED, CodeBatch, FileEncoder, understood, word_shares
+from dtbh.models.senses import Senses
 from dtbh.utils.device import cores
 from dtbh.utils.files import read_meta
 from dtbh.utils.progress import track

@@ -143,6 +143,11 @@ def check_regular(path: Path, wanted: str) -> None:
         raise OSError(f"{kind}, not a regular file, {wanted} wanted")
 
 
+def is_utf8(text: str) -> bool:
+    """Whether UTF-8 can hold a text; not where a file's name has bytes of another kind."""
+    return text.isascii() or not any("\ud800" <= char <= "\udfff" for char in text)
+
+
 def odd_kind(path: Path) -> str:
     """What stands there, as in ``a pipe``, where that is neither a file nor a folder nor nothing; else empty."""
     if not path.exists() or path.is_file() or path.is_dir():

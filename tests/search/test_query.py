@@ -18,8 +18,9 @@ from dtbh.index.archive.archive import create_archive, open_archive
 from dtbh.index.memory import MemoryIndex
 from dtbh.index.result import Hit, SearchResult
 from dtbh.models.confidence import Confidence
-from dtbh.models.encoder import Encoding, Senses
+from dtbh.models.encoder import Encoding
 from dtbh.models.load import load
+from dtbh.models.senses import Senses
 from dtbh.search.contact_sheet import write_sheet
 from dtbh.search.query import query_file, why_nothing
 from dtbh.search.table import WIDTH, _width, render_table

@@ -20,7 +20,8 @@ from dtbh.data.manifest import Item, Manifest, write_manifest
 from dtbh.data.shards import Shard
 from dtbh.errors import CodesError, ConfigError, DtbhError, MediaError
 from dtbh.index.archive.archive import open_archive
-from dtbh.models.encoder import Encoding, Senses
+from dtbh.models.encoder import Encoding
+from dtbh.models.senses import Senses
 from dtbh.stages.encode import encode
 from dtbh.stages.index import grow, index
 from dtbh.stages.merge import merge

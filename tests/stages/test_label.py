@@ -17,7 +17,8 @@ from dtbh.data.manifest import Item
 from dtbh.errors import CodesError, ConfigError, DataError
 from dtbh.index.archive.archive import create_archive, open_archive
 from dtbh.index.archive.merging import merge_archives
-from dtbh.models.encoder import Encoding, Senses
+from dtbh.models.encoder import Encoding
+from dtbh.models.senses import Senses
 from dtbh.search.naming import place_words
 from dtbh.stages.index import index
 from dtbh.stages.label import label

@@ -16,7 +16,8 @@ from dtbh.codes import HashCodes
 from dtbh.data.item_words import word_fields
 from dtbh.data.manifest import Item
 from dtbh.index.archive.archive import Archive, create_archive
-from dtbh.models.encoder import Encoding, Senses
+from dtbh.models.encoder import Encoding
+from dtbh.models.senses import Senses
 from dtbh.web.app import create_app
 from tests.browser import Visiting
 from tests.web.conftest import Serving
