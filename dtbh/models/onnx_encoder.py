@@ -28,6 +28,7 @@ from dtbh.models.senses import Senses
 from dtbh.utils.device import cores
 from dtbh.utils.files import read_meta
 from dtbh.utils.progress import track
+from dtbh.utils.vectors import unit
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession  # type: ignore[import-untyped]
@@ -208,8 +209,8 @@ class OnnxEncoder(FileEncoder):
         share, near = word_shares([*words.values()], values[places], of_words["familiarity"].tolist())
         values[places] += share * (of_words["codes"] - values[places])
         if features is not None:
-            features = _unit(features)
-            features[places] += share * (_unit(of_words["features"]) - features[places])
+            features = unit(features)
+            features[places] += share * (unit(of_words["features"]) - features[places])
         familiarity = dict(zip(words, near, strict=True))
         return CodeBatch(
             reasons, values, features, [said and said.text for said in said_by],
@@ -333,12 +334,6 @@ def collate(modality: Modality, rows: Sequence[NDArray[Any]]) -> Arrays:
     for padded, row in zip(together, rows, strict=True):
         padded[: len(row)] = row
     return together, lengths
-
-
-def _unit(features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Each brought to length one, float32 [n, d]."""
-    lengths = np.linalg.norm(features, axis=1, keepdims=True)
-    return np.asarray(features / lengths.clip(1e-12), dtype=np.float32)
 
 
 def _tried(read: Callable[[Item], NDArray[Any]], item: Item) -> NDArray[Any] | DtbhError:

@@ -12,7 +12,6 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +20,7 @@ from dtbh.codes import HashCodes, pack, signs
 from dtbh.errors import ConfigError, DtbhError
 from dtbh.index.hamming.plain import distances
 from dtbh.models.encoder import Encoder, text_item
+from dtbh.utils.vectors import unit
 
 PROMPTS = ("{}", "an aerial view of {}")
 """What the text tower reads of a word; what it makes of them is averaged."""
@@ -104,8 +104,8 @@ def place_words(
         found = [model.encode(items, values=True, vectors=vectors) for items in asked]
         codes.append(pack(signs(np.stack([np.asarray(one.values, np.float64) for one in found]).mean(axis=0))))
         if vectors:
-            directions.append(np.stack([_unit(np.asarray(one.codes.vectors)) for one in found]).mean(axis=0))
-    placed = _unit(np.concatenate(directions)).astype(np.float32) if vectors else None
+            directions.append(np.stack([unit(np.asarray(one.codes.vectors, np.float64)) for one in found]).mean(axis=0))
+    placed = unit(np.concatenate(directions)).astype(np.float32) if vectors else None
     return PlacedWords(tuple(names), np.concatenate(codes), placed, model.bits, model.fingerprint)
 
 
@@ -141,7 +141,8 @@ def logits(codes: HashCodes, words: PlacedWords, part: slice) -> NDArray[np.floa
     if words.vectors is None:
         return by_codes
     assert codes.vectors is not None
-    by_vectors = (_unit(codes.vectors[part]).astype(np.float32) @ words.vectors.T).astype(np.float64) / BY_VECTORS
+    own = unit(codes.vectors[part].astype(np.float64)).astype(np.float32)
+    by_vectors = (own @ words.vectors.T).astype(np.float64) / BY_VECTORS
     return np.asarray((by_vectors + by_codes) / 2)
 
 
@@ -154,10 +155,3 @@ def softmax(values: NDArray[np.float64]) -> NDArray[np.float64]:
 def _blocks(rows: int, width: int) -> Iterator[slice]:
     step = max(1, CELLS // width)
     return (slice(start, start + step) for start in range(0, rows, step))
-
-
-def _unit(vectors: NDArray[Any]) -> NDArray[np.float64]:
-    """Vectors of length one, float64 [n, d]; those without a length as they are."""
-    values = vectors.astype(np.float64)
-    lengths = np.linalg.norm(values, axis=1, keepdims=True)
-    return np.asarray(values / np.where(lengths > 0, lengths, 1))

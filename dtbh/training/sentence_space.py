@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from dtbh.encoders.concept_head import ConceptHead, TextHead
 from dtbh.errors import ConfigError, DataError
 from dtbh.training.pair_space import fit_pairs
-from dtbh.training.shallow import Floats, Ints, Sample, principal_axes, quantizing_rotation, ridged, unit
+from dtbh.training.shallow import Floats, Ints, Sample, principal_axes, quantizing_rotation, ridged
+from dtbh.utils.vectors import unit
 
 SENTENCE_SPACE = "sentence_space"
 """Its name in ``learning.fit``."""

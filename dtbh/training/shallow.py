@@ -204,9 +204,3 @@ def _inverse_root(centred: Floats) -> Floats:
 
 def _shapes(shapes: list[tuple[int, ...]]) -> str:
     return ", ".join(f"{outputs} x {inputs}" for outputs, inputs in shapes)
-
-
-def unit(vectors: Floats) -> Floats:
-    """Each brought to length one, float64 [n, d]; what is zero stays so."""
-    lengths: Floats = np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-12)
-    return np.divide(vectors, lengths)

@@ -20,7 +20,8 @@ from dtbh.config import Concepts
 from dtbh.encoders.concept_head import ConceptHead, TextHead
 from dtbh.models.start import Head
 from dtbh.training.sentence_space import IMAGE_EVIDENCE, TEXT_EVIDENCE, TOWARDS, classifier
-from dtbh.training.shallow import Floats, Ints, Sample, principal_axes, quantizing_rotation, unit
+from dtbh.training.shallow import Floats, Ints, Sample, principal_axes, quantizing_rotation
+from dtbh.utils.vectors import unit
 
 RIDGE = 0.1
 """Of a change of the maps: a share of the mean squared length of what is seen."""
