@@ -24,19 +24,27 @@ UNKNOWN = 400  # connections where the system does not say how many descriptors 
 LEAVING = 5.0  # seconds that a client may take nothing while the service ends, or where others want its place
 
 
-def descriptors() -> int | None:
-    """How many the process may have open; as many as connections want, where that is allowed. None where not known."""
+def raise_limit() -> None:
+    """Let the process have as many descriptors open as connections want, or as many as the system allows."""
     try:
         import resource
     except ImportError:  # Windows
-        return None
+        return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     unlimited = resource.RLIM_INFINITY
     wanted = MOST + RESERVED if hard == unlimited else min(MOST + RESERVED, hard)
     if soft != unlimited and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-        soft = wanted
-    return MOST + RESERVED if soft == unlimited else min(soft, MOST + RESERVED)
+
+
+def descriptors() -> int | None:
+    """How many the process may have open, at most as many as connections want; None where not known."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MOST + RESERVED if soft == resource.RLIM_INFINITY else min(soft, MOST + RESERVED)
 
 
 def room_for_connections() -> int:

@@ -28,7 +28,7 @@ from dtbh.models.run_files import is_address, place_of
 from dtbh.utils.progress import echo
 from dtbh.web.addresses import in_address, own_addresses, qr_code
 from dtbh.web.app import create_app
-from dtbh.web.connections import AT_ONCE, Door, Server, connections, room_for_connections
+from dtbh.web.connections import AT_ONCE, Door, Server, connections, raise_limit, room_for_connections
 from dtbh.web.tls import Certificate
 
 GRACE = 30  # seconds for what is under way when the service is told to stop
@@ -98,6 +98,7 @@ def server(app: FastAPI, certificate: Certificate | None = None, *, limits: Serv
     """What reads requests from sockets for the application; how many are let in is the middleware's business."""
     limits = limits or Service()
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # the client is told what was wrong
+    raise_limit()
     protocol = connections(limits.head_seconds, limits.stall_seconds, room_for_connections())
     config = uvicorn.Config(
         app, port=0, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE, server_header=False,

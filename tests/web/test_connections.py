@@ -159,8 +159,9 @@ def test_the_system_s_limit_is_raised_as_far_as_is_allowed_and_room_is_left() ->
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     code = (
         "import resource, sys\n"
-        "from dtbh.web.connections import room_for_connections\n"
+        "from dtbh.web.connections import raise_limit, room_for_connections\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[1]), int(sys.argv[2])))\n"
+        "raise_limit()\n"
         "print(room_for_connections(), *resource.getrlimit(resource.RLIMIT_NOFILE))"
     )
 
