@@ -17,12 +17,12 @@ os.environ["OPENBLAS_NUM_THREADS"] = os.environ["NUMBA_NUM_THREADS"] = "1"
 import argparse
 import statistics
 import sys
-import time
 from collections.abc import Callable
 
 import librosa
 import numpy as np
 import torch
+from processor_time import spent
 
 from dtbh import config
 from dtbh.features.sound import SoundFeatures, pad_batch
@@ -60,13 +60,6 @@ def differences(kind: str, module: SoundFeatures, clips: list[np.ndarray]) -> fl
     )
 
 
-def seconds_of(work: Callable[[], object]) -> float:
-    """The processor time that ``work`` takes: other programs on the machine don't count."""
-    start = time.process_time()
-    work()
-    return time.process_time() - start
-
-
 def each(function: Callable[..., object], arguments: list[tuple[object, ...]]) -> None:
     """Call the function on each, keeping no result."""
     for given in arguments:
@@ -89,7 +82,7 @@ def compare(kind: str, clips: list[np.ndarray], batch: int, runs: int) -> float:
     times: dict[str, list[float]] = {name: [] for name in rows}
     for _ in range(runs):
         for name, work in rows.items():
-            times[name].append(seconds_of(work))
+            times[name].append(spent(work))
     sound, base = sum(map(len, clips)) / RATE, statistics.median(times["librosa"])
     for name in rows:
         took = statistics.median(times[name])

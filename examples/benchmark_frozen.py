@@ -21,8 +21,6 @@ import argparse
 import statistics
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +28,7 @@ import soundfile
 import torch
 from benchmark_features import RATE, speech_like
 from PIL import Image
+from processor_time import spent
 
 from dtbh.config import make_config
 from dtbh.data.manifest import Modality
@@ -178,13 +177,6 @@ class BareEfficientNet:
 
 
 BARE = {"speech_embedding": BareEmbedding, "whisper_tiny_en": BareWhisper, "efficientnet_lite0": BareEfficientNet}
-
-
-def spent(work: Callable[[], object]) -> float:
-    """Seconds of processor time."""
-    start = time.process_time()
-    work()
-    return time.process_time() - start
 
 
 if __name__ == "__main__":

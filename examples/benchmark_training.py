@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 import lightning.pytorch as pl
 import numpy as np
 import torch
+from processor_time import spent
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dtbh.config import Config, read_config
@@ -161,13 +162,6 @@ def reader(config: Config, twin: DualEncoder, modality: Modality, count: int, rn
         return pool[first : first + many].copy()
 
     return StoredReader([[frames() for _ in range(views)] for _ in range(count)])
-
-
-def spent(work: Callable[[], object]) -> float:
-    """Seconds of processor time."""
-    start = time.process_time()
-    work()
-    return time.process_time() - start
 
 
 if __name__ == "__main__":

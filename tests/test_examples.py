@@ -105,7 +105,10 @@ def test_the_loop_of_the_field_gives_what_the_report_calls_its_order(
     assert "the whole report: peak memory" in capsys.readouterr().out
 
 
-def test_the_training_benchmark_takes_down_the_products_of_a_step(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_training_benchmark_takes_down_the_products_of_a_step(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(EXAMPLES))
     benchmark = load("benchmark_training")
     assert (
         benchmark.main(["--images", "42", "--steps", "1", "--set", "training.classes=4", "training.per_class=2"]) == 0
