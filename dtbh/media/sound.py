@@ -170,10 +170,15 @@ def sound_blocks(path: Path, start: float = 0.0, seconds: float | None = None) -
     _check_file(path)
     form: tuple[int, int] | None = None
     for rate, block in container_blocks(path, start, seconds) if is_container(path) else _blocks(path, start, seconds):
-        if form not in (None, (rate, block.shape[1])):  # a stream may change on its way, a damaged one too
-            raise MediaError(f"{path}: recordings of several rates or channels in a row; cut it into them")
-        form = rate, block.shape[1]
+        form = _like(form, (rate, block.shape[1]), path)  # a stream may change on its way, a damaged one too
         yield rate, block
+
+
+def _like(before: tuple[int, int] | None, form: tuple[int, int], path: Path) -> tuple[int, int]:
+    """The rate and channels of what comes next, which must be those of what came before."""
+    if before not in (None, form):
+        raise MediaError(f"{path}: recordings of several rates or channels in a row; cut it into them")
+    return form
 
 
 def _check_file(path: Path) -> None:
@@ -208,9 +213,7 @@ def _blocks(path: Path, start: float, seconds: float | None) -> Iterator[tuple[i
                 rate, promised = int(file.samplerate), file.frames
                 if form is None:
                     skipped, left = round(start * rate), math.inf if seconds is None else math.ceil(seconds * rate)
-                elif form != (rate, file.channels):
-                    raise MediaError(f"{path}: recordings of several rates or channels in a row; cut it into them")
-                form = rate, file.channels
+                form = _like(form, (rate, file.channels), path)
                 first = min(skipped, promised)
                 if first:
                     file.seek(first)
