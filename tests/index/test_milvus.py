@@ -15,8 +15,8 @@ from dtbh.index.memory import MemoryIndex
 from dtbh.index.milvus import collection as milvus_collection
 from dtbh.index.milvus.collection import Collection, term
 from dtbh.index.milvus.index import create_milvus, is_there, open_milvus
+from tests.index.conftest import MILVUS, found
 from tests.index.made import make_codes
-from tests.index.test_engines import MILVUS, found
 
 URI = str(MILVUS)
 

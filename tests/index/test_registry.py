@@ -19,7 +19,7 @@ from dtbh.errors import CodesError, ConfigError
 from dtbh.index.base import Index
 from dtbh.index.engines import base
 from dtbh.index.memory import MemoryIndex
-from tests.index import test_engines
+from tests.index.conftest import ENGINES
 from tests.utils.test_registry import package
 
 HELD: dict[str, MemoryIndex] = {}
@@ -115,7 +115,7 @@ def test_the_engines_of_the_project_are_known_without_what_they_need() -> None:
     assert {"archive", "milvus"} <= {*known}
     with pytest.raises(ConfigError, match="--uri is empty"):
         known["milvus"](uri="")  # type: ignore[call-arg]
-    assert {*known} <= {*test_engines.ENGINES}, "every engine goes through the tests of all engines"
+    assert {*known} <= {*ENGINES}, "every engine goes through the tests of all engines"
 
 
 @pytest.mark.parametrize("words", [["--help"], *([name, "--help"] for name in ("index", "search", "remove", "serve"))])

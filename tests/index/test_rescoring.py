@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,20 +18,14 @@ from dtbh.index import rescoring
 from dtbh.index.archive.archive import create_archive, open_archive
 from dtbh.index.archive.merging import merge_archives
 from dtbh.index.memory import MemoryIndex
+from tests.index.conftest import found
 from tests.index.made import make_codes
-from tests.index.test_engines import ENGINES, found
 from tests.reference import hamming
 from tests.reference import rescoring as reference
 
 DIM = 5
 with_vectors = partial(make_codes, dim=DIM)
 CODES, QUERIES = with_vectors(), with_vectors(7, seed=5, prefix="q")
-
-
-@pytest.fixture(params=ENGINES)
-def make(request: pytest.FixtureRequest, tmp_path: Path):
-    """A function from codes to an index."""
-    return lambda codes: ENGINES[request.param](codes, tmp_path)
 
 
 def expected(codes: HashCodes, query: int, k: int, rescore: int, passing=None):
