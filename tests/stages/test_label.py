@@ -23,7 +23,7 @@ from dtbh.search.naming import place_words
 from dtbh.stages.index import index
 from dtbh.stages.label import label
 from tests.index.made import make_codes
-from tests.stages.test_index import Counting
+from tests.stages.conftest import Counting
 
 DIM = 8
 
