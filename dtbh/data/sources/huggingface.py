@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from dtbh.data.manifest import Item
-from dtbh.data.sources.arrow import ArrowFile, file_rows, open_arrow
+from dtbh.data.sources.arrow import ArrowFile, open_arrow
+from dtbh.data.sources.arrow_rows import file_rows
 from dtbh.data.sources.base import source
 from dtbh.data.sources.extracted import Extracted
 from dtbh.data.sources.readers import items_or_problems

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from dtbh.data.manifest import Item
-from dtbh.data.sources.arrow import arrow_rows, is_arrow
+from dtbh.data.sources.arrow import is_arrow
+from dtbh.data.sources.arrow_rows import arrow_rows
 from dtbh.data.sources.base import source
 from dtbh.data.sources.delimited import Written, column_name, decoded, delimited_rows, written
 from dtbh.data.sources.extracted import Extracted
