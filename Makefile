@@ -2,6 +2,7 @@
 # make test   the test suite
 # make docs   the documentation as a site in site/, links checked
 # make ready  the model in dtbh/models/ready again, and its figures (DATA as below; hours on two cores, resumable)
+# make utterances  what hears utterances as a whole, dtbh/media/utterance.onnx, again (DATA; an hour and a half)
 # make ucm    the chain on real UC Merced images and captions (DATA=folder with ucm/Images and captions/)
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -10,7 +11,7 @@ BIN := $(VENV)/bin
 DATA ?= ../shared/data
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint docs ucm ready clean
+.PHONY: demo test lint docs ucm ready utterances clean
 
 demo: $(INSTALLED)
 	$(BIN)/python examples/demo.py
@@ -44,6 +45,12 @@ ready: $(INSTALLED)
 	cp models/ready/*.onnx models/ready/*.json models/ready/config.yaml dtbh/models/ready/
 	$(BIN)/python examples/own_words.py models/ready --data data/ucm
 	$(BIN)/python examples/own_words.py models/ready --data data/rsicd --list examples/own_words_rsicd.tsv
+
+# Wants Debian's wordnet-base. Clips that were spoken are kept in runs/utterances.
+utterances: $(INSTALLED)
+	$(BIN)/dtbh prepare ucm --images $(DATA)/ucm/Images --captions $(DATA)/captions/dataset_ucm.json --out data/ucm
+	$(BIN)/dtbh prepare rsicd --images $(DATA)/rsicd/images --captions $(DATA)/captions/dataset_rsicd.json --out data/rsicd
+	$(BIN)/python examples/train_utterances.py --data data/ucm --data data/rsicd --work runs/utterances
 
 # Installed again only when the dependencies change.
 $(INSTALLED): pyproject.toml

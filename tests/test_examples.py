@@ -9,6 +9,7 @@ import re
 import shutil
 import sys
 from collections import Counter
+from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
 from types import ModuleType
@@ -20,7 +21,7 @@ from PIL import Image
 
 import dtbh
 from dtbh.config import Config, read_config, write_config
-from dtbh.data.manifest import read_manifest
+from dtbh.data.manifest import read_manifest, write_manifest
 from dtbh.data.sources.base import SOURCES
 from dtbh.data.splits import split_for
 from dtbh.encoders.image_libraries import IMAGE_BACKBONES
@@ -382,3 +383,24 @@ def test_what_encoding_costs_is_printed(
     slow = benchmark.phash(Path(tiles[0]))
     assert slow.shape == (8, 8)
     assert slow.sum() == 32
+
+
+def test_a_network_of_utterances_is_made_again(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    example = load("train_utterances")
+    shutil.copytree(tiny_data, tmp_path / "data")
+    manifest = read_manifest(tmp_path / "data")
+    (tmp_path / "data.noun").write_text("00001 06 n 01 pier 0 000 | a platform\n")
+    (tmp_path / "cntlist.rev").write_text("pier%1:06:00:: 1 24\n")
+    monkeypatch.setattr(example, "CLIPS", 5)
+    said = ["train_utterances", "--data", str(tmp_path / "data"), "--work", str(tmp_path / "work"), "--files", "2",
+            "--epochs", "1", "--wordnet", str(tmp_path), "--out", str(tmp_path / "utterance.onnx")]  # fmt: skip
+    monkeypatch.setattr(sys, "argv", said)
+    with pytest.raises(SystemExit, match="no caption in its train split"):
+        example.main()
+    write_manifest(manifest.replaced(replace(item, split="train") for item in manifest))
+    example.main()
+    assert "001.npz: 5 clips" in capsys.readouterr().out
+    assert (tmp_path / "utterance.onnx").stat().st_size > 1e6
+    assert len([*(tmp_path / "work").glob("*.npz")]) == 2

@@ -166,6 +166,10 @@ class SoundTower(Settings):
         1, ge=1, le=5, description="ways to understand a sound, of which the words are taken that are likely and near "
         "to a caption of training",
     )  # fmt: skip
+    utterance: bool = Field(
+        False, description="backbone words: what a sound says is also made out as a whole, which makes up for "
+        "misheard words where it is like a caption of training",
+    )  # fmt: skip
     tta_views: int = Field(1, ge=1, le=5, description="speeds whose hash-like codes are averaged in encoding")
     augmentation: SoundAugmentation = SoundAugmentation()
 
@@ -239,6 +243,11 @@ class Encoders(Settings):
         if self.sound is not None and self.sound.listens and self.text is None:
             name = "sound.backbone=words" if self.sound.words_alone else "sound.words"
             raise ValueError(f"{name} needs a text tower: give text and concepts too")
+        if self.sound is not None and self.sound.utterance:
+            if not self.sound.words_alone:
+                raise ValueError("sound.utterance goes with sound.backbone=words: a network of sounds has its own say")
+            if self.text is not None and self.text.any_language:
+                raise ValueError("sound.utterance knows English alone: take text.backbone=minilm_l6, or leave it out")
         return self
 
     @property

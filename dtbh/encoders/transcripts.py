@@ -14,6 +14,8 @@ from dtbh.encoders.feature_cache import stored_outputs
 from dtbh.errors import MediaError
 from dtbh.media.sound import Passage, load_sound
 from dtbh.media.transcriber import AT_ONCE, RATE, VERSION, Heard, Transcriber, Way, wordless
+from dtbh.media.utterance import VERSION as UTTERANCE
+from dtbh.media.utterance import WIDTH
 from dtbh.utils.progress import track
 
 HEARING = "hearing words"
@@ -36,8 +38,9 @@ def transcripts(
         return transcriber([_wave(path, max_seconds) for path in files], language)
 
     def compute(wanted: list[tuple[Path, int]]) -> list[NDArray[Any]]:
-        return [_bytes(heard) for heard in hear([path for path, _ in wanted])]
+        return [write(heard) for heard in hear([path for path, _ in wanted])]
 
+    write, read = (_bytes, _of_bytes) if transcriber.utterances is None else (_meant_bytes, _of_meant_bytes)
     files = [path for path in paths if isinstance(path, Path)]
     if not stored or len(files) < len(paths):
         starts = track(range(0, len(paths), AT_ONCE), HEARING, total=len(paths), each=AT_ONCE)
@@ -50,8 +53,10 @@ def transcripts(
         name += f"-{zlib.crc32(transcriber.prompt.encode()):08x}"
     if transcriber.hypotheses > 1:
         name += f"-of-{transcriber.hypotheses}"
+    if transcriber.utterances is not None:
+        name += f"-meant-{UTTERANCE}"
     rows = stored_outputs(there, compute, backbone=name, views=[0], batch=AT_ONCE, dtype="|u1", label=HEARING)
-    found = {path: _of_bytes(row[0]) for path, row in zip(there, rows, strict=True)}
+    found = {path: read(row[0]) for path, row in zip(there, rows, strict=True)}
     return [found.get(path) for path in files]
 
 
@@ -71,7 +76,7 @@ def _bytes(heard: Heard | None) -> NDArray[np.uint8]:
     """
     lines = [f"{heard.sure:d}{heard.text}"] if heard else []
     if heard and heard.ways:
-        lines = [f"{way.sure:d}{way.likelihood!r} {way.text}" for way in heard.ways]
+        lines = [_line(way) for way in heard.ways]
     return np.frombuffer("\n".join(lines).encode(), np.uint8)
 
 
@@ -79,9 +84,35 @@ def _of_bytes(row: NDArray[np.uint8]) -> Heard | None:
     lines = row.tobytes().decode().split("\n")
     if len(lines) == 1:
         return Heard(lines[0][1:], lines[0][0] == "1") if lines[0] else None
-    parts = [(line[0] == "1", line[1:].split(" ", 1)) for line in lines]
-    ways = tuple(Way(text, sure, float(likelihood)) for sure, (likelihood, text) in parts)
-    return Heard(ways[0].text, ways[0].sure, ways)
+    ways = tuple(map(_way, lines))
+    return Heard(ways[0].text, ways[0].sure, ways, ways[0].likelihood)
+
+
+def _meant_bytes(heard: Heard | None) -> NDArray[np.uint8]:
+    """The same with what is meant: its numbers in 16 bits, then a line for each way to understand it."""
+    if heard is None:
+        return np.zeros(0, np.uint8)
+    assert heard.meaning is not None
+    lines = map(_line, heard.ways or (Way(heard.text, heard.sure, heard.likelihood),))
+    return np.frombuffer(heard.meaning.astype("<f2").tobytes() + "\n".join(lines).encode(), np.uint8)
+
+
+def _of_meant_bytes(row: NDArray[np.uint8]) -> Heard | None:
+    if not len(row):
+        return None
+    said = row.tobytes()
+    ways = tuple(map(_way, said[2 * WIDTH :].decode().split("\n")))
+    meaning = np.frombuffer(said[: 2 * WIDTH], "<f2").astype(np.float32)
+    return Heard(ways[0].text, ways[0].sure, ways if len(ways) > 1 else (), ways[0].likelihood, meaning)
+
+
+def _line(way: Way) -> str:
+    return f"{way.sure:d}{way.likelihood!r} {way.text}"
+
+
+def _way(line: str) -> Way:
+    likelihood, text = line[1:].split(" ", 1)
+    return Way(text, line[0] == "1", float(likelihood))
 
 
 def _wave(path: Path | Passage, max_seconds: float) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import zlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, lru_cache
 from itertools import pairwise
@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dtbh.errors import ConfigError, MissingExtraError, WordlessError
+from dtbh.media.utterance import Utterances
 from dtbh.utils.device import cores
 from dtbh.utils.packages import module_folder
 
@@ -71,11 +72,15 @@ class Heard(NamedTuple):
         text: The words.
         sure: Whether they are likely enough to stand for the clip alone.
         ways: All ways to understand the clip, the likeliest first, where there are more than one.
+        likelihood: Mean log-likelihood of the words' tokens, at most 0.
+        meaning: The vector of what is said as a whole, float32 [384]; None where it was not asked for.
     """
 
     text: str
     sure: bool
     ways: tuple[Way, ...] = ()
+    likelihood: float = 0.0
+    meaning: NDArray[np.float32] | None = None
 
     @property
     def share(self) -> float:
@@ -91,13 +96,17 @@ class Transcriber:
         prompt: A text that may have been said before; words of its kind are heard more often.
         hypotheses: How many ways to understand a clip are given at most, 1 to `BEAM`; of two that differ in no letter
             the likelier one alone.
+        utterance: Give what a clip means as a whole too, whatever the words; of English alone.
 
     Raises:
         MissingExtraError: A network is not installed: that of any language comes with the extra ``languages``.
     """
 
-    def __init__(self, *, any_language: bool = False, prompt: str = "", hypotheses: int = 1) -> None:
+    def __init__(
+        self, *, any_language: bool = False, prompt: str = "", hypotheses: int = 1, utterance: bool = False
+    ) -> None:
         self.any_language, self.prompt, self.hypotheses = any_language, prompt, hypotheses
+        self.utterances = Utterances() if utterance else None
         self._folders = _folders(BASE if any_language else TINY)
         self._opening = threading.Lock()
         self._threads = ThreadPoolExecutor(cores(), "transcriber")  # CTranslate2 sets OpenMP's threads of whoever calls
@@ -125,17 +134,14 @@ class Transcriber:
         }
         found = self._heard(waveforms, windows, spoken)
         longest = {}  # in a longer window the decoder finds its end
-        for place, (ways, silence) in found.items():
+        for place, (ways, silence, meaning) in found.items():
             if silence <= SPOKEN:
-                found[place] = ([(once(text), likelihood) for text, likelihood in ways], silence)
+                found[place] = _Found([(once(text), likelihood) for text, likelihood in ways], silence, meaning)
             if windows[place] < WINDOWS[-1] and loops(found[place][0][0][0]):
                 longest[place] = WINDOWS[-1]
-        for place, (ways, silence) in self._heard(waveforms, longest, spoken).items():
-            found[place] = (ways, max(found[place][1], silence))
-        return [
-            _together(believed(*way, found[place][1]) for way in found[place][0]) if place in found else None
-            for place in range(len(waveforms))
-        ]
+        for place, (ways, silence, meaning) in self._heard(waveforms, longest, spoken).items():
+            found[place] = _Found(ways, max(found[place].silence, silence), meaning)
+        return [found[place].believed() if place in found else None for place in range(len(waveforms))]
 
     def _token(self, language: str) -> str | None:
         """What tells the network the language; None where it finds it itself, or knows one alone."""
@@ -149,10 +155,8 @@ class Transcriber:
 
     def _heard(
         self, waveforms: Sequence[NDArray[np.float32]], windows: Mapping[int, int], spoken: str | None
-    ) -> dict[int, tuple[list[tuple[str, float]], float]]:
+    ) -> dict[int, _Found]:
         """By their places, what clips say in windows of so many seconds.
-
-        Of each: words, the likeliest first, with how likely they are; and how likely silence is.
 
         Clips that fit in one window and say as much at most are heard together.
         """
@@ -166,22 +170,21 @@ class Transcriber:
                 waves = [waveforms[place] for place in places]
                 coming.append((places, self._threads.submit(self._decoded, waves, seconds, spoken, most)))
         return {
-            place: (
+            place: _Found(
                 [*zip(map(self._tokenizer.decode, result.sequences_ids), result.scores, strict=True)],
                 result.no_speech_prob,
+                meaning,
             )
             for places, heard in coming
-            for place, result in zip(places, heard.result(), strict=True)
+            for place, (result, meaning) in zip(places, heard.result(), strict=True)
         }
 
     def _decoded(
         self, waveforms: Sequence[NDArray[np.float32]], seconds: int, spoken: str | None, most: int
-    ) -> Sequence[Any]:
-        import ctranslate2  # type: ignore[import-untyped]
-
-        with self._opening:
-            network = self._network
-        features = ctranslate2.StorageView.from_array(np.stack([log_mel(wave, seconds) for wave in waveforms]))
+    ) -> list[tuple[Any, NDArray[np.float32] | None]]:
+        """What the decoder finds of each clip, and what it means as a whole; the encoder goes over it once for both."""
+        features = self._encoded(waveforms, seconds)
+        network = self._network
         between: list[tuple[str, ...]] = [()] * len(waveforms)
         if self.any_language:
             found_in = [spoken] * len(waveforms) if spoken else [x[0][0] for x in network.detect_language(features)]
@@ -194,7 +197,27 @@ class Transcriber:
             features, prompts, beam_size=BEAM, num_hypotheses=self.hypotheses, max_length=len(before) + most,
             return_scores=True, return_no_speech_prob=True,
         )  # fmt: skip
-        return found
+        meanings: Sequence[NDArray[np.float32] | None] = [None] * len(found)
+        if self.utterances is not None:
+            meanings = [*self.utterances(np.array(features), np.array([len(wave) for wave in waveforms]))]
+        return [*zip(found, meanings, strict=True)]
+
+    def encoded(self, waveforms: Sequence[NDArray[np.float32]], seconds: int) -> NDArray[np.float32]:
+        """What Whisper's encoder makes of clips, float32 [n, 50 * seconds, 384]: what utterances are learned from.
+
+        Args:
+            waveforms: As in a call, of ``seconds`` at most.
+            seconds: What is heard at once, silence at the end.
+        """
+        return np.array(self._encoded(waveforms, seconds))
+
+    def _encoded(self, waveforms: Sequence[NDArray[np.float32]], seconds: int) -> Any:
+        import ctranslate2  # type: ignore[import-untyped]
+
+        with self._opening:
+            network = self._network
+        features = ctranslate2.StorageView.from_array(np.stack([log_mel(wave, seconds) for wave in waveforms]))
+        return network.encode(features, to_cpu=True)
 
     @cached_property
     def _before(self) -> list[int]:
@@ -247,16 +270,24 @@ def believed(text: str, likelihood: float, silence: float) -> Way | None:
     return Way(text, likelihood >= SURE, likelihood) if says and likely and not loops(text) else None
 
 
-def _together(ways: Iterable[Way | None]) -> Heard | None:
-    """The likeliest that is believed, with the others; nothing where the likeliest of all is not believed."""
-    first, *others = ways
-    if first is None:
-        return None
-    apart = {_letters(first.text): first}
-    for other in others:
-        if other is not None:
-            apart.setdefault(_letters(other.text), other)
-    return Heard(first.text, first.sure, tuple(apart.values()) if len(apart) > 1 else ())
+class _Found(NamedTuple):
+    """What was made out of a clip: words, the likeliest first, with how likely they are; silence; and the meaning."""
+
+    ways: list[tuple[str, float]]
+    silence: float
+    meaning: NDArray[np.float32] | None
+
+    def believed(self) -> Heard | None:
+        """The likeliest words, with the others that are believed; nothing where the likeliest of all are not."""
+        first, *others = [believed(*way, self.silence) for way in self.ways]
+        if first is None:
+            return None
+        apart = {_letters(first.text): first}
+        for other in others:
+            if other is not None:
+                apart.setdefault(_letters(other.text), other)
+        ways = tuple(apart.values()) if len(apart) > 1 else ()
+        return Heard(first.text, first.sure, ways, first.likelihood, self.meaning)
 
 
 def _letters(text: str) -> str:

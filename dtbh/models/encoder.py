@@ -19,10 +19,11 @@ from dtbh.codes import HashCodes, pack, signs, whole_numbers, word_count
 from dtbh.data.manifest import MODALITIES, Item, Modality
 from dtbh.data.passages import heard_part
 from dtbh.errors import DtbhError, WordlessError
-from dtbh.media.transcriber import Heard, Way
+from dtbh.media.transcriber import Heard
 from dtbh.models.confidence import Confidence, read_confidence
 from dtbh.models.run_files import CONFIG
 from dtbh.models.senses import Senses
+from dtbh.utils.vectors import unit
 
 if TYPE_CHECKING:
     from dtbh.config import Config
@@ -36,6 +37,12 @@ Chosen on validation: the tower is sure of what training said, whoever says it, 
 FAMILIAR = 1.0
 """Weight of how familiar words are, -1 to 1, beside their mean log-likelihood, where a sound can be understood in more
 ways than one. Chosen on validation (docs/ready.md)."""
+
+UNLIKELY, KNOWN = -0.6, 0.6
+"""What a sound means as a whole has half of its sentence where its words have this mean log-likelihood, more where they
+are less likely; and half of that where the whole is this familiar, less where it is less. Chosen on validation
+(docs/hearing.md)."""
+_STEEP, _STEEPER = 4.0, 12.0
 
 _Words = tuple[dict[str, str], dict[str, float]]  # what was heard, and how familiar it is, by the items' ids
 EXPORTED = "model.json"
@@ -229,11 +236,40 @@ def understood(
     texts = list(dict.fromkeys(way.text for said in heard if said is not None for way in said.ways))
     near = dict(zip(texts, familiarity(texts), strict=True)) if texts else {}
 
-    def best(ways: Sequence[Way]) -> Heard:
-        text, sure, _ = max(ways, key=lambda way: way.likelihood + FAMILIAR * (near[way.text] or 0.0))
-        return Heard(text, sure)
+    def best(said: Heard) -> Heard:
+        text, sure, likelihood = max(said.ways, key=lambda way: way.likelihood + FAMILIAR * (near[way.text] or 0.0))
+        return Heard(text, sure, (), likelihood, said.meaning)
 
-    return [best(said.ways) if said is not None and said.ways else said for said in heard]
+    return [best(said) if said is not None and said.ways else said for said in heard]
+
+
+def meanings(heard: Sequence[Heard]) -> NDArray[np.float32]:
+    """What sounds mean as a whole, float32 [n, 384]."""
+    return np.stack([said.meaning for said in heard if said.meaning is not None])
+
+
+def as_meant(
+    heard: Sequence[Heard], vectors: NDArray[np.float32], familiarity: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """The sentences of sounds: those of their words, brought towards what they mean as a whole.
+
+    Args:
+        heard: What each says, with its meaning.
+        vectors: What the sentence encoder gives of the words, float32 [n, 384].
+        familiarity: Of the meanings, float32 [n].
+
+    Returns:
+        Vectors of length one, float32 [n, 384].
+    """
+    likelihood = np.array([said.likelihood for said in heard], dtype=np.float32)
+    share = _rising(_STEEP * (UNLIKELY - likelihood)) * _rising(_STEEPER * (familiarity - KNOWN))
+    words = unit(vectors)
+    return np.asarray(unit(words + share[:, None] * (meanings(heard) - words)), dtype=np.float32)
+
+
+def _rising(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The logistic curve."""
+    return np.asarray(1 / (1 + np.exp(-x)), dtype=np.float32)
 
 
 class FileEncoder(ABC):

@@ -27,6 +27,7 @@ from dtbh.encoders.readers import Reader, TextReader
 from dtbh.encoders.sentence_encoder import WIDTH
 from dtbh.errors import ConfigError, RunError
 from dtbh.media.text import TOKENIZER, tokenizer_file
+from dtbh.media.utterance import VERSION as UTTERANCE
 from dtbh.models.cost import Cost
 from dtbh.models.encoder import EXPORTED
 from dtbh.models.onnx_encoder import BATCH, ROUNDING, VERSION, Agreement, OnnxEncoder, open_exported
@@ -48,11 +49,14 @@ REQUIREMENTS = "requirements.txt"
 
 
 class _Codes(nn.Module):
-    """A tower that gives its hash-like codes and deep features, and of texts how familiar they are."""
+    """A tower that gives its hash-like codes and deep features, and of texts how familiar they are.
 
-    def __init__(self, tower: Tower) -> None:
+    With ``sentences``, it gives of texts what the sentence encoder gives too.
+    """
+
+    def __init__(self, tower: Tower, *, sentences: bool) -> None:
         super().__init__()
-        self.tower = tower
+        self.tower, self.sentences = tower, sentences
 
     def forward(self, *media: Tensor) -> tuple[Tensor, ...]:
         head = self.tower.head
@@ -61,7 +65,22 @@ class _Codes(nn.Module):
             return encoded.codes, encoded.features
         vectors = self.tower.vectors(*self.tower.outputs(*media))
         encoded = self.tower.finish(vectors)
-        return encoded.codes, encoded.features, head.familiarity(vectors)
+        found = encoded.codes, encoded.features, head.familiarity(vectors)
+        return (*found, vectors) if self.sentences else found
+
+
+class _OfSentences(nn.Module):
+    """The head of the text tower alone: of sentences that were made out of sounds."""
+
+    def __init__(self, tower: Tower) -> None:
+        super().__init__()
+        self.tower = tower
+
+    def forward(self, sentences: Tensor) -> tuple[Tensor, ...]:
+        head = self.tower.head
+        assert isinstance(head, TextHead)
+        encoded = self.tower.finish(sentences)
+        return encoded.codes, encoded.features, head.familiarity(sentences)
 
 
 def write_model(
@@ -105,6 +124,10 @@ def write_model(
             towers["text"]["tokenizer_sha256"] = hashlib.sha256(tokenizer).hexdigest()
         if twin.settings.sound is not None and twin.settings.sound.words_alone:
             towers["sound"] = _reads(twin, "sound")
+            if twin.settings.sound.utterance:
+                data = _of_sentences(twin.text)
+                (new / "sound.onnx").write_bytes(data)
+                towers["sound"] |= {"file": "sound.onnx", "sha256": hashlib.sha256(data).hexdigest()}
         meta: dict[str, Any] = {
             "version": VERSION, "bits": model.bits, "fingerprint": model.fingerprint, "run": model.fingerprint,
             "int8": calibration is not None, "towers": towers,
@@ -190,6 +213,7 @@ def _reads(twin: DualEncoder, modality: Modality) -> dict[str, Any]:
     words: dict[str, Any] = {"words": True} if sound.listens else {}
     words |= {"prompt": sound.prompt} if sound.listens and sound.prompt else {}
     words |= {"hypotheses": sound.hypotheses} if sound.listens and sound.hypotheses > 1 else {}
+    words |= {"utterance": UTTERANCE} if sound.utterance else {}
     return {"sample_rate": sound.features.sample_rate, "max_seconds": sound.max_seconds, **words}
 
 
@@ -216,19 +240,34 @@ def _onnx(twin: DualEncoder, modality: Modality) -> bytes:
     shapes = [{0: free}] if modality == "image" else [{0: free, 1: free}, {0: free}]
     if modality == "text" and _vectors(twin):
         shapes[0] = {0: free}
-    network = _Codes(twin.tower(modality)).eval()
+    sound = twin.settings.sound
+    sentences = modality == "text" and sound is not None and sound.utterance
+    names = [*OUTPUTS[modality], *(["vectors"] if sentences else [])]
+    network = _Codes(twin.tower(modality), sentences=sentences)
+    return _traced(network, _example(twin, modality), INPUTS[modality], names, (tuple(shapes),), modality)
+
+
+def _of_sentences(tower: Tower) -> bytes:
+    """The head of the text tower as ONNX."""
+    shapes = ({0: torch.export.Dim.DYNAMIC},)
+    return _traced(_OfSentences(tower), (torch.zeros(2, WIDTH),), ["sentences"], OUTPUTS["text"], shapes, "sound")
+
+
+def _traced(
+    network: nn.Module, example: tuple[Tensor, ...], inputs: list[str], outputs: list[str], shapes: tuple[Any, ...],
+    name: str,
+) -> bytes:  # fmt: skip
+    """A network as ONNX; sizes may be any where ``shapes`` says so."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             program = torch.onnx.export(
-                network, _example(twin, modality), dynamo=True, input_names=INPUTS[modality],
-                output_names=OUTPUTS[modality], dynamic_shapes=(tuple(shapes),), opset_version=OPSET, verbose=False,
+                network.eval(), example, dynamo=True, input_names=inputs, output_names=outputs,
+                dynamic_shapes=shapes, opset_version=OPSET, verbose=False,
             )  # fmt: skip
         except Exception as error:  # the exporter follows the network's own code
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise RunError(
-                f"the {modality} tower can't be exported ({reason}); train one with another backbone"
-            ) from error
+            raise RunError(f"the {name} tower can't be exported ({reason}); train one with another backbone") from error
     assert program is not None
     proto = program.model_proto
     graph = proto.graph

@@ -16,6 +16,8 @@ NETWORKS = {
     "multilingual_e5_small": "MIT",
 }
 """Of backbones whose weights have a licence of their own."""
+UTTERANCES = "Apache-2.0 (learned from Whisper's frames of captions of UCM and RSICD and of WordNet's words)"
+"""Of the network that comes with dtbh."""
 LIBRARIES = {"timm": "Apache-2.0", "open_clip": "MIT", "torchaudio": "BSD-2-Clause", "transformers": "Apache-2.0"}
 """Of the code alone that a backbone's weights are for."""
 DATA = {
@@ -52,6 +54,8 @@ def parts(config: Config, source: str) -> list[Part]:
     if encoders.sound is not None and encoders.sound.listens:
         any_language = encoders.text is not None and encoders.text.any_language
         found.append(Part("speech to text", "Whisper base" if any_language else "Whisper tiny.en", "MIT"))
+        if encoders.sound.utterance:
+            found.append(Part("utterances", "media/utterance.onnx of dtbh", UTTERANCES))
     found += [Part("training images and captions", one, DATA.get(one, UNKNOWN)) for one in source.split(JOINED)]
     if encoders.sound is not None and not encoders.sound.words_alone:
         found.append(Part("training voices", "see Voices", UNKNOWN))

@@ -22,8 +22,9 @@ from dtbh.errors import CodesError, ConfigError, DtbhError, MissingExtraError, R
 from dtbh.media.sound import load_sound
 from dtbh.media.text_rows import text_row
 from dtbh.media.transcriber import AT_ONCE, Heard, Transcriber, wordless
+from dtbh.media.utterance import VERSION as UTTERANCE
 from dtbh.models.cost import Cost
-from dtbh.models.encoder import EXPORTED, CodeBatch, FileEncoder, understood, word_shares
+from dtbh.models.encoder import EXPORTED, CodeBatch, FileEncoder, as_meant, meanings, understood, word_shares
 from dtbh.models.senses import Senses
 from dtbh.utils.device import cores
 from dtbh.utils.files import read_meta
@@ -192,7 +193,7 @@ class OnnxEncoder(FileEncoder):
         good = [row for row in read if not isinstance(row, DtbhError)]
         if not good:
             return CodeBatch(reasons, np.zeros((0, self.bits), dtype=np.float32))
-        if "file" not in self._tower(modality):
+        if modality == "sound" and self._by_words_alone:
             return self._by_words(items, reasons, heard, alone)
         own = self._run(modality, collate(modality, good), alone=alone)
         values, features = own["codes"], own.get("features")
@@ -221,15 +222,19 @@ class OnnxEncoder(FileEncoder):
         self, items: Sequence[Item], reasons: list[DtbhError | None], heard: Sequence[Heard | None], alone: bool
     ) -> CodeBatch:
         """Codes of the words of sounds that could be read; those without a word can't be encoded."""
-        words: list[str] = []
+        known: list[Heard] = []
         for place, (item, said) in enumerate(zip(items, heard, strict=True)):
             if said is not None:
-                words.append(said.text)
+                known.append(said)
             elif reasons[place] is None:
                 reasons[place] = wordless(str(item.path))
-        if not words:
+        if not known:
             return CodeBatch(reasons, np.zeros((0, self.bits), dtype=np.float32))
+        words = [said.text for said in known]
         found = self._texts(words, alone)
+        if "utterance" in self._tower("sound"):
+            familiarity = self._run("sound", (meanings(known),), alone=alone)["familiarity"]
+            found = self._run("sound", (as_meant(known, found["vectors"], familiarity),), alone=alone)
         return CodeBatch(reasons, found["codes"], found["features"], words, found["familiarity"].tolist())
 
     def _texts(self, texts: Sequence[str], alone: bool) -> dict[str, NDArray[np.float32]]:
@@ -247,8 +252,14 @@ class OnnxEncoder(FileEncoder):
         sound, text = self._tower("sound"), self._tower("text")
         return Transcriber(
             any_language=text["backbone"] != "minilm_l6", prompt=sound.get("prompt", ""),
-            hypotheses=sound.get("hypotheses", 1),
+            hypotheses=sound.get("hypotheses", 1), utterance="utterance" in sound,
         )  # fmt: skip
+
+    @property
+    def _by_words_alone(self) -> bool:
+        """Whether a sound is what is said in it, and has no network of its own."""
+        sound = self._tower("sound")
+        return "file" not in sound or "utterance" in sound
 
     def _reader(self, modality: Modality) -> Callable[[Item], NDArray[Any]]:
         """What reads an item for the tower."""
@@ -294,6 +305,11 @@ def open_exported(path: str | Path) -> OnnxEncoder:
         meta = read_meta(path / EXPORTED, (VERSION,), ("bits", "fingerprint", "towers"), AGAIN)
     except CodesError as error:
         raise RunError(f"{error} (wanted an exported model)") from None
+    if (heard := meta["towers"].get("sound", {}).get("utterance", UTTERANCE)) != UTTERANCE:
+        raise RunError(
+            f"{path / EXPORTED}: hears by network {heard} of utterances, this dtbh has {UTTERANCE}; {AGAIN} with this "
+            "dtbh, or install the one that it was made by"
+        )
     if wrong := _wrong(meta):
         raise RunError(f"{path / EXPORTED}: {wrong} can't be, it was altered; {AGAIN}")
     return OnnxEncoder(path, meta)

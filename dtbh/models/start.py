@@ -92,7 +92,9 @@ class ExportedStart:
         self._model = model
         self.fingerprint, self.config, self.path = model.fingerprint, model.config, model.path
         self._networks = {}
-        for modality in MODALITIES:
+        meant = "utterance" in model.meta["towers"].get("sound", {})  # whose network is the texts' head alone
+        self._modalities: tuple[Modality, ...] = (*MODALITIES, "sound") if meant else MODALITIES
+        for modality in self._modalities:
             tower = model.meta["towers"][modality]
             file = model.path / tower["file"]
             if digest(file) != tower["sha256"]:
@@ -125,7 +127,8 @@ class ExportedStart:
     def write(self, folder: Path, image: Head, text: Head) -> None:
         """As `Start` says."""
         meta = json.loads(json.dumps(self._model.meta))
-        for modality, head in zip(MODALITIES, (image, text), strict=True):
+        for modality in self._modalities:
+            head = image if modality == "image" else text
             network = type(self._networks[modality])()
             network.CopyFrom(self._networks[modality])
             put_head(network, head)
@@ -136,7 +139,7 @@ class ExportedStart:
         if "tokenizer" in meta["towers"]["text"]:
             shutil.copyfile(self.path / meta["towers"]["text"]["tokenizer"], folder / TOKENIZER)
             meta["towers"]["text"]["tokenizer"] = TOKENIZER
-        sums = [meta["towers"][modality]["sha256"] for modality in MODALITIES]
+        sums = [meta["towers"][modality]["sha256"] for modality in self._modalities]
         meta["fingerprint"] = meta["run"] = hashlib.sha256(f"from {self.fingerprint} {sums}".encode()).hexdigest()[:16]
         meta["self_test"] = {}  # there is no run to compare with
         meta.pop("cost", None)

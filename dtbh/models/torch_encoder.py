@@ -31,7 +31,8 @@ from dtbh.errors import ConfigError, DtbhError, RunError
 from dtbh.media.raster import Tile
 from dtbh.media.sound import Passage
 from dtbh.media.transcriber import VERSION, Heard, Transcriber
-from dtbh.models.encoder import CodeBatch, FileEncoder, understood, word_shares
+from dtbh.media.utterance import VERSION as UTTERANCE
+from dtbh.models.encoder import CodeBatch, FileEncoder, as_meant, meanings, understood, word_shares
 from dtbh.models.run_files import CONFIG, MODEL, read_run
 from dtbh.utils.device import resolve_device
 from dtbh.utils.progress import track
@@ -167,12 +168,29 @@ class TorchEncoder(FileEncoder):
             words = [said and said.text for said in heard[some]]
             pairs = zip(sounds[some], words, strict=True)
             reasons: list[DtbhError | None] = [None if said else unheard(sound) for sound, said in pairs]
-            known = [said for said in words if said]
+            known = [said for said in heard[some] if said]
             if known:
-                ((_, encoded, _, familiarity),) = self._texts(known)
-                yield _Part(reasons, encoded, known, familiarity)
+                encoded, familiarity = self._sentences(known)
+                yield _Part(reasons, encoded, [said.text for said in known], familiarity)
             else:
                 yield _Part(reasons, None)
+
+    def _sentences(self, heard: Sequence[Heard]) -> tuple[Encoded | None, Sequence[float | None]]:
+        """What the text tower says of sounds: by their words, and by what they mean as a whole where that is known."""
+        texts = [said.text for said in heard]
+        if heard[0].meaning is None:
+            ((_, encoded, _, familiarity),) = self._texts(texts)
+            return encoded, familiarity
+        tower, settings = self.twin.tower("text"), self.twin.settings.text
+        assert settings is not None
+        assert isinstance(tower.head, TextHead)
+        reader = TextReader(texts, settings)
+        media = reader.collate([reader(row) for row in range(len(texts))])
+        words = tower.vectors(*tower.outputs(*(x.to(self._device) for x in media)))
+        meant = torch.from_numpy(meanings(heard)).to(self._device)
+        known = tower.head.familiarity(meant).float().cpu().numpy()
+        sentences = torch.from_numpy(as_meant(heard, words.float().cpu().numpy(), known)).to(self._device)
+        return tower.finish(sentences), tower.head.familiarity(sentences).tolist()
 
     def _words(self, modality: Modality, paths: Sequence[Path | Passage], stored: bool) -> Sequence[Heard | None]:
         """What each sound says; nothing where the model does not listen for words."""
@@ -189,8 +207,9 @@ class TorchEncoder(FileEncoder):
         text, sound = self.twin.settings.text, self.twin.settings.sound
         assert sound is not None
         return Transcriber(
-            any_language=text is not None and text.any_language, prompt=sound.prompt, hypotheses=sound.hypotheses
-        )
+            any_language=text is not None and text.any_language, prompt=sound.prompt, hypotheses=sound.hypotheses,
+            utterance=sound.utterance,
+        )  # fmt: skip
 
     def _led_by_words(self, part: _Part, heard: Sequence[Heard | None]) -> _Part:
         """What the tower says of sounds, but where words were heard what the text tower says of them.
@@ -275,4 +294,5 @@ def _fingerprint(twin: DualEncoder) -> str:
         before.append(f"words {VERSION}")
         before += [s.sound.prompt] if s.sound.prompt else []
         before += [f"of {s.sound.hypotheses}"] if s.sound.hypotheses > 1 else []
+        before += [f"meant {UTTERANCE}"] if s.sound.utterance else []
     return hashlib.sha256(f"{before} {state_fingerprint(twin)}".encode()).hexdigest()[:16]

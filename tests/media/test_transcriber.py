@@ -109,12 +109,13 @@ def test_each_of_many_clips_has_its_own_words_whatever_is_heard_beside_it(monkey
         calls.append((len(group), window, {most_tokens(len(wave)) for wave in group}))
         assert calls[-1][2] == {most}
         looping = "you you you you" if window == 8 else "a quay"  # the third is told apart in a longer window
-        return [Said([looping if len(wave) == len(waves[2]) else f"clip {len(wave)}"], [-0.3], 0.1) for wave in group]
+        said = [looping if len(wave) == len(waves[2]) else f"clip {len(wave)}" for wave in group]
+        return [(Said([text], [-0.3], 0.1), None) for text in said]
 
     monkeypatch.setattr(Transcriber, "_decoded", decoded)
     monkeypatch.setattr(Transcriber, "_tokenizer", Words())
-    wanted = [Heard(f"clip {len(wave)}", sure=True) for wave in waves]
-    wanted[2], wanted[5] = Heard("a quay", sure=True), None
+    wanted = [Heard(f"clip {len(wave)}", sure=True, likelihood=-0.3) for wave in waves]
+    wanted[2], wanted[5] = Heard("a quay", sure=True, likelihood=-0.3), None
     hear = Transcriber()
     assert hear(waves) == wanted
     assert max(count for count, window, _ in calls if window == 8) > 4

@@ -246,7 +246,7 @@ def test_sounds_without_transcripts_are_heard_once(tiny_data, tmp_path, monkeypa
     asked = []
 
     class Ears:
-        any_language, prompt, hypotheses = False, "", 1
+        any_language, prompt, hypotheses, utterances = False, "", 1, None
 
         def __init__(self, **_):
             pass

@@ -163,7 +163,7 @@ def test_of_ways_to_understand_a_sound_the_familiar_one_is_taken(run, exported, 
 class Hearing:
     """Hears the same in every sound."""
 
-    any_language, prompt, hypotheses = False, "", 5
+    any_language, prompt, hypotheses, utterances = False, "", 5, None
 
     def __init__(self, said):
         self.said = said
@@ -185,7 +185,7 @@ def test_understood_as_loops(sounds, nearness):
         for said, sure, likelihood in ways or ():
             score = likelihood + FAMILIAR * (near[said] or 0)
             if best is None or score > best[0]:
-                best = (score, Heard(said, sure))
+                best = (score, Heard(said, sure, (), likelihood))
         wanted.append(best and best[1])
     assert understood(heard, lambda texts: [near[text] for text in texts]) == wanted
     single = [None, Heard("a", True)]
