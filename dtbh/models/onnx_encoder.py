@@ -233,6 +233,10 @@ class OnnxEncoder(FileEncoder):
         words = [said.text for said in known]
         found = self._texts(words, alone)
         if "utterance" in self._tower("sound"):
+            if "vectors" not in found:
+                raise RunError(
+                    f"{self.path}: its text tower gives no sentences, by which utterances are heard; {AGAIN}"
+                )
             familiarity = self._run("sound", (meanings(known),), alone=alone)["familiarity"]
             found = self._run("sound", (as_meant(known, found["vectors"], familiarity),), alone=alone)
         return CodeBatch(reasons, found["codes"], found["features"], words, found["familiarity"].tolist())
@@ -305,13 +309,13 @@ def open_exported(path: str | Path) -> OnnxEncoder:
         meta = read_meta(path / EXPORTED, (VERSION,), ("bits", "fingerprint", "towers"), AGAIN)
     except CodesError as error:
         raise RunError(f"{error} (wanted an exported model)") from None
+    if wrong := _wrong(meta):
+        raise RunError(f"{path / EXPORTED}: {wrong} can't be, it was altered; {AGAIN}")
     if (heard := meta["towers"].get("sound", {}).get("utterance", UTTERANCE)) != UTTERANCE:
         raise RunError(
             f"{path / EXPORTED}: hears by network {heard} of utterances, this dtbh has {UTTERANCE}; {AGAIN} with this "
             "dtbh, or install the one that it was made by"
         )
-    if wrong := _wrong(meta):
-        raise RunError(f"{path / EXPORTED}: {wrong} can't be, it was altered; {AGAIN}")
     return OnnxEncoder(path, meta)
 
 

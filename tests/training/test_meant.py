@@ -96,6 +96,21 @@ def test_it_makes_another_encoder_and_goes_along(plain, run, exported, tmp_path)
         dtbh.load(tmp_path / "onnx")
 
 
+def test_a_text_tower_that_gives_no_sentences_is_named(plain, exported, tiny_data, tmp_path):
+    content = json.loads((exported / "model.json").read_text())
+    other = json.loads((export(plain, out=tmp_path / "plain").path / "model.json").read_text())
+    content["towers"]["text"]["sha256"] = other["towers"]["text"]["sha256"]
+    altered = shutil.copytree(exported, tmp_path / "onnx")
+    shutil.copyfile(tmp_path / "plain" / "text.onnx", altered / "text.onnx")
+    (altered / "model.json").write_text(json.dumps(content))
+    model = dtbh.load(altered)
+    model.__dict__["_transcriber"] = lambda waves, language: [Heard("sea", True, (), -0.1, np.ones(WIDTH, np.float32))]
+    manifest = read_manifest(tiny_data)
+    path = str(manifest.file(manifest.sounds[0]).resolve())
+    with pytest.raises(RunError, match="gives no sentences, by which utterances are heard; export"):
+        model.encode([Item(path, "sound", path)])
+
+
 def test_hummed_sounds_say_nothing_still(exported, tiny_data):
     manifest = read_manifest(tiny_data)
     path = str(manifest.file(manifest.sounds[0]).resolve())
