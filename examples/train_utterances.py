@@ -23,10 +23,10 @@ from dtbh.data.manifest import read_manifest
 from dtbh.data.speech.clips import finish
 from dtbh.data.speech.engines import ESPEAK_VOICES, espeak
 from dtbh.data.speech.phrases import WORDNET, phrases
-from dtbh.data.speech.recordings import as_recorded
 from dtbh.encoders.readers import TextReader
 from dtbh.encoders.sentence_encoder import SentenceEncoder
 from dtbh.encoders.utterance_encoder import UtteranceEncoder
+from dtbh.features.recordings import as_recorded
 from dtbh.media.transcriber import RATE, ROOM, Transcriber
 from dtbh.media.utterance import FILE, averaged
 from dtbh.training.utterances import Clips, exported, train_utterances

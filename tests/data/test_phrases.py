@@ -1,16 +1,12 @@
-"""Texts that are spoken for training, and clips as they might have been recorded."""
+"""Texts that are spoken for training."""
 
 from __future__ import annotations
 
 from itertools import islice
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from dtbh.data.speech.phrases import FRAMES, phrases
-from dtbh.data.speech.recordings import RATE, as_recorded
 from dtbh.errors import DataError
 
 NOUNS = """  1 This software and database is being provided to you
@@ -46,19 +42,3 @@ def test_captions_their_parts_and_other_words(wordnet):
 def test_without_wordnet(tmp_path):
     with pytest.raises(DataError, match=r"no WordNet .*; apt-get install wordnet-base"):
         next(phrases([["a"]], 0, tmp_path))
-
-
-@given(st.integers(0, 2**32 - 1))
-def test_recordings_are_clips_still(seed):
-    chances = np.random.default_rng(seed)
-    clip = (0.3 * np.sin(np.arange(RATE // 2) / 5)).astype(np.float32)
-    found = as_recorded(clip, chances)
-    assert found.dtype == np.float32
-    assert 0.84 * len(clip) < len(found) < 1.16 * len(clip) + 0.18 * RATE
-    assert np.isfinite(found).all()
-    assert 10 ** (-25.1 / 20) < np.abs(found).max() < 1
-
-
-def test_silence_stays_silence():
-    for seed in range(8):
-        assert np.isfinite(as_recorded(np.zeros(4000, np.float32), np.random.default_rng(seed))).all()

@@ -13,6 +13,7 @@ from PIL import Image
 from dtbh.data.manifest import Item
 from dtbh.errors import MediaError
 from dtbh.media.transcriber import AT_ONCE, Heard
+from dtbh.media.utterance import WIDTH
 from dtbh.models import onnx_encoder
 from dtbh.models.onnx_encoder import BATCH, OnnxEncoder, open_exported
 from dtbh.models.run_files import place_of
@@ -71,7 +72,9 @@ class Ears:
     def __call__(self, waveforms: Sequence[np.ndarray], language: str) -> list[Heard | None]:
         self.asked.append(len(waveforms))
         counts = [len(wave) // 1600 for wave in waveforms]
-        return [Heard("boats " * count, sure=True) if count and count % 5 else None for count in counts]
+        nothing = np.full(WIDTH, -(WIDTH**-0.5), np.float32)  # that any caption means
+        said = [Heard("boats " * count, True, meaning=nothing) for count in counts]
+        return [heard if count and count % 5 else None for heard, count in zip(said, counts, strict=True)]
 
 
 def test_many_sounds_are_listened_to_at_once_and_have_the_codes_of_their_words(
@@ -92,7 +95,7 @@ def test_many_sounds_are_listened_to_at_once_and_have_the_codes_of_their_words(
     parts = [[x for x in spoken[first : first + BATCH] if x] for first in range(0, len(items), BATCH)]
     wanted = [model.values("text", model.read("text", [_text(x) for x in part])) for part in parts]
     assert found.values is not None
-    np.testing.assert_allclose(found.values, np.concatenate(wanted), atol=1e-5)
+    np.testing.assert_allclose(found.values, np.concatenate(wanted), atol=1e-3)
     assert found.heard[items[0].id] == spoken[0]
 
 

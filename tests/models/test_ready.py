@@ -17,6 +17,7 @@ import dtbh
 from dtbh.cli.main import main
 from dtbh.config import read_config
 from dtbh.errors import ConfigError
+from dtbh.media.utterance import FILE as UTTERANCES
 from dtbh.models.run_files import place_of
 from dtbh.models.shared_files import digest, towers_of
 
@@ -40,11 +41,11 @@ def tiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_its_files_are_whole_and_go_into_the_package():
     towers = towers_of(READY / "model.json", "ready")
-    assert sorted(towers) == ["image.onnx", "text.onnx", "tokenizer.json"]
+    assert sorted(towers) == ["image.onnx", "sound.onnx", "text.onnx", "tokenizer.json"]
     assert {name: digest(READY / name) for name in towers} == towers
     assert sum(path.stat().st_size for path in READY.iterdir()) < MOST
     wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["dtbh"]
-    for path in READY.iterdir():
+    for path in (*READY.iterdir(), UTTERANCES):
         assert any(fnmatch(path.relative_to(ROOT / "dtbh").as_posix(), pattern) for pattern in wanted), path
 
 
@@ -57,7 +58,17 @@ def test_it_is_made_by_its_preset():
 
 def test_every_part_has_its_licence():
     card = (READY / "README.md").read_text()
-    for part in ("image.onnx", "text.onnx", "tokenizer.json", "Apache-2.0", "MIT", "UC Merced", "RSICD"):
+    for part in (
+        "image.onnx",
+        "text.onnx",
+        "sound.onnx",
+        UTTERANCES.name,
+        "tokenizer.json",
+        "Apache-2.0",
+        "MIT",
+        "UC Merced",
+        "RSICD",
+    ):
         assert part in card
 
 
