@@ -25,7 +25,6 @@ from dtbh.data.speech.engines import ESPEAK_VOICES, espeak
 from dtbh.data.speech.phrases import WORDNET, phrases
 from dtbh.encoders.readers import TextReader
 from dtbh.encoders.sentence_encoder import SentenceEncoder
-from dtbh.encoders.utterance_encoder import UtteranceEncoder
 from dtbh.features.recordings import as_recorded
 from dtbh.media.transcriber import RATE, ROOM, Transcriber
 from dtbh.media.utterance import FILE, averaged
@@ -108,7 +107,7 @@ def main() -> None:
     vectors = dict(zip(told, sentence_vectors(told), strict=True))
     clips = Clips(frames, np.stack([vectors[text] for text in texts]))
 
-    def each(step: int, steps: int, _: UtteranceEncoder) -> None:
+    def each(step: int, steps: int) -> None:
         if step % 100 == 0:
             print(f"step {step} of {steps}, {time.monotonic() - began:.0f} s", flush=True)
 

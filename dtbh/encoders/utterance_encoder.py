@@ -13,13 +13,14 @@ from torch import Tensor, nn
 
 from dtbh.media.utterance import WIDTH
 
+CHANNELS, QUERIES = 256, 8
+"""Width of the layers, and how many times time is pooled."""
+SPREAD = 0.75
+"""How far from the middle vectors of sentences lie."""
+
 
 class UtteranceEncoder(nn.Module):
     """Two blocks of convolutions in depth, a layer of self-attention, and attention that pools over time.
-
-    Args:
-        width: Channels.
-        queries: Of the pooling.
 
     Attributes:
         offset, scale: Mean and standard deviation of each input number, float [384].
@@ -30,8 +31,9 @@ class UtteranceEncoder(nn.Module):
     scale: Tensor
     middle: Tensor
 
-    def __init__(self, width: int = 256, queries: int = 8) -> None:
+    def __init__(self) -> None:
         super().__init__()
+        width = CHANNELS
         for name, value in (("offset", 0.0), ("scale", 1.0), ("middle", 0.0)):
             self.register_buffer(name, torch.full((WIDTH,), value))
         self.inward = nn.Linear(WIDTH, width)
@@ -39,7 +41,7 @@ class UtteranceEncoder(nn.Module):
         self.attention = nn.TransformerEncoderLayer(
             width, 4, 2 * width, dropout=0.1, batch_first=True, norm_first=True, activation="gelu"
         )
-        self.shares, self.values = nn.Linear(width, queries), nn.Linear(width, 2 * width)
+        self.shares, self.values = nn.Linear(width, QUERIES), nn.Linear(width, 2 * width)
         self.outward = nn.Sequential(
             nn.LayerNorm(2 * width), nn.Linear(2 * width, 2 * width), nn.GELU(), nn.Dropout(0.1),
             nn.Linear(2 * width, WIDTH),
@@ -60,10 +62,6 @@ class UtteranceEncoder(nn.Module):
         values = self.values(F.gelu(x)).unflatten(2, (shares.shape[2], -1))
         result: Tensor = self.outward((shares[..., None] * values).sum(1).flatten(1))
         return result
-
-
-SPREAD = 0.75
-"""How far from the middle vectors of sentences lie."""
 
 
 class _Block(nn.Module):

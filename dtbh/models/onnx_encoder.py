@@ -24,7 +24,8 @@ from dtbh.media.text_rows import text_row
 from dtbh.media.transcriber import AT_ONCE, Heard, Transcriber, wordless
 from dtbh.media.utterance import VERSION as UTTERANCE
 from dtbh.models.cost import Cost
-from dtbh.models.encoder import EXPORTED, CodeBatch, FileEncoder, as_meant, meanings, understood, word_shares
+from dtbh.models.encoder import EXPORTED, CodeBatch, FileEncoder
+from dtbh.models.hearing import as_meant, meanings, understood, word_shares
 from dtbh.models.senses import Senses
 from dtbh.utils.device import cores
 from dtbh.utils.files import read_meta

@@ -32,7 +32,8 @@ from dtbh.media.raster import Tile
 from dtbh.media.sound import Passage
 from dtbh.media.transcriber import VERSION, Heard, Transcriber
 from dtbh.media.utterance import VERSION as UTTERANCE
-from dtbh.models.encoder import CodeBatch, FileEncoder, as_meant, meanings, understood, word_shares
+from dtbh.models.encoder import CodeBatch, FileEncoder
+from dtbh.models.hearing import as_meant, meanings, understood, word_shares
 from dtbh.models.run_files import CONFIG, MODEL, read_run
 from dtbh.utils.device import resolve_device
 from dtbh.utils.progress import track

@@ -44,7 +44,7 @@ class Clips(NamedTuple):
 
 def train_utterances(
     clips: Clips, *, epochs: float, seed: int, device: torch.device,
-    each: Callable[[int, int, UtteranceEncoder], None] = lambda *_: None,
+    each: Callable[[int, int], None] = lambda *_: None,
 ) -> UtteranceEncoder:  # fmt: skip
     """Train the network.
 
@@ -53,7 +53,7 @@ def train_utterances(
         epochs: Above 0; a part of one is as many batches of it.
         seed: 0 or more.
         device: Where to compute.
-        each: Called after every step with its number, how many there are, and the network.
+        each: Called after every step with its number, and how many there are.
     """
     torch.manual_seed(seed)
     network = UtteranceEncoder()
@@ -82,7 +82,7 @@ def train_utterances(
         nn.utils.clip_grad_norm_(network.parameters(), CLIP)
         search.step()
         pace.step()
-        each(step, steps, network)
+        each(step, steps)
     return network.eval().cpu()
 
 

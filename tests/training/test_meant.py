@@ -17,7 +17,8 @@ from dtbh.data.manifest import Item, read_manifest
 from dtbh.errors import RunError
 from dtbh.media.transcriber import Heard, Transcriber
 from dtbh.media.utterance import VERSION, WIDTH
-from dtbh.models.encoder import as_meant, text_item
+from dtbh.models.encoder import text_item
+from dtbh.models.hearing import as_meant
 from dtbh.stages.export import export
 from dtbh.stages.train import train
 from dtbh.stages.tune import train_from

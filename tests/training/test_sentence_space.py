@@ -27,7 +27,8 @@ from dtbh.errors import ConfigError, DataError, DtbhError, MediaError
 from dtbh.index import rescoring
 from dtbh.media.transcriber import SHARE, Heard
 from dtbh.models import torch_encoder
-from dtbh.models.encoder import CLEAR, SHARED, text_item, word_shares
+from dtbh.models.encoder import text_item
+from dtbh.models.hearing import CLEAR, SHARED, word_shares
 from dtbh.stages.evaluate import evaluate
 from dtbh.stages.export import export
 from dtbh.stages.index import index

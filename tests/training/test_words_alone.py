@@ -19,8 +19,9 @@ from dtbh.data.manifest import Item, read_manifest, write_manifest
 from dtbh.errors import MediaError, RunError
 from dtbh.media import text
 from dtbh.media.transcriber import Heard, Way
-from dtbh.models.encoder import FAMILIAR, text_item, understood
+from dtbh.models.encoder import text_item
 from dtbh.models.export import _reads
+from dtbh.models.hearing import FAMILIAR, understood
 from dtbh.models.quantize import HEAD
 from dtbh.stages.evaluate import evaluate
 from dtbh.stages.export import export
