@@ -244,20 +244,32 @@ def _onnx(twin: DualEncoder, modality: Modality) -> bytes:
     sentences = modality == "text" and sound is not None and sound.utterance
     names = [*OUTPUTS[modality], *(["vectors"] if sentences else [])]
     network = _Codes(twin.tower(modality), sentences=sentences)
-    return _traced(network, _example(twin, modality), INPUTS[modality], names, (tuple(shapes),), modality)
+    return traced(network, _example(twin, modality), INPUTS[modality], names, (tuple(shapes),), modality)
 
 
 def _of_sentences(tower: Tower) -> bytes:
     """The head of the text tower as ONNX."""
     shapes = ({0: torch.export.Dim.DYNAMIC},)
-    return _traced(_OfSentences(tower), (torch.zeros(2, WIDTH),), ["sentences"], OUTPUTS["text"], shapes, "sound")
+    return traced(_OfSentences(tower), (torch.zeros(2, WIDTH),), ["sentences"], OUTPUTS["text"], shapes, "sound")
 
 
-def _traced(
+def traced(
     network: nn.Module, example: tuple[Tensor, ...], inputs: list[str], outputs: list[str], shapes: tuple[Any, ...],
     name: str,
 ) -> bytes:  # fmt: skip
-    """A network as ONNX; sizes may be any where ``shapes`` says so."""
+    """A network as ONNX, without tracebacks in it.
+
+    Args:
+        network: Is put in evaluation mode.
+        example: Its arguments, to trace it with.
+        inputs: Their names.
+        outputs: Names of what it gives.
+        shapes: Of each argument, which of its sizes may be any.
+        name: Of what it is a network, for messages.
+
+    Raises:
+        RunError: It can't be exported.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

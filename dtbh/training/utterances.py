@@ -6,7 +6,6 @@ batch, as far as those mean something else.
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dtbh.encoders.utterance_encoder import UtteranceEncoder
+from dtbh.models.export import traced
 
 BATCH = 64
 RATE, WARM_UP, DECAY, CLIP = 1.5e-3, 0.1, 0.02, 1.0
@@ -111,24 +111,19 @@ def exported(network: UtteranceEncoder) -> bytes:
     from onnx import helper, numpy_helper
 
     free = torch.export.Dim.DYNAMIC
-    program = torch.onnx.export(
-        network.eval(), (torch.zeros(2, 50, network.offset.shape[0]), torch.tensor([50, 20])), dynamo=True,
-        input_names=["frames", "lengths"], output_names=["vectors"], dynamic_shapes=({0: free, 1: free}, {0: free}),
-        opset_version=18, verbose=False,
-    )  # fmt: skip
-    assert program is not None
-    model = onnx.load(io.BytesIO(program.model_proto.SerializeToString()))
+    example = torch.zeros(2, 50, network.offset.shape[0]), torch.tensor([50, 20])
+    shapes = {0: free, 1: free}, {0: free}
+    whole = traced(network, example, ["frames", "lengths"], ["vectors"], shapes, "utterance")
+    model = onnx.load_from_string(whole)
     graph = model.graph
-    for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
-        del part.metadata_props[:]  # tracebacks, with the paths of source files
     for weights in [*graph.initializer]:
         values = numpy_helper.to_array(weights)
         if values.dtype == np.float32 and values.ndim == 2 and values.size > 10_000:
             scale = (np.abs(values).max(axis=1).clip(1e-12) / 127).astype(np.float32)
-            whole = np.round(values / scale[:, None]).astype(np.int8)
+            rounded = np.round(values / scale[:, None]).astype(np.int8)
             graph.initializer.remove(weights)
             names = [f"{weights.name}_{part}" for part in ("whole", "scale", "zero")]
-            for name, array in zip(names, (whole, scale, np.zeros(len(scale), np.int8)), strict=True):
+            for name, array in zip(names, (rounded, scale, np.zeros(len(scale), np.int8)), strict=True):
                 graph.initializer.append(numpy_helper.from_array(array, name))
             graph.node.insert(0, helper.make_node("DequantizeLinear", names, [weights.name], axis=0))
     data: bytes = model.SerializeToString(deterministic=True)
