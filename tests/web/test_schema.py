@@ -15,7 +15,8 @@ schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not i
 
 from schemathesis import GenerationMode  # noqa: E402
 from schemathesis.config import SchemathesisConfig  # noqa: E402
-from schemathesis.specs.openapi.checks import positive_data_acceptance  # noqa: E402
+from schemathesis.core.parameters import ParameterLocation  # noqa: E402
+from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance  # noqa: E402
 
 FUZZ = int(os.environ.get("DTBH_FUZZ", "0"))  # so many requests drawn anew; else the same few each time
 STRICT = SchemathesisConfig.from_dict({"checks": {"negative_data_rejection": {"expected-statuses": ["4xx"]}}})
@@ -38,6 +39,13 @@ def test_every_operation_is_tried(schema: Any) -> None:
     assert sorted(operation.ok().label for operation in schema.get_all_operations()) == sorted(OPERATIONS)
 
 
+def _is_a_form_of_files(case: Any) -> bool:
+    """Whether only the files of a form are of another kind: as parts of a form they are bytes again, as they should."""
+    wrong = {where for where, part in case.meta.components.items() if part.mode == GenerationMode.NEGATIVE}
+    files = case.body.get("file") if isinstance(case.body, dict) else None
+    return case.media_type == "multipart/form-data" and wrong == {ParameterLocation.BODY} and bool(files)
+
+
 @pytest.mark.parametrize("label", OPERATIONS)
 def test_replies_fit_the_schema(schema: Any, label: str) -> None:
     operation = next(found.ok() for found in schema.get_all_operations() if found.ok().label == label)
@@ -48,6 +56,7 @@ def test_replies_fit_the_schema(schema: Any, label: str) -> None:
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     def tried(case: Any) -> None:
-        case.call_and_validate(excluded_checks=[positive_data_acceptance], timeout=WAIT)
+        excluded = [positive_data_acceptance] + [negative_data_rejection] * _is_a_form_of_files(case)
+        case.call_and_validate(excluded_checks=excluded, timeout=WAIT)
 
     tried()
