@@ -4,7 +4,8 @@ Bit ``j`` of a code is bit ``j % 64`` of its word ``j // 64``; words are little-
 0. Zero counts as +1 (bit 1). A folder of codes holds ``codes.npy``, ``items.jsonl`` and ``meta.json``.
 
 In memory a code may have a vector beside it, which a search can order its nearest by: whole numbers, of which the
-direction counts and the length means nothing, so that sums over them are exact in whatever order they are made.
+direction counts and the length means nothing, so that sums over them are exact in whatever order they are made. A code
+that is a query may have weights: how sure it is of each of its bits, whole numbers too.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ VERSION = 1
 CODES, ITEMS, META = "codes.npy", "items.jsonl", "meta.json"
 AGAIN = "run dtbh encode again"
 ROWS = 4096  # vectors that are worked on at once
+SUREST = 7  # the largest weight of a bit
 
 
 def signs(values: ArrayLike) -> NDArray[np.bool_]:
@@ -133,6 +135,25 @@ def whole_numbers(vectors: NDArray[Any], kind: type[Whole]) -> NDArray[Whole]:
     return whole
 
 
+def bit_weights(values: NDArray[Any]) -> NDArray[np.uint8]:
+    """How sure hash-like codes are of each bit: their magnitudes as whole numbers, each scaled by its own largest.
+
+    Args:
+        values: Real numbers, finite, [n, K]; every bit of a code of zeros has the weight 1.
+
+    Returns:
+        uint8 [n, K], 0 to `SUREST`. Finer ones find no more (docs/search.md).
+
+    Raises:
+        CodesError: A value is not finite.
+    """
+    sure = np.abs(np.asarray(values, np.float64))
+    if not np.isfinite(sure).all():
+        raise CodesError("some hash-like codes are not finite; the encoder has diverged")
+    largest = sure.max(axis=1, keepdims=True, initial=0)
+    return np.where(largest > 0, np.rint(sure / np.where(largest > 0, largest, 1) * SUREST), 1).astype(np.uint8)
+
+
 @dataclass(frozen=True, eq=False)
 class HashCodes:
     """Hash codes with the items they stand for.
@@ -145,6 +166,8 @@ class HashCodes:
             item may stand more than once in memory, but not in a file.
         vectors: int16 [n, d], read-only, as `whole_numbers` makes them of the deep features: what a search with
             ``rescore`` orders by. None where nobody asked for them; a folder of codes has none.
+        weights: uint8 [n, bits], read-only, 0 to `SUREST`, as `bit_weights` makes them of the hash-like codes: what an
+            ``asymmetric`` search weighs bits by. None where only the bits are known, as of all that is stored.
     """
 
     words: NDArray[np.uint64]
@@ -152,6 +175,7 @@ class HashCodes:
     encoder: str
     items: tuple[Item, ...]
     vectors: NDArray[np.int16] | None = None
+    weights: NDArray[np.uint8] | None = None
 
     def __post_init__(self) -> None:
         check_words(self.words, self.bits)
@@ -174,6 +198,16 @@ class HashCodes:
             vectors = vectors.view()
             vectors.flags.writeable = False
             object.__setattr__(self, "vectors", vectors)
+        if (weights := self.weights) is not None:
+            wanted = (len(view), self.bits)
+            if weights.dtype != np.uint8 or weights.shape != wanted or weights.max(initial=0) > SUREST:
+                raise CodesError(
+                    f"weights must be uint8 {list(wanted)}, 0 to {SUREST}, found {weights.dtype} "
+                    f"{list(weights.shape)}; dtbh.codes.bit_weights makes them"
+                )
+            weights = weights.view()
+            weights.flags.writeable = False
+            object.__setattr__(self, "weights", weights)
         object.__setattr__(self, "bits", int(self.bits))
         object.__setattr__(self, "items", tuple(self.items))
 
@@ -197,8 +231,9 @@ class HashCodes:
         if index.size == 0 and index.dtype != np.bool_:
             index = index.astype(np.int64)
         chosen = np.arange(len(self))[index]
-        vectors = None if self.vectors is None else self.vectors[chosen]
-        return replace(self, words=self.words[chosen], items=tuple(self.items[row] for row in chosen), vectors=vectors)
+        vectors, weights = (None if part is None else part[chosen] for part in (self.vectors, self.weights))
+        items = tuple(self.items[row] for row in chosen)
+        return replace(self, words=self.words[chosen], items=items, vectors=vectors, weights=weights)
 
     def of(self, modality: Modality) -> HashCodes:
         """The codes of the images, or of the sounds; possibly none."""
@@ -206,15 +241,17 @@ class HashCodes:
 
     @classmethod
     def from_values(cls, values: ArrayLike, *, encoder: str, items: Iterable[Item]) -> HashCodes:
-        """Codes from hash-like codes, float [n, K]; zero counts as +1."""
+        """Codes from hash-like codes, float [n, K]; zero counts as +1. They have weights where all are finite."""
         bits = signs(values)
         if bits.ndim != 2:
             raise CodesError(f"hash-like codes must be [n, K], found {list(bits.shape)}")
-        return cls(pack(bits), bits.shape[1], encoder, tuple(items))
+        array = np.asarray(values)
+        weights = bit_weights(array) if np.isfinite(array).all() else None
+        return cls(pack(bits), bits.shape[1], encoder, tuple(items), weights=weights)
 
     @classmethod
     def concatenate(cls, parts: Sequence[HashCodes]) -> HashCodes:
-        """All codes of one or more parts, in order.
+        """All codes of one or more parts, in order; with weights where all have them.
 
         Raises:
             CodesError: No part, or parts of different encoders or lengths, or of which only some have vectors.
@@ -226,9 +263,11 @@ class HashCodes:
             check_vectors(part, parts[0].vector_dim, of="the first part")
         items = tuple(item for part in parts for item in part.items)
         vectors = [part.vectors for part in parts if part.vectors is not None]
+        weights = [part.weights for part in parts if part.weights is not None]
         return replace(
             parts[0], words=np.concatenate([part.words for part in parts]), items=items,
             vectors=np.concatenate(vectors) if vectors else None,
+            weights=np.concatenate(weights) if len(weights) == len(parts) else None,
         )  # fmt: skip
 
 

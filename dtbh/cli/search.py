@@ -35,6 +35,9 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-k", type=int, default=10, help="how many hits (default 10)")
     parser.add_argument("--rescore", type=int, metavar="N", help="order the N nearest codes by their vectors, and show "
                         "the first k; for archives made with --vectors")  # fmt: skip
+    parser.add_argument(
+        "--asymmetric", action="store_true", help="let each bit count as much as the query is sure of it"
+    )
     parser.add_argument("--find", choices=("image", "sound", "text", "any"), help="default: the other modality")
     add_where(parser)
     parser.add_argument("--bbox", metavar="W,S,E,N", help="only footprints that meet this box, in degrees")
@@ -64,7 +67,8 @@ def search(args: Arguments) -> int:
     model.language = args.language
     check_encoder(index, model)
     query = encode_query(model, sound=args.sound, image=args.image, text=args.text, vectors=bool(args.rescore))
-    result = search_index(index, model, query, args.k, find=args.find, where=where, rescore=args.rescore)
+    result = search_index(index, model, query, args.k, find=args.find, where=where, rescore=args.rescore,
+                          asymmetric=args.asymmetric)  # fmt: skip
     heard = query.heard.get(query.codes.items[0].id)
     if args.sound and model.senses.sentences is not None:
         progress.echo(f"heard: {heard}" if heard else "no words heard; searched by its sound")

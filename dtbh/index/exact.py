@@ -264,21 +264,19 @@ class ExactIndex(ABC):
 
     def search(
         self, codes: HashCodes, k: int = 10, *, find: Find | None = None, where: Mapping[str, str] | None = None,
-        rescore: int | None = None,
+        rescore: int | None = None, asymmetric: bool = False,
     ) -> SearchResult:  # fmt: skip
         """As `Index.search`."""
         check_k(k)
         view = self._view()
         searcher = self._asked(view, codes, find, where)
-        similarities = None
-        if rescore is None:
-            distances, found = searcher.nearest(codes.words, k)
-        else:
+        if rescore is not None:
             check_rescore(rescore, codes, view.vector_dim, of=self.name)
+        distances, found, similarities = _nearest(view, searcher, codes, max(k, rescore or 0), asymmetric)
+        if rescore is not None:
             assert codes.vectors is not None
             assert view.vectors is not None
-            candidates = searcher.nearest(codes.words, max(k, rescore))
-            distances, found, similarities = rescored(codes.vectors, *candidates, view.vectors, k)
+            distances, found, similarities = rescored(codes.vectors, distances, found, view.vectors, k)
         items = view.items(found.ravel().tolist())
         width = found.shape[1]
         split = tuple(items[query * width : (query + 1) * width] for query in range(len(codes)))
@@ -296,6 +294,22 @@ class ExactIndex(ABC):
         """What searches the rows that the queries ask for."""
         check_same(codes, view.bits, view.encoder, of=self.name)
         return view.searcher(conditions(codes, find, where, names=view.names, held=view.held))
+
+
+def _nearest(
+    view: View, searcher: Searcher, codes: HashCodes, k: int, asymmetric: bool
+) -> tuple[NDArray[np.int32], Rows, NDArray[np.float32] | None]:
+    """Distances and rows of the nearest k, [q, k], and how similar they are by weighted bits, where these decide."""
+    if not asymmetric:
+        return *searcher.nearest(codes.words, k), None
+    if codes.weights is None:
+        raise CodesError(
+            "the queries have no weights, so that bits can't be weighed; take codes as an encoder gives them"
+        )
+    weighted, found = searcher.asymmetric(codes.words, codes.weights, k)
+    differ = np.bitwise_count(view.words[found] ^ codes.words[:, None]).sum(axis=2, dtype=np.int32)
+    whole = codes.weights.sum(axis=1, dtype=np.int64)[:, None]
+    return differ, found, (1 - 2 * weighted / whole).astype(np.float32)
 
 
 def _at(view: View, rows: list[int]) -> HashCodes:

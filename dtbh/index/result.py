@@ -25,7 +25,8 @@ class Hit:
         distance: Number of bits that differ from the query's, from 0.
         item: The item, with an absolute path.
         probability: That it is right, 0 to 1; None where nobody knows.
-        similarity: Cosine of its vector to the query's, -1 to 1; None where the search was not rescored.
+        similarity: Cosine of its vector to the query's, -1 to 1, where the search was rescored; where it was asymmetric
+            alone, the weights of bits that agree less those of bits that differ, as a share of all; else None.
     """
 
     rank: int
@@ -45,7 +46,7 @@ class Hit:
 class SearchResult:
     """The nearest items of q queries, ordered by distance and, where that ties, by order of insertion.
 
-    Those of a search with ``rescore`` are ordered by similarity first, the most similar in front.
+    Those of a search with ``rescore``, or ``asymmetric``, are ordered by similarity first, the most similar in front.
 
     Attributes:
         distances: int32 [q, k]; k is what was asked for, or the number of items that passed, if fewer.
@@ -53,7 +54,7 @@ class SearchResult:
         items: q tuples of k items.
         probabilities: q tuples of k probabilities, 0 to 1, that an item is right, None where nobody knows; empty for
             a search by codes alone, without the model that made them.
-        similarities: float32 [q, k], cosines of the vectors to the query's; None where the search was not rescored.
+        similarities: float32 [q, k], as `Hit` has them.
     """
 
     distances: NDArray[np.int32]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dtbh.codes import HashCodes, pack, signs, whole_numbers, word_count
+from dtbh.codes import HashCodes, bit_weights, pack, signs, whole_numbers, word_count
 from dtbh.data.manifest import MODALITIES, Item, Modality
 from dtbh.data.passages import heard_part
 from dtbh.errors import DtbhError, WordlessError
@@ -36,7 +36,7 @@ class Encoding:
     """Codes, and what could not be encoded.
 
     Attributes:
-        codes: Of the items that could be read, in their order; with vectors, where these were asked for.
+        codes: Of the items that could be read, in their order, with weights; with vectors, where these were asked for.
         failures: One line for each item that could not.
         values: The hash-like codes whose signs they are, float32 [n, bits]; None where they were not asked for.
     """
@@ -185,6 +185,7 @@ class _Rows(NamedTuple):
     words: NDArray[np.uint64]
     values: NDArray[np.float32] | None
     vectors: NDArray[np.int16] | None
+    weights: NDArray[np.uint8]
 
 
 class FileEncoder(ABC):
@@ -261,6 +262,7 @@ class FileEncoder(ABC):
             np.zeros((n, word_count(self.bits)), dtype=np.uint64),
             np.zeros((n, self.bits), dtype=np.float32) if values else None,
             np.zeros((n, self.vector_dim), dtype=np.int16) if vectors else None,
+            np.ones((n, self.bits), dtype=np.uint8),
         )
         failures: dict[int, str] = {}
         words_of: _Words = {}, {}
@@ -272,7 +274,7 @@ class FileEncoder(ABC):
         kept = [row for row in range(n) if row not in failures]
         codes = HashCodes(
             found.words[kept], self.bits, self.fingerprint, tuple(items[row] for row in kept),
-            None if found.vectors is None else found.vectors[kept],
+            None if found.vectors is None else found.vectors[kept], found.weights[kept],
         )  # fmt: skip
         reasons = tuple(failures[row] for row in sorted(failures))
         return Encoding(codes, reasons, None if found.values is None else found.values[kept], *words_of)
@@ -299,6 +301,7 @@ class FileEncoder(ABC):
             done += len(batch.reasons)
             if good:
                 found.words[good] = pack(signs(batch.values))
+                found.weights[good] = bit_weights(batch.values)
                 if found.values is not None:
                     found.values[good] = batch.values
                 if found.vectors is not None:

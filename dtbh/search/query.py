@@ -9,6 +9,7 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from dtbh.data.manifest import Item, Modality
 from dtbh.errors import CodesError, ConfigError, DataError
@@ -71,6 +72,7 @@ def query_file(
     find: Find | None = None,
     where: Mapping[str, str] | None = None,
     rescore: int | None = None,
+    asymmetric: bool = False,
 ) -> SearchResult:
     """Search an index with one sound file, one image file or one text.
 
@@ -84,6 +86,7 @@ def query_file(
         find: What to find, as in `Index.search`.
         where: Filters, as in `Index.search`.
         rescore: Candidates that are ordered by their vectors, as in `Index.search`.
+        asymmetric: Weigh bits by how sure the query is of them, as in `Index.search`.
 
     Raises:
         ConfigError: Several queries or none, or what `Index.search` refuses.
@@ -92,15 +95,16 @@ def query_file(
     """
     check_encoder(index, model)
     query = encode_query(model, sound=sound, image=image, text=text, vectors=rescore is not None)
-    return search(index, model, query, k, find=find, where=where, rescore=rescore)
+    return search(index, model, query, k, find=find, where=where, rescore=rescore, asymmetric=asymmetric)
 
 
 def search(
     index: Index, model: Encoder, asked: Encoding, k: int = 10, *, find: Find | None = None,
-    where: Mapping[str, str] | None = None, rescore: int | None = None,
+    where: Mapping[str, str] | None = None, rescore: int | None = None, asymmetric: bool = False,
 ) -> SearchResult:  # fmt: skip
     """Search an index with one query that is encoded, and say how far each hit can be believed."""
-    more = {} if rescore is None else {"rescore": rescore}  # of a package's own engine, only where it is asked for
+    more: dict[str, Any] = {} if rescore is None else {"rescore": rescore}
+    more |= {"asymmetric": True} if asymmetric else {}  # of a package's own engine, only what is asked for
     result = index.search(asked.codes, k, find=find, where=where, **more)
     (items,), (distances,) = result.items, result.distances.tolist()
     pairs = [(item.modality, distance) for item, distance in zip(items, distances, strict=True)]

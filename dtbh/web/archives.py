@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +38,7 @@ class Question:
         where: Filters as (field, value).
         distance: Only hits at most so far away.
         rescore: Candidates that are ordered by their vectors, which the codes must have then; None for none.
+        asymmetric: Whether bits are weighed, which the codes must have weights for then.
     """
 
     archives: tuple[str, ...]
@@ -45,11 +47,12 @@ class Question:
     where: tuple[tuple[str, str], ...] = ()
     distance: int | None = None
     rescore: int | None = None
+    asymmetric: bool = False
 
 
 @dataclass(frozen=True)
 class Found:
-    """A hit: its distance, its archive's name, the item and its code in hex; its similarity where it was rescored."""
+    """A hit: its distance, its archive's name, the item and its code in hex; its similarity, where it has one."""
 
     distance: int
     archive: str
@@ -132,8 +135,8 @@ class ArchiveRegistry:
             asked: Codes of one item each, with their questions.
 
         Returns:
-            For each its hits, by distance, or by similarity and then by distance where they were rescored, then in
-            the archives' order; or why there are none.
+            For each its hits, by distance, or by similarity and then by distance where they have one, then in the
+            archives' order; or why there are none.
         """
         alike: dict[tuple[Question, str], list[int]] = defaultdict(list)
         for place, (code, question) in enumerate(asked):
@@ -164,9 +167,10 @@ class ArchiveRegistry:
 
     def _together(self, codes: HashCodes, question: Question) -> list[list[Found] | Exception]:
         hits: list[list[Found]] = [[] for _ in range(len(codes))]
-        k, more = question.k, {}
+        k = question.k
+        more: dict[str, Any] = {"asymmetric": True} if question.asymmetric else {}
         if question.rescore is not None:
-            more = {"rescore": question.rescore}
+            more["rescore"] = question.rescore
             if question.distance is not None:
                 k = max(k, question.rescore)  # those that are near enough need not be the first k
         for name in question.archives:

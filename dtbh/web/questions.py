@@ -35,9 +35,12 @@ def question(
         if asked.rescore:
             raise ConfigError("rescore: the codes came without vectors; send those of an answer or of an item too")
         rescore = 0
+    asymmetric = False  # codes come without weights
+    if not isinstance(asked, schemas.CodeQuery):
+        asymmetric = limits.asymmetric if asked.asymmetric is None else asked.asymmetric
     together = registry.together(asked.archive)
     registry.check_rescore(rescore, together)
-    return Question(together, asked.k, asked.find, where, asked.distance, rescore or None)
+    return Question(together, asked.k, asked.find, where, asked.distance, rescore or None, asymmetric)
 
 
 def few(count: int, most: int, what: str = "queries fit in one request") -> None:

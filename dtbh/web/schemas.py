@@ -25,6 +25,10 @@ RESCORE = (
     "so many nearest codes, at least k, are ordered by the cosine of their vectors to the query's; of archives that "
     "keep vectors. 0 for none; default: what the service was started with"
 )
+ASYMMETRIC = (
+    "whether a bit that differs counts as much as the query is sure of it; of archives in files. Default: what the "
+    "service was started with"
+)
 Vector = Annotated[str, Field(pattern=r"^[0-9A-Za-z_-]+$", max_length=16384)]
 Code = Annotated[str, Field(pattern=r"^([0-9a-f]{2})+$", max_length=256, examples=["9f3a00c2d41b7e55"])]
 
@@ -73,7 +77,7 @@ class Hit(Entry):
     rank: int = Field(description="from 1")
     distance: int = Field(description="bits that differ from the query's")
     similarity: float | None = Field(
-        None, description="cosine of its vector to the query's, -1 to 1; null where nothing was rescored"
+        None, description="-1 to 1, of a hit that was rescored, or found by weighed bits; null of others"
     )
     probability: float | None = Field(None, description="that it is right, by validation; null where nobody knows")
 
@@ -86,7 +90,7 @@ class Belief(Schema):
 
 
 class Answer(Schema):
-    """One query and its hits, nearest first: by distance, or, where they were rescored, by similarity."""
+    """One query and its hits, nearest first: by distance, or, where they have one, by similarity."""
 
     name: str = Field(description="the query's file name, its text, or its code")
     modality: Modality | None = Field(None, description="null for a code")
@@ -119,6 +123,7 @@ class Asked(Schema):
     where: list[Text] = Field(default_factory=list, description="filters as field=value")
     distance: Annotated[int, Field(ge=0)] | None = Field(None, description="only hits at most so far away")
     rescore: Annotated[int, Field(ge=0)] | None = Field(None, description=RESCORE)
+    asymmetric: bool | None = Field(None, description=ASYMMETRIC)
     preview: bool = Field(False, description="whether to send pictures of the queries back")
 
 
@@ -166,6 +171,7 @@ class TextQuery(Schema):
     where: list[Text] = Field(default_factory=list, description="filters as field=value")
     distance: Annotated[int, Field(ge=0)] | None = Field(None, description="only hits at most so far away")
     rescore: Annotated[int, Field(ge=0)] | None = Field(None, description=RESCORE)
+    asymmetric: bool | None = Field(None, description=ASYMMETRIC)
 
 
 class CodeQuery(Schema):

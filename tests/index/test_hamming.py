@@ -121,7 +121,7 @@ def test_more_codes_than_a_block_of_any_length(monkeypatch, w):
 @pytest.fixture(params=[True, False], ids=["looked up", "counted"])
 def looked_up(request, monkeypatch):
     """Both ways in which compiled code may find what is near, where the processor has both; a list that both fill."""
-    if request.param and not planes.usable():
+    if request.param and not planes.quickest():
         pytest.skip("this processor has no AVX2, or counts bits in vectors")
     asked = []
 
@@ -130,7 +130,7 @@ def looked_up(request, monkeypatch):
         return make(patterns)
 
     monkeypatch.setattr(planes, "tables", noted)
-    monkeypatch.setattr(planes, "usable", lambda: request.param)
+    monkeypatch.setattr(planes, "quickest", lambda: request.param)
     monkeypatch.setattr(search, "WORTH", 1)
     yield asked
     assert any(asked) == request.param

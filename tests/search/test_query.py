@@ -179,6 +179,11 @@ def test_two_stages_from_the_shell(tiny_run, tiny_data, tmp_path, capsys):
     alike = [hit["similarity"] for hit in answer["hits"]]
     assert alike == sorted(alike, reverse=True)
     assert alike[0] > alike[-1]
+    assert main(["search", bare, "--sound", str(sound), "-k", "4", "--asymmetric", "--json"]) == 0
+    (weighed,) = json.loads(capsys.readouterr().out)["queries"]
+    found = query_file(open_archive(bare), load(tiny_run), sound=sound, k=4, asymmetric=True)
+    assert [hit["id"] for hit in weighed["hits"]] == [hit.item.id for hit in found.hits()]
+    assert [hit["similarity"] for hit in weighed["hits"]] == [round(hit.similarity, 4) for hit in found.hits()]
     for arguments, message in (
         ([bare, "--rescore", "20"], "keeps no vectors, so that nothing can be rescored; index again with --vectors"),
         ([place, "--rescore", "0"], "rescore, the number of candidates, must be a whole number from 1, found 0"),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_examples import load
+from tests.example_files import load
 
 
 def test_it_fills_its_table(tiny_archive: Path, tiny_run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -110,6 +110,26 @@ def test_those_near_enough_are_chosen_before_the_first_k(
     assert hits(asked(client, a_sound, "k=3&rescore=36&distance=1")) == near[:3]
 
 
+def test_bits_are_weighed_where_that_is_asked_for(
+    make: Making, client: TestClient, archive: Archive, tiny_archive: Path, a_sound: Path, tiny_model: Encoder
+) -> None:
+    codes = tiny_model.encode_sounds([a_sound], vectors=True)
+
+    def found(rescore: int | None = None) -> list[tuple[str, int, float]]:
+        answer = archive.search(codes, 7, rescore=rescore, asymmetric=True)
+        return [(hit.item.id, hit.distance, round(hit.similarity or 0, 4)) for hit in answer.hits()]
+
+    assert hits(asked(client, a_sound, "k=7&asymmetric=true")) == found() != hits(asked(client, a_sound, "k=7"))
+    assert hits(asked(client, a_sound, f"k=7&asymmetric=true&rescore={R}")) == found(R)
+    near = [hit for hit in found() if hit[1] <= 2]
+    assert hits(asked(client, a_sound, "k=7&asymmetric=true&distance=2")) == near
+    with TestClient(make(tiny_archive, limits={"asymmetric": True})) as by_itself:
+        reply = by_itself.post("/v1/search/sound?k=7", files={"file": a_sound.read_bytes()}).json()["queries"][0]
+        assert [hit["similarity"] for hit in reply["hits"]] == [alike for _, _, alike in found()]
+        alone = by_itself.post("/v1/search/code", json={"codes": [reply["code"]], "k": 7}).json()["queries"][0]
+        assert alone["hits"][0]["similarity"] is None, "a code that comes alone is searched as before"
+
+
 def test_several_archives_are_one_order(make: Making, place: Path, a_sound: Path) -> None:
     with TestClient(make(place, place)) as both:
         reply = both.post(f"/v1/search/sound?k=6&rescore={R}", files={"file": a_sound.read_bytes()}).json()

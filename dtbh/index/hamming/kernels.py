@@ -117,7 +117,7 @@ def search(
             size = min(len(buffer), stop - start)
             block, after = codes[start : start + size].ctypes.data, start + size
         else:
-            size, after = _gather(codes, kind, rows, marks, start, stop, buffer, ids)
+            size, after = gather(codes, kind, rows, marks, start, stop, buffer, ids)
             block = buffer.ctypes.data
         even = size - size % GROUP
         for i in range(size - even):
@@ -148,9 +148,9 @@ def search(
                         continue
                     if filled[query] == len(kept[query]):
                         if filled[query] >= 2 * k:
-                            filled[query] = _compact(kept[query], filled[query], limits[query], k - below[query])
+                            filled[query] = compact(kept[query], filled[query], limits[query], k - below[query])
                         else:
-                            kept[query] = _grown(kept[query])
+                            kept[query] = grown(kept[query])
                     row = start + group + code if direct else ids[group + code]
                     kept[query][filled[query]] = distance << ROW_BITS | row
                     filled[query] += 1
@@ -160,14 +160,7 @@ def search(
                         limits[query] -= 1
                         below[query] -= at[query, limits[query]]
         start = after
-    for query in range(count):
-        filled[query] = _compact(kept[query], filled[query], limits[query], k - below[query])
-    keys = np.empty(filled.sum(), np.int64)
-    done = 0
-    for query in range(count):
-        keys[done : done + filled[query]] = kept[query][: filled[query]]
-        done += filled[query]
-    return keys, filled
+    return taken(k, kept, filled, limits, below)
 
 
 @compiled
@@ -197,7 +190,20 @@ def _bits(start: int, stop: int) -> np.uint64:
 
 
 @compiled
-def _gather(
+def taken(k: int, kept: list[Ints], filled: Ints, limits: Ints, below: Ints) -> tuple[Ints, Ints]:
+    """The keys of all queries one after the other, and how many each has."""
+    for query in range(len(filled)):
+        filled[query] = compact(kept[query], filled[query], limits[query], k - below[query])
+    keys = np.empty(filled.sum(), np.int64)
+    done = 0
+    for query in range(len(filled)):
+        keys[done : done + filled[query]] = kept[query][: filled[query]]
+        done += filled[query]
+    return keys, filled
+
+
+@compiled
+def gather(
     codes: Words,
     kind: int,
     rows: Ints,
@@ -220,7 +226,7 @@ def _gather(
 
 
 @compiled
-def _compact(keys: Ints, filled: int, limit: int, ties: int) -> int:
+def compact(keys: Ints, filled: int, limit: int, ties: int) -> int:
     """Keep the keys below the limit and the first few at it; keys of one distance stay in order of rows."""
     kept = 0
     for i in range(filled):
@@ -233,7 +239,8 @@ def _compact(keys: Ints, filled: int, limit: int, ties: int) -> int:
 
 
 @compiled
-def _grown(keys: Ints) -> Ints:
+def grown(keys: Ints) -> Ints:
+    """The keys with as much room again."""
     larger = np.empty(2 * len(keys), np.int64)
     larger[: len(keys)] = keys
     return larger

@@ -5,7 +5,7 @@ Memory is bounded: it grows with k, but not with the number of queries or of cod
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,21 +27,46 @@ def distances(queries: NDArray[np.uint64], gallery: NDArray[np.uint64]) -> NDArr
 
 def nearest(queries: NDArray[np.uint64], rows: Rows, k: int) -> Found:
     """Distances int32 [q, k] and rows int64 [q, k] of the nearest; at least k rows must count."""
-    n = max(len(rows.words), 1)
-    keys = np.empty((len(queries), k), np.int64)
-    for some in _slices(len(queries), max(1, CELLS // (GALLERY_BLOCK + k))):
-        # distance * n + row: no two keys are alike, so any selection algorithm gives the same order.
-        best = np.empty((len(queries[some]), 0), np.int64)
-        for here, codes in _parts(rows):
-            near = _block(queries[some], codes).astype(np.int64) * n + here
-            best = _smallest(np.concatenate([best, near], axis=1), k)
-        keys[some] = np.sort(best, axis=1)
-    return (keys // n).astype(np.int32), keys % n + rows.first
+    return _nearest(lambda some, codes: _block(queries[some], codes), len(queries), rows, k)
+
+
+def weighted(weighing: NDArray[np.uint8], rows: Rows, k: int) -> Found:
+    """Asymmetric distances int32 [q, k] and rows int64 [q, k] of the nearest; at least k rows must count.
+
+    ``weighing`` is that of `dtbh.index.hamming.weighing.weighing`, uint8 [q, 16 w, 16].
+    """
+    low, high = weighing[:, ::2, None, :].astype(np.int32), weighing[:, 1::2, :, None].astype(np.int32)
+    by_byte = (low + high).reshape(len(weighing), -1, 256)  # what each byte adds
+
+    def block(some: slice, codes: NDArray[np.uint64]) -> NDArray[np.int32]:
+        octets = np.ascontiguousarray(codes, "<u8").view(np.uint8)
+        total = np.zeros((len(by_byte[some]), len(codes)), np.int32)
+        for place in range(octets.shape[1]):
+            total += by_byte[some, place].take(octets[:, place], axis=1)
+        return total
+
+    return _nearest(block, len(weighing), rows, k)
 
 
 def within(queries: NDArray[np.uint64], rows: Rows, radius: int) -> list[Found]:
     """For each query the distances and rows of all within a radius."""
     return [_within(query[None], rows, radius) for query in queries]
+
+
+def _nearest(
+    block: Callable[[slice, NDArray[np.uint64]], NDArray[np.int32]], queries: int, rows: Rows, k: int
+) -> Found:
+    """What `nearest` gives; ``block`` gives the distances of some queries to some codes."""
+    n = max(len(rows.words), 1)
+    keys = np.empty((queries, k), np.int64)
+    for some in _slices(queries, max(1, CELLS // (GALLERY_BLOCK + k))):
+        # distance * n + row: no two keys are alike, so any selection algorithm gives the same order.
+        best = np.empty((len(keys[some]), 0), np.int64)
+        for here, codes in _parts(rows):
+            near = block(some, codes).astype(np.int64) * n + here
+            best = _smallest(np.concatenate([best, near], axis=1), k)
+        keys[some] = np.sort(best, axis=1)
+    return (keys // n).astype(np.int32), keys % n + rows.first
 
 
 def _within(query: NDArray[np.uint64], rows: Rows, radius: int) -> Found:

@@ -35,11 +35,14 @@ DIFFER = np.bitwise_count(np.arange(16)[:, None] ^ np.arange(16)).astype(np.uint
 
 @functools.cache
 def usable() -> bool:
-    """Whether this processor has AVX2, and no population count in vectors, which would be quicker."""
-    if platform.machine().lower() not in ("x86_64", "amd64"):
-        return False
-    features = binding.get_host_cpu_features()
-    return bool(features.get("avx2")) and not features.get("avx512vpopcntdq")
+    """Whether this processor has AVX2, so that half bytes can be looked up."""
+    return platform.machine().lower() in ("x86_64", "amd64") and bool(binding.get_host_cpu_features().get("avx2"))
+
+
+@functools.cache
+def quickest() -> bool:
+    """Whether it has no population count in vectors either, which would be quicker."""
+    return usable() and not binding.get_host_cpu_features().get("avx512vpopcntdq")
 
 
 def tables(patterns: NDArray[np.uint64]) -> NDArray[np.uint8]:
@@ -63,17 +66,17 @@ def spread(typing: Any, codes: Any, count: Any, planes: Any, width: Any) -> Any:
         each = ir.Constant(WORD, SIDE)
         with cgutils.for_range(builder, builder.udiv(args[1], each)) as group:
             part, vector = (op(group.index, ir.Constant(WORD, VECTORS)) for op in (builder.udiv, builder.urem))
-            source = _moved(builder, args[0], group.index, 8 * SIDE * words)
-            target = _moved(builder, args[2], part, HALVES * TOGETHER * words)
-            target = _moved(builder, target, vector, SIDE)
+            source = moved(builder, args[0], group.index, 8 * SIDE * words)
+            target = moved(builder, args[2], part, HALVES * TOGETHER * words)
+            target = moved(builder, target, vector, SIDE)
             with cgutils.for_range(builder, ir.Constant(WORD, words)) as word:
-                here = _moved(builder, source, word.index, 8)
-                planes = _moved(builder, target, word.index, HALVES * TOGETHER)
+                here = moved(builder, source, word.index, 8)
+                planes = moved(builder, target, word.index, HALVES * TOGETHER)
                 for place, whole in enumerate(_transposed(builder, here, words)):
                     fifteen, four = (ir.Constant(BYTES, [value] * SIDE) for value in (15, 4))
                     for half, value in enumerate((whole, builder.lshr(whole, four))):
                         to = builder.add(planes, ir.Constant(WORD, (2 * place + half) * TOGETHER))
-                        builder.store(builder.and_(value, fifteen), _pointer(builder, to, BYTES), align=1)
+                        builder.store(builder.and_(value, fifteen), pointer(builder, to, BYTES), align=1)
         return context.get_dummy_value()
 
     return types.void(codes, count, planes, width), generate
@@ -100,17 +103,17 @@ def close(typing: Any, one: Any, other: Any, planes: Any, limit: Any, bound: Any
         builder.branch(body)
         builder.position_at_end(body)
         word = builder.load(place)
-        here = _moved(builder, args[2], word, HALVES * TOGETHER)
-        looked_up = [_moved(builder, args[query], word, 16 * HALVES) for query in range(2)]
+        here = moved(builder, args[2], word, HALVES * TOGETHER)
+        looked_up = [moved(builder, args[query], word, 16 * HALVES) for query in range(2)]
         current = [[builder.load(total) for total in row] for row in sums]
         add = "llvm.uadd.sat.v32i8" if 64 * words > MOST else None
         for half in range(HALVES):
-            chosen = [_table(builder, table, half) for table in looked_up]
+            chosen = [table_of(builder, table, half) for table in looked_up]
             for vector in range(VECTORS):
                 at = builder.add(here, ir.Constant(WORD, TOGETHER * half + SIDE * vector))
-                values = builder.load(_pointer(builder, at, BYTES), align=1)
+                values = builder.load(pointer(builder, at, BYTES), align=1)
                 for query in range(2):
-                    bits = call(builder, "llvm.x86.avx2.pshuf.b", BYTES, chosen[query], values)
+                    bits = looked_up_in(builder, chosen[query], values)
                     total = current[query][vector]
                     total = call(builder, add, BYTES, total, bits) if add else builder.add(total, bits)
                     current[query][vector] = total
@@ -150,11 +153,11 @@ def _transposed(builder: Any, start: Any, words: int) -> list[Any]:
         four = ir.Constant(ir.VectorType(WORD, 4), ir.Undefined)
         if words == 1:
             at = builder.add(start, ir.Constant(WORD, 32 * row))
-            four = builder.load(_pointer(builder, at, four.type), align=8)
+            four = builder.load(pointer(builder, at, four.type), align=8)
         else:
             for lane in range(4):
                 at = builder.add(start, ir.Constant(WORD, (4 * row + lane) * 8 * words))
-                value = builder.load(_pointer(builder, at, WORD), align=8)
+                value = builder.load(pointer(builder, at, WORD), align=8)
                 four = builder.insert_element(four, value, ir.Constant(INDEX, lane))
         whole = builder.bitcast(four, BYTES)
         places = [16 * half + 8 * (i % 2) + i // 2 for half in range(2) for i in range(16)]
@@ -182,10 +185,18 @@ def _woven(builder: Any, first: Any, second: Any, size: int, upper: bool) -> Any
     )
 
 
-def _table(builder: Any, tables: Any, half: int) -> Any:
+def looked_up_in(builder: Any, table: Any, values: Any) -> Any:
+    """What stands in a table of 16 at 32 half bytes; nothing sensible where the processor has no AVX2.
+
+    There such code is compiled all the same, and never runs: LLVM would end the process at the instruction.
+    """
+    return call(builder, "llvm.x86.avx2.pshuf.b", BYTES, table, values) if usable() else values
+
+
+def table_of(builder: Any, tables: Any, half: int) -> Any:
     """The table of a half byte, twice."""
     at = builder.add(tables, ir.Constant(WORD, 16 * half))
-    once = builder.load(_pointer(builder, at, ir.VectorType(BYTE, 16)), align=1)
+    once = builder.load(pointer(builder, at, ir.VectorType(BYTE, 16)), align=1)
     return _shuffled(builder, once, once, [*range(16)] * 2)
 
 
@@ -206,7 +217,8 @@ def _filled(builder: Any, value: Any) -> Any:
     return _shuffled(builder, once, once, [0] * SIDE)
 
 
-def _moved(builder: Any, address: Any, index: Any, size: int) -> Any:
+def moved(builder: Any, address: Any, index: Any, size: int) -> Any:
+    """The address of one of things of ``size`` bytes that lie one after the other."""
     return builder.add(address, builder.mul(index, ir.Constant(WORD, size)))
 
 
@@ -214,5 +226,6 @@ def _shuffled(builder: Any, first: Any, second: Any, places: list[int]) -> Any:
     return builder.shuffle_vector(first, second, ir.Constant(ir.VectorType(INDEX, len(places)), places))
 
 
-def _pointer(builder: Any, address: Any, kind: Any) -> Any:
+def pointer(builder: Any, address: Any, kind: Any) -> Any:
+    """An address as LLVM loads and stores by it."""
     return builder.inttoptr(address, ir.PointerType(kind))

@@ -15,10 +15,11 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dtbh.index.hamming import kernels, planes
+from dtbh.index.hamming import kernels, planes, weighted_kernels
 from dtbh.index.hamming.rows import Found, Rows
 
 T = TypeVar("T")
+Keys = tuple[NDArray[np.int64], NDArray[np.int64]]  # of all queries one after the other, and how many each has
 WIDEST = 8  # words a code; longer codes are not compiled for
 QUERIES = 128  # queries over a block of codes at once
 SHARED = 16  # with as many queries for each core, cores share the queries, not the codes
@@ -30,17 +31,23 @@ PADDING = np.iinfo(np.int64).max
 
 def nearest(queries: NDArray[np.uint64], rows: Rows, k: int, threads: int) -> Found:
     """Distances int32 [q, k] and rows int64 [q, k] of the nearest; at least k rows must count."""
-    keys = np.empty((len(queries), k), np.int64)
     patterns, radius = _patterns(queries), 64 * queries.shape[1]
-    blocks, parts = _plan(len(queries), rows, max(1, min(QUERIES, HELD // k)), threads)
+    return _nearest(lambda block: partial(_search, patterns[block], rows, k, radius), len(queries), rows, k, threads)
 
-    def fill(block: slice) -> None:
-        tables = [_table(*found, k) for found in _each(partial(_search, patterns[block], rows, k, radius), parts)]
-        keys[block] = np.sort(np.concatenate(tables, axis=1), axis=1)[:, :k]
 
-    for _ in _each(fill, blocks, threads if len(parts) == 1 else 1):
-        pass
-    return split(keys, rows.first)
+def weighted(weighing: NDArray[np.uint8], rows: Rows, k: int, threads: int) -> Found:
+    """Asymmetric distances int32 [q, k] and rows int64 [q, k] of the nearest; at least k rows must count.
+
+    Args:
+        weighing: As `dtbh.index.hamming.weighing.weighing` makes it, uint8 [q, 16 w, 16].
+        rows: Whose codes of w words are looked at.
+        k: From 1.
+        threads: From 1.
+    """
+    padded = np.zeros((len(weighing), planes.HALVES * _width(rows.words.shape[1]), 16), np.uint8)
+    padded[:, : weighing.shape[1]] = weighing
+    most = int(padded.max(axis=2, initial=0).sum(axis=1, dtype=np.int64).max(initial=0))
+    return _nearest(lambda block: partial(_weighted, padded[block], rows, k, most), len(padded), rows, k, threads)
 
 
 def within(queries: NDArray[np.uint64], rows: Rows, radius: int, threads: int) -> list[Found]:
@@ -62,15 +69,35 @@ def split(keys: NDArray[np.int64], first: int) -> Found:
     return (keys >> kernels.ROW_BITS).astype(np.int32), (keys & ((1 << kernels.ROW_BITS) - 1)) + first
 
 
-def _search(
-    patterns: NDArray[np.uint64], rows: Rows, k: int, radius: int, part: slice
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _nearest(
+    search: Callable[[slice], Callable[[slice], Keys]], queries: int, rows: Rows, k: int, threads: int
+) -> Found:
+    """What `nearest` gives; ``search`` gives, for a block of queries, what finds the keys in a part of the rows."""
+    keys = np.empty((queries, k), np.int64)
+    blocks, parts = _plan(queries, rows, max(1, min(QUERIES, HELD // k)), threads)
+
+    def fill(block: slice) -> None:
+        tables = [_table(*found, k) for found in _each(search(block), parts)]
+        keys[block] = np.sort(np.concatenate(tables, axis=1), axis=1)[:, :k]
+
+    for _ in _each(fill, blocks, threads if len(parts) == 1 else 1):
+        pass
+    return split(keys, rows.first)
+
+
+def _search(patterns: NDArray[np.uint64], rows: Rows, k: int, radius: int, part: slice) -> Keys:
     width = (0,) * _width(rows.words.shape[1])  # its length is known when compiling
     asked = patterns[:0, : len(width)]
-    if len(patterns) >= LOOKED_UP and planes.usable():
+    if len(patterns) >= LOOKED_UP and planes.quickest():
         asked = patterns[[*range(len(patterns)), *[-1] * (len(patterns) % 2)], : len(width)]
     tables = planes.tables(asked)
     return kernels.search(patterns, *kernels.arguments(rows), part.start, part.stop, k, radius, width, tables)
+
+
+def _weighted(weighing: NDArray[np.uint8], rows: Rows, k: int, most: int, part: slice) -> Keys:
+    width = (0,) * _width(rows.words.shape[1])
+    found = kernels.arguments(rows)
+    return weighted_kernels.search(weighing, *found, part.start, part.stop, k, most, width, planes.usable())
 
 
 def _plan(queries: int, rows: Rows, size: int, threads: int) -> tuple[list[slice], list[slice]]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from dtbh.errors import CodesError, ConfigError
 from dtbh.index.hamming import plain
 from dtbh.index.hamming.rows import Found, Rows, Which, choose
+from dtbh.index.hamming.weighing import weighing
 from dtbh.utils.device import cores
 
 if TYPE_CHECKING:
@@ -150,6 +151,34 @@ class Searcher:
             return np.empty((len(queries), k), np.int32), np.empty((len(queries), k), np.int64)
         learned = self._compiled(queries)
         return plain.nearest(queries, self._rows, k) if learned is None else learned.nearest(queries, k, threads)
+
+    def asymmetric(
+        self, queries: NDArray[np.uint64], weights: NDArray[np.uint8], k: int, *, threads: int | None = None
+    ) -> Found:
+        """The nearest rows of each query by asymmetric distance: the weights of the bits that differ, summed up.
+
+        Args:
+            queries: uint64 [q, w].
+            weights: uint8 [q, bits], 0 to `dtbh.codes.SUREST`, of at most 64 w bits.
+            k: As in `nearest`.
+            threads: As in `nearest`.
+
+        Returns:
+            Distances int32 [q, min(k, n)] and rows int64 of the same shape, ordered by distance, then row.
+
+        Raises:
+            CodesError: Another dtype, shape or number of words.
+            ConfigError: k or threads below 1.
+        """
+        _check("queries", queries)
+        _check_same(queries, self._rows.words)
+        asked = weighing(queries, weights)
+        check_k(k)
+        threads, k = _threads(threads), min(int(k), len(self))
+        if not len(queries) or not k:
+            return np.empty((len(queries), k), np.int32), np.empty((len(queries), k), np.int64)
+        learned = self._compiled(queries)
+        return plain.weighted(asked, self._rows, k) if learned is None else learned.weighted(asked, k, threads)
 
     def within(self, queries: NDArray[np.uint64], radius: int, *, threads: int | None = None) -> list[Found]:
         """As `dtbh.index.hamming.search.within`, of the rows that count."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from dtbh.codes import HashCodes, check_same, check_storable, check_vectors, whole_numbers, word_count
 from dtbh.data.manifest import MODALITIES, Item
-from dtbh.errors import CodesError
+from dtbh.errors import CodesError, ConfigError
 from dtbh.index.base import FIELDS, Condition, Find, checked, conditions, refuse_known, refuse_unknown
 from dtbh.index.hamming.search import check_k, check_radius
 from dtbh.index.milvus.collection import Collection, expression, octets
@@ -193,10 +193,14 @@ class MilvusIndex:
 
     def search(
         self, codes: HashCodes, k: int = 10, *, find: Find | None = None, where: Mapping[str, str] | None = None,
-        rescore: int | None = None,
+        rescore: int | None = None, asymmetric: bool = False,
     ) -> SearchResult:  # fmt: skip
         """As `Index.search`."""
         check_k(k)
+        if asymmetric:
+            raise ConfigError(
+                f"{self.name}: Milvus knows no asymmetric distance; search an archive on disk, or rescore"
+            )
         found, end = self._asked(codes, find, where)
         if rescore is None:
             return self._result(self._nearest(codes, k, found, end))
