@@ -73,18 +73,20 @@ def test_as_loops_find_it(path, bits):
     assert tied > 300, "the cases have no ties to get wrong"
 
 
-def test_more_codes_than_a_block(path):
+@pytest.mark.parametrize("words", [1, 2])
+def test_more_codes_than_a_block(path, words):
     """Against all distances at once: codes that end within half a group, and none at all."""
     rng = np.random.default_rng(2)
-    gallery = random_words(rng, 5003, 1, 4000)
-    queries, weights = drawn(rng, 9, 64)
-    differ = unpack(queries, 64)[:, None] != unpack(gallery, 64)
+    gallery = random_words(rng, 5003, words, 4000)
+    queries, weights = drawn(rng, 9, 64 * words)
+    differ = unpack(queries, 64 * words)[:, None] != unpack(gallery, 64 * words)
     every = (differ * weights[:, None]).sum(axis=2, dtype=np.int64)
-    for k in (1, 70, 5003):
-        distances, found = Searcher(gallery).asymmetric(queries, weights, k)
-        order = np.argsort(every, axis=1, kind="stable")[:, :k]
-        np.testing.assert_array_equal(found, order)
-        np.testing.assert_array_equal(distances, np.take_along_axis(every, order, axis=1))
+    for count in (1, 2, 3, 9):  # one and two are weighed as codes lie
+        for k in (1, 70, 5003):
+            distances, found = Searcher(gallery).asymmetric(queries[-count:], weights[-count:], k)
+            order = np.argsort(every[-count:], axis=1, kind="stable")[:, :k]
+            np.testing.assert_array_equal(found, order)
+            np.testing.assert_array_equal(distances, np.take_along_axis(every[-count:], order, axis=1))
     assert Searcher(gallery[:0]).asymmetric(queries, weights, 3)[0].shape == (9, 0)
     assert Searcher(gallery).asymmetric(queries[:0], weights[:0], 3)[1].shape == (0, 3)
 

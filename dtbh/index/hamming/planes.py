@@ -72,7 +72,7 @@ def spread(typing: Any, codes: Any, count: Any, planes: Any, width: Any) -> Any:
             with cgutils.for_range(builder, ir.Constant(WORD, words)) as word:
                 here = moved(builder, source, word.index, 8)
                 planes = moved(builder, target, word.index, HALVES * TOGETHER)
-                for place, whole in enumerate(_transposed(builder, here, words)):
+                for place, whole in enumerate(transposed(builder, here, words)):
                     fifteen, four = (ir.Constant(BYTES, [value] * SIDE) for value in (15, 4))
                     for half, value in enumerate((whole, builder.lshr(whole, four))):
                         to = builder.add(planes, ir.Constant(WORD, (2 * place + half) * TOGETHER))
@@ -143,7 +143,7 @@ def close(typing: Any, one: Any, other: Any, planes: Any, limit: Any, bound: Any
     return types.uint64(one, other, planes, limit, bound, width), generate
 
 
-def _transposed(builder: Any, start: Any, words: int) -> list[Any]:
+def transposed(builder: Any, start: Any, words: int) -> list[Any]:
     """A word of each of 32 codes as 8 vectors: the first byte of all codes, the second and so on.
 
     The order of the codes in a vector is always the same, and not that in which they lie.

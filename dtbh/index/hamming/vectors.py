@@ -52,7 +52,7 @@ def least(typing: Any, query: Any, codes: Any, count: Any, width: Any) -> Any:
         with cgutils.for_range(builder, builder.udiv(args[2], step)) as loop:
             start = builder.add(args[1], builder.mul(loop.index, ir.Constant(WORD, 8 * GROUP * words)))
             for part in range(GROUP // LANES):
-                _fetch(builder, start, part, words)
+                fetch(builder, builder.add(start, ir.Constant(WORD, 8 * LANES * words * part)), words)
                 here = _distances(builder, start, part, words, pattern, _by_lanes)
                 kept = best[part % 2]
                 builder.store(_least(builder, builder.load(kept), here), kept)
@@ -141,10 +141,10 @@ def _least(builder: Any, *distances: Any) -> Any:
     return builder.bitcast(call(builder, "llvm.umin.v16i32", HALVES, *halves), VECTOR)
 
 
-def _fetch(builder: Any, start: Any, part: int, words: int) -> None:
-    """Have the memory bring what lies AHEAD of the 8 codes of this part, line by line."""
-    for place in range(part * words, (part + 1) * words):
-        ahead = builder.add(start, ir.Constant(WORD, AHEAD + 8 * LANES * place))
+def fetch(builder: Any, address: Any, lines: int) -> None:
+    """Have the memory bring so many lines of 64 bytes that lie AHEAD of an address."""
+    for place in range(lines):
+        ahead = builder.add(address, ir.Constant(WORD, AHEAD + 64 * place))
         line = builder.inttoptr(ahead, ir.PointerType(ir.IntType(8)))
         options = [ir.Constant(ir.IntType(32), value) for value in (0, 3, 1)]  # to be read, soon and often, data
         call(builder, "llvm.prefetch.p0", ir.VoidType(), line, *options)

@@ -24,7 +24,9 @@ from dtbh.index.hamming.kernels import (
 )
 from dtbh.index.hamming.planes import HALVES, TOGETHER, spread
 from dtbh.index.hamming.vectors import GROUP
-from dtbh.index.hamming.weighted_planes import ORDER, weigh
+from dtbh.index.hamming.weighted_planes import ORDER, weigh, weigh_once
+
+ONCE = 2  # queries for which putting codes in planes does not pay
 
 
 @compiled
@@ -79,12 +81,16 @@ def search(
             size, after = gather(codes, kind, rows, marks, start, stop, buffer, ids)
             block = buffer.ctypes.data
         even = size - size % TOGETHER if vectors else 0
-        if even:
+        if even and count > ONCE:
             spread(np.intp(block), even, np.intp(planes.ctypes.data), width)
         for query in range(count):
             table = np.intp(tables[query].ctypes.data)
             for group in range(0, size, GROUP):
-                if group < even:
+                if group < even and count <= ONCE:
+                    place = np.intp(block) + 8 * len(width) * group
+                    if weigh_once(table, place, sums.ctypes.data, width) >= limits[query]:
+                        continue
+                elif group < even:
                     part = HALVES * TOGETHER * len(width) * (group // TOGETHER) + group % TOGETHER
                     if weigh(table, np.intp(planes.ctypes.data) + part, sums.ctypes.data, width) >= limits[query]:
                         continue
