@@ -147,18 +147,9 @@ def search(
                     if distance >= limits[query] or (some and not marks[start + group + code]):
                         continue
                     if filled[query] == len(kept[query]):
-                        if filled[query] >= 2 * k:
-                            filled[query] = compact(kept[query], filled[query], limits[query], k - below[query])
-                        else:
-                            kept[query] = grown(kept[query])
+                        kept[query] = with_room(kept[query], filled, limits, below, query, k)
                     row = start + group + code if direct else ids[group + code]
-                    kept[query][filled[query]] = distance << ROW_BITS | row
-                    filled[query] += 1
-                    at[query, distance] += 1
-                    below[query] += 1
-                    while below[query] >= k:
-                        limits[query] -= 1
-                        below[query] -= at[query, limits[query]]
+                    take(kept[query], filled, limits, at, below, query, k, distance << ROW_BITS | row)
         start = after
     return taken(k, kept, filled, limits, below)
 
@@ -190,10 +181,31 @@ def _bits(start: int, stop: int) -> np.uint64:
 
 
 @compiled
+def with_room(keys: Ints, filled: Ints, limits: Ints, below: Ints, query: int, k: int) -> Ints:
+    """A query's keys with room for more: those that have lost are left out, or there is as much again."""
+    if filled[query] < 2 * k:
+        return _grown(keys)
+    filled[query] = _compact(keys, filled[query], limits[query], k - below[query])
+    return keys
+
+
+@compiled
+def take(keys: Ints, filled: Ints, limits: Ints, at: Ints, below: Ints, query: int, k: int, key: int) -> None:
+    """Take a row that lies below a query's limit; the limit goes down where k rows do without the farthest."""
+    keys[filled[query]] = key
+    filled[query] += 1
+    at[query, key >> ROW_BITS] += 1
+    below[query] += 1
+    while below[query] >= k:
+        limits[query] -= 1
+        below[query] -= at[query, limits[query]]
+
+
+@compiled
 def taken(k: int, kept: list[Ints], filled: Ints, limits: Ints, below: Ints) -> tuple[Ints, Ints]:
     """The keys of all queries one after the other, and how many each has."""
     for query in range(len(filled)):
-        filled[query] = compact(kept[query], filled[query], limits[query], k - below[query])
+        filled[query] = _compact(kept[query], filled[query], limits[query], k - below[query])
     keys = np.empty(filled.sum(), np.int64)
     done = 0
     for query in range(len(filled)):
@@ -226,7 +238,7 @@ def gather(
 
 
 @compiled
-def compact(keys: Ints, filled: int, limit: int, ties: int) -> int:
+def _compact(keys: Ints, filled: int, limit: int, ties: int) -> int:
     """Keep the keys below the limit and the first few at it; keys of one distance stay in order of rows."""
     kept = 0
     for i in range(filled):
@@ -239,8 +251,7 @@ def compact(keys: Ints, filled: int, limit: int, ties: int) -> int:
 
 
 @compiled
-def grown(keys: Ints) -> Ints:
-    """The keys with as much room again."""
+def _grown(keys: Ints) -> Ints:
     larger = np.empty(2 * len(keys), np.int64)
     larger[: len(keys)] = keys
     return larger

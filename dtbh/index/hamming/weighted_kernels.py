@@ -16,11 +16,11 @@ from dtbh.index.hamming.kernels import (
     ROW_BITS,
     Ints,
     Words,
-    compact,
     compiled,
     gather,
-    grown,
+    take,
     taken,
+    with_room,
 )
 from dtbh.index.hamming.planes import HALVES, TOGETHER, spread
 from dtbh.index.hamming.vectors import GROUP
@@ -103,18 +103,9 @@ def search(
                     if distance >= limits[query] or (some and not marks[start + group + code]):
                         continue
                     if filled[query] == len(kept[query]):
-                        if filled[query] >= 2 * k:
-                            filled[query] = compact(kept[query], filled[query], limits[query], k - below[query])
-                        else:
-                            kept[query] = grown(kept[query])
+                        kept[query] = with_room(kept[query], filled, limits, below, query, k)
                     row = start + group + code if direct else ids[group + code]
-                    kept[query][filled[query]] = distance << ROW_BITS | row
-                    filled[query] += 1
-                    at[query, distance] += 1
-                    below[query] += 1
-                    while below[query] >= k:
-                        limits[query] -= 1
-                        below[query] -= at[query, limits[query]]
+                    take(kept[query], filled, limits, at, below, query, k, distance << ROW_BITS | row)
         start = after
     return taken(k, kept, filled, limits, below)
 
