@@ -190,7 +190,9 @@ def with_room(keys: Ints, filled: Ints, limits: Ints, below: Ints, query: int, k
 
 
 @compiled
-def take(keys: Ints, filled: Ints, limits: Ints, at: Ints, below: Ints, query: int, k: int, key: int) -> None:
+def take(
+    keys: Ints, filled: Ints, limits: Ints, at: Ints, below: Ints, query: int, k: int, key: int | np.int64
+) -> None:
     """Take a row that lies below a query's limit; the limit goes down where k rows do without the farthest."""
     keys[filled[query]] = key
     filled[query] += 1
