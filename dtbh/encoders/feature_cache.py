@@ -81,7 +81,7 @@ def _fill(
     """Look everything up, compute what is missing, and commit batch by batch."""
     keys, sizes = [], {}
     for source in sources:
-        data = _content(source)
+        data = content(source)
         keys.append(hashlib.sha256(data).digest())
         sizes[keys[-1]] = len(data)
     known: dict[tuple[bytes, int], NDArray[Any]] = {}
@@ -103,8 +103,8 @@ def _fill(
     return [[known[k, v] for v in views] for k in keys]
 
 
-def _content(source: Path | str) -> bytes:
-    """What is in a media file, or a text as bytes."""
+def content(source: Path | str) -> bytes:
+    """What is in a media file, or a text as bytes; raises `MediaError` for a file that can't be read."""
     if isinstance(source, str):
         return source.encode()
     try:

@@ -94,8 +94,9 @@ def sweep(
 ) -> Sweep:
     """Train and evaluate every method at every length with every seed, and write tables, figure and page.
 
-    Outputs of frozen networks are stored once: while several cells work at a time, the first that reads a network
-    works before the others. A cell that fails is named, and the others go on. After a kill, the same call goes on.
+    Outputs of frozen networks are stored once, and a backbone is fine-tuned once for all lengths: while several cells
+    work at a time, the first that reads or tunes a network works before the others. A cell that fails is named, and the
+    others go on. After a kill, the same call goes on.
 
     Args:
         configs: By the name of its row, the config file of each method.
@@ -177,11 +178,16 @@ def _in_turn(
 
 
 def _first(cells: Sequence[Cell]) -> list[Cell]:
-    """For each set of frozen networks the first cell that reads them, so that what they say is stored once."""
+    """For each set of frozen networks the first cell that reads them, so that what they say is stored once.
+
+    Where the image backbone is fine-tuned first, that is done once for each seed.
+    """
     found: dict[str, Cell] = {}
     for cell in cells:
         towers = cell.config.encoders.image, cell.config.encoders.sound
         frozen = [tower.model_dump_json() for tower in towers if tower is not None and tower.frozen]
+        if (tuning := cell.config.learning.finetuning) is not None:
+            frozen += [tuning.model_dump_json(), str(cell.seed)]
         if frozen:
             found.setdefault(" ".join(frozen), cell)
     return [*found.values()]

@@ -41,6 +41,7 @@ from dtbh.training.finetuning import Captioned, finetune
 from dtbh.training.module import DualTraining, Side
 from dtbh.training.run_folder import Heeding, RunFolder, begin_run, close_run, left_to_do
 from dtbh.training.sentence_space import SENTENCE_SPACE
+from dtbh.training.tuned import keep_tuned, place_of_tuned, take_tuned
 from dtbh.utils.device import resolve_device
 from dtbh.utils.files import file_lock
 from dtbh.utils.interrupts import held, kept
@@ -156,7 +157,7 @@ def _captioned(config: Config, known: Manifest, twin: DualEncoder, device: torch
 
 
 def _finetune(config: Config, data: Captioned, twin: DualEncoder, out: Path, device: torch.device) -> None:
-    """Have the image backbone learn from captions."""
+    """Have the image backbone learn from captions, unless one that has learned the same is kept."""
     settings, backbone = config.learning.finetuning, twin.image.backbone
     assert settings is not None
     assert isinstance(backbone, ImageBackbone)
@@ -165,11 +166,17 @@ def _finetune(config: Config, data: Captioned, twin: DualEncoder, out: Path, dev
     precision = config.training.precision
     mixed = precision in ("bf16", "16") or (precision == "auto" and device.type == "cuda")
     workers = _workers(config.training.workers)
+    place = place_of_tuned(backbone, data, settings, seed=config.seed, device=device, mixed=mixed)
+    if place.is_file():
+        echo(f"image backbone: as it was fine-tuned before, {place}")
+        take_tuned(backbone, place)
+        return
     with held() as heed:
         finetune(
             backbone, data, settings, resume=out / BACKBONE, seed=config.seed, device=device, workers=workers,
             mixed=mixed, heed=heed,
         )  # fmt: skip
+    keep_tuned(backbone, place)
 
 
 def _by_pairs(manifest: Manifest) -> Manifest:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from dtbh.cli.main import main
-from dtbh.config import Config, read_config, write_config
+from dtbh.config import Config, FineTuning, read_config, write_config
 from dtbh.data.manifest import read_manifest
 from dtbh.errors import DtbhError
 from dtbh.evaluation.report import read_report
@@ -165,6 +165,12 @@ def test_frozen_networks_are_read_by_one_cell_first(tiny_config: Config, tmp_pat
     cells = [cell("a", 8), cell("b", 8, frozen=True), cell("b", 12, frozen=True), cell("c", 8, frozen=True),
              cell("d", 8, frozen=True, backbone="efficientnet_lite0")]  # fmt: skip
     assert [str(one) for one in _first(cells)] == ["b, 8 bits, seed 0", "d, 8 bits, seed 0"]
+    tuning = tiny_config.learning.model_copy(update={"finetuning": FineTuning()})
+    tuned = [
+        replace(one, seed=seed, config=one.config.model_copy(update={"learning": tuning}))
+        for seed in (0, 1) for one in cells[1:3]
+    ]  # fmt: skip
+    assert [str(one) for one in _first([*cells, *tuned])][2:] == ["b, 8 bits, seed 0", "b, 8 bits, seed 1"]
 
 
 def test_each_process_has_its_threads(tmp_path: Path, tiny_config: Config, monkeypatch: pytest.MonkeyPatch) -> None:

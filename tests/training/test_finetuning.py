@@ -15,13 +15,14 @@ from dtbh.config import Config, FineTuning, ImageTower, make_config
 from dtbh.data.manifest import read_manifest, write_manifest
 from dtbh.encoders.image_backbones import build_image_backbone
 from dtbh.encoders.readers import ImageReader
-from dtbh.errors import ConfigError, DataError, MediaError
+from dtbh.errors import ConfigError, DataError, MediaError, RunError
 from dtbh.models.load import load
 from dtbh.models.torch_encoder import TorchEncoder
 from dtbh.stages.train import train
 from dtbh.training import finetuning
 from dtbh.training.finetuning import Captioned, finetune
 from dtbh.training.graded import graded_contrast, graded_targets, learned_temperature
+from dtbh.training.tuned import place_of_tuned
 from tests.reference.objectives import graded_contrast as in_loops
 from tests.training.test_sentence_space import any_words
 
@@ -129,6 +130,58 @@ def test_a_run_keeps_the_tuned_backbone(tiny_data: Path, tmp_path: Path) -> None
     assert len(model.encode_images([next(tiny_data.rglob("*.png"))])) == 1
     without = train(with_finetuning(labels=False), tiny_data, tmp_path / "pairs")  # classes are not looked at
     assert (without / "model.safetensors").exists()
+
+
+def test_other_lengths_take_the_backbone_as_it_was_tuned(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def weights(bits: int, run: str) -> dict[str, torch.Tensor]:
+        config = with_finetuning()
+        config = config.model_copy(update={"encoders": config.encoders.model_copy(update={"bits": bits}), "seed": 7})
+        model = load(train(config, tiny_data, tmp_path / run))
+        assert isinstance(model, TorchEncoder)
+        return model.twin.state_dict()
+
+    said = "image backbone: as it was fine-tuned before"
+    weights(8, "first")
+    assert said not in capsys.readouterr().err
+    taken = weights(12, "second")
+    assert said in capsys.readouterr().err
+    monkeypatch.setenv("DTBH_CACHE", str(tmp_path / "cache"))
+    alone = weights(12, "alone")
+    assert said not in capsys.readouterr().err
+    assert all(torch.equal(taken[name], alone[name]) for name in alone)
+    (place,) = (tmp_path / "cache").glob("tuned-*.safetensors")
+    place.write_bytes(place.read_bytes()[:500])
+    with pytest.raises(RunError, match=r"tuned-.*: damaged checkpoint .*; delete it to train again"):
+        weights(16, "cut")
+
+
+def test_what_a_tuned_backbone_hangs_on(tiny_data: Path, tmp_path: Path) -> None:
+    given, settings, backbone = data(tiny_data), FineTuning(epochs=1, size=16), build_image_backbone(SMALL)
+
+    def named(backbone=backbone, data=given, settings=settings, **how: object) -> Path:
+        return place_of_tuned(backbone, data, settings, **{"seed": 0, "device": CPU, "mixed": False, **how})
+
+    copied = [Path(shutil.copy(path, tmp_path / path.name)) for path in given.reader.paths]
+    moved = replace(given, reader=ImageReader(copied, given.reader.settings))
+    assert named() == named(data=moved), "where the files lie means nothing"
+    other = [*copied[:-1], tmp_path / "other.png"]
+    shutil.copy(copied[0], other[-1])
+    labels = given.labels.clone()
+    labels[0] += 1
+    brighter = given.reader.settings.augmentation.model_copy(update={"brightness": (1.0, 1.3)})
+    changed = [
+        named(backbone=build_image_backbone(SMALL)), named(settings=FineTuning(epochs=2, size=16)), named(seed=1),
+        named(mixed=True), named(device=torch.device("cuda")), named(data=replace(given, labels=labels)),
+        named(data=replace(given, vectors=given.vectors.flip(0))),
+        named(data=replace(given, captions=given.captions[::-1])),
+        named(data=replace(given, reader=ImageReader(other, given.reader.settings))),
+        named(data=replace(given, reader=ImageReader(given.reader.paths, SMALL.model_copy(update={"size": 24})))),
+        named(data=replace(given, reader=ImageReader(given.reader.paths, given.reader.settings.model_copy(
+            update={"augmentation": brighter})))),
+    ]  # fmt: skip
+    assert len({named(), *changed}) == 1 + len(changed)
 
 
 def test_it_goes_with_the_sentence_space_alone(tiny_data: Path, tmp_path: Path) -> None:
