@@ -69,11 +69,12 @@ def create_app(
 
     Raises:
         CodesError: No archive there.
-        ConfigError: The limits say to rescore, and an archive keeps no vectors.
+        ConfigError: The limits say to rescore, and an archive keeps no vectors; or to weigh bits, and one can't.
     """
     limits = limits or Service()
     registry, metrics = ArchiveRegistry(archives), Metrics()
     registry.check_rescore(limits.rescore, registry.names)
+    registry.check_asymmetric(limits.asymmetric, registry.names)
     models = Models(model, load, limits.language)
     service = QueryService(registry, models, limits, metrics)
 

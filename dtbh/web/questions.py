@@ -40,6 +40,7 @@ def question(
         asymmetric = limits.asymmetric if asked.asymmetric is None else asked.asymmetric
     together = registry.together(asked.archive)
     registry.check_rescore(rescore, together)
+    registry.check_asymmetric(asymmetric, together)
     return Question(together, asked.k, asked.find, where, asked.distance, rescore or None, asymmetric)
 
 
