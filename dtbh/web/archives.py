@@ -200,17 +200,26 @@ def to_hex(words: np.ndarray, bits: int) -> str:
     return words.astype("<u8").tobytes()[: -(-bits // 8)].hex()
 
 
-def from_hex(text: str, bits: int, encoder: str, vector: str | None = None) -> HashCodes:
-    """The inverse of `to_hex`, as a query; with a vector as `to_base64` writes it.
+def from_hex(text: str, bits: int, encoder: str, vector: str | None = None, weights: str | None = None) -> HashCodes:
+    """The inverse of `to_hex`, as a query; with a vector as `to_base64` writes it, and weights as `to_digits` does.
 
     Raises:
-        CodesError: Another length, a bit set beyond ``bits``, or no such vector.
+        CodesError: Another length, a bit set beyond ``bits``, no such vector, or no such weights.
     """
     octets = bytes.fromhex(text)
     if len(octets) != -(-bits // 8):
         raise CodesError(f"a code of {bits} bits has {2 * -(-bits // 8)} hex digits, found {len(text)}")
     words = np.frombuffer(octets.ljust(8 * -(-bits // 64), b"\0"), "<u8").astype(np.uint64)[None]
-    return HashCodes(words, bits, encoder, (Item(text, "image"),), None if vector is None else _from_base64(vector))
+    if weights is not None and len(weights) != bits:
+        raise CodesError(f"a code of {bits} bits has {bits} weights, found {len(weights)}")
+    sure = None if weights is None else np.array([[*map(int, weights)]], np.uint8)
+    vectors = None if vector is None else _from_base64(vector)
+    return HashCodes(words, bits, encoder, (Item(text, "image"),), vectors, sure)
+
+
+def to_digits(weights: NDArray[np.uint8]) -> str:
+    """The weights of one code, uint8 [bits], as text for addresses: a digit a bit."""
+    return "".join(map(str, weights.tolist()))
 
 
 def to_base64(vector: NDArray[np.int16]) -> str:

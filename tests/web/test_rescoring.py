@@ -130,6 +130,46 @@ def test_bits_are_weighed_where_that_is_asked_for(
         assert alone["hits"][0]["similarity"] is None, "a code that comes alone is searched as before"
 
 
+def test_a_code_goes_with_its_weights(client: TestClient, make: Making, tiny_archive: Path, a_sound: Path) -> None:
+    answer = asked(client, a_sound, "k=7&asymmetric=true")
+    assert asked(client, a_sound, "k=7")["weights"] is None
+    again = {"codes": [answer["code"]], "weights": [answer["weights"]], "k": 7, "find": "image",
+             "archive": ["vectors"], "belief": answer["belief"]}  # fmt: skip
+    reply = client.post("/v1/search/code", json=again).json()["queries"][0]
+    assert (reply["weights"], reply["hits"][0]["similarity"]) == (None, None), "only where that is asked for"
+    reply = client.post("/v1/search/code", json={**again, "asymmetric": True}).json()["queries"][0]
+    assert [reply["hits"], reply["weights"]] == [answer["hits"], answer["weights"]]
+    for wrong, said in (
+        ({"weights": None}, "the codes came without weights; send those of an answer too"),
+        ({"weights": [answer["weights"]] * 2}, "weights: wanted one for each of 1 codes, found 2"),
+        ({"weights": [answer["weights"] + "0"]}, "a code of 12 bits has 12 weights, found 13"),
+        ({"weights": ["8" * 12]}, "should match pattern"),
+    ):
+        refused = client.post("/v1/search/code", json={**again, "asymmetric": True, **wrong})
+        assert (refused.status_code, said in refused.json()["detail"]) == (422, True), refused.text
+
+
+def test_the_page_goes_on_weighing(
+    make: Making, serving: Serving, tiny_archive: Path, visit: Visiting, a_sound: Path
+) -> None:
+    """More, another filter, and a copied address ask with the code of the answer, which has its weights."""
+
+    def shown(at_least: int) -> list[str]:
+        seen.page.wait_for_function(f"document.querySelectorAll('{CARDS}').length >= {at_least}")
+        return seen.page.locator(f"{CARDS} .foot span").all_inner_texts()
+
+    with serving(make(tiny_archive, limits={"asymmetric": True})) as address:
+        seen = visit(address, bypass_csp=True)
+        seen.page.set_input_files("#file", a_sound)
+        first = shown(30)
+        assert all("similarity" in text for text in first)
+        seen.page.click("#more")
+        assert shown(31)[:30] == first
+        seen.page.reload()
+        assert shown(31)[:30] == first
+        assert seen.outside == seen.errors == []
+
+
 def test_several_archives_are_one_order(make: Making, place: Path, a_sound: Path) -> None:
     with TestClient(make(place, place)) as both:
         reply = both.post(f"/v1/search/sound?k=6&rescore={R}", files={"file": a_sound.read_bytes()}).json()
