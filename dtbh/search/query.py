@@ -140,5 +140,6 @@ def _without(index: Index, field: str, value: str) -> str:
     if len(known) > MOST:
         return f"{line}; there are {len(known)} values"
     near = difflib.get_close_matches(value, known, n=3, cutoff=0)
-    many = f"of {len(known)} {field}s the nearest are" if len(known) > len(near) else f"{field} is one of"
+    several = field if field.endswith("s") else f"{field}s"  # words are several already
+    many = f"of {len(known)} {several} the nearest are" if len(known) > len(near) else f"{field} is one of"
     return f"{line}; {many} {', '.join(near)}"
