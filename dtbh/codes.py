@@ -147,11 +147,16 @@ def bit_weights(values: NDArray[Any]) -> NDArray[np.uint8]:
     Raises:
         CodesError: A value is not finite.
     """
-    sure = np.abs(np.asarray(values, np.float64))
-    if not np.isfinite(sure).all():
-        raise CodesError("some hash-like codes are not finite; the encoder has diverged")
-    largest = sure.max(axis=1, keepdims=True, initial=0)
-    return np.where(largest > 0, np.rint(sure / np.where(largest > 0, largest, 1) * SUREST), 1).astype(np.uint8)
+    values = np.asarray(values)
+    weights = np.empty(values.shape, np.uint8)
+    for start in range(0, len(values), ROWS):
+        sure = np.abs(values[start : start + ROWS].astype(np.float64))
+        if not np.isfinite(sure).all():
+            raise CodesError("some hash-like codes are not finite; the encoder has diverged")
+        largest = sure.max(axis=1, keepdims=True, initial=0)
+        found = np.rint(sure / np.where(largest > 0, largest, 1) * SUREST)
+        weights[start : start + ROWS] = np.where(largest > 0, found, 1)
+    return weights
 
 
 @dataclass(frozen=True, eq=False)

@@ -152,12 +152,17 @@ def remove(args: Arguments) -> int:
     if bool(args.ids) == bool(args.where):
         raise ConfigError("say what to remove: ids, or --where field=value, not both")
     index = opened(args)
-    chosen = args.ids or [item.id for item in index.items(index.rows(pairs(args.where)))]
+    where = pairs(args.where)
+    chosen = args.ids or [item.id for item in index.items(index.rows(where))]
     count = index.remove(chosen)
     name = args.archive or index.name
     show(
         args, f"{name}: {count} items removed, {len(index)} left", {"path": name, "removed": count, "items": len(index)}
     )
+    if not chosen:
+        from dtbh.search.query import why_nothing
+
+        echo(why_nothing(index, where))
     return 0
 
 

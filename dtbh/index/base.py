@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dtbh.codes import HashCodes
+from dtbh.codes import HashCodes, word_count
 from dtbh.data.item_words import WORDS
 from dtbh.data.manifest import MODALITIES, SPLITS, Item, join_labels
 from dtbh.errors import CodesError, ConfigError
@@ -222,6 +222,15 @@ def known(what: str, name: str, names: tuple[str, ...]) -> None:
         near = difflib.get_close_matches(str(name), names, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise ConfigError(f"unknown {what} {name!r}; {hint}known are {', '.join(names)}")
+
+
+def check_weighs(index: Index) -> None:
+    """Raise `ConfigError` unless the index can weigh bits; one of an own engine may know no ``asymmetric``."""
+    words, weights = np.empty((0, word_count(index.bits)), np.uint64), np.empty((0, index.bits), np.uint8)
+    try:
+        index.search(HashCodes(words, index.bits, index.encoder, (), weights=weights), 1, find="any", asymmetric=True)
+    except TypeError as error:
+        raise ConfigError(f"{index.name}: its engine can't weigh bits ({error}); search without asymmetric") from error
 
 
 def refuse_known(name: str, ids: Iterable[str]) -> None:

@@ -309,7 +309,7 @@ def _nearest(
     weighted, found = searcher.asymmetric(codes.words, codes.weights, k)
     differ = np.bitwise_count(view.words[found] ^ codes.words[:, None]).sum(axis=2, dtype=np.int32)
     whole = codes.weights.sum(axis=1, dtype=np.int64)[:, None]
-    return differ, found, (1 - 2 * weighted / whole).astype(np.float32)
+    return differ, found, ((whole - 2 * weighted) / np.maximum(whole, 1)).astype(np.float32)
 
 
 def _at(view: View, rows: list[int]) -> HashCodes:

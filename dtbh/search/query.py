@@ -13,7 +13,7 @@ from typing import Any
 
 from dtbh.data.manifest import Item, Modality
 from dtbh.errors import CodesError, ConfigError, DataError
-from dtbh.index.base import Find, Index
+from dtbh.index.base import Find, Index, check_weighs
 from dtbh.index.bounds import BOX
 from dtbh.index.result import SearchResult
 from dtbh.media.files import check_media
@@ -104,7 +104,9 @@ def search(
 ) -> SearchResult:  # fmt: skip
     """Search an index with one query that is encoded, and say how far each hit can be believed."""
     more: dict[str, Any] = {} if rescore is None else {"rescore": rescore}
-    more |= {"asymmetric": True} if asymmetric else {}  # of a package's own engine, only what is asked for
+    if asymmetric:  # of a package's own engine, only what is asked for
+        check_weighs(index)
+        more["asymmetric"] = True
     result = index.search(asked.codes, k, find=find, where=where, **more)
     (items,), (distances,) = result.items, result.distances.tolist()
     pairs = [(item.modality, distance) for item, distance in zip(items, distances, strict=True)]
@@ -138,5 +140,6 @@ def _without(index: Index, field: str, value: str) -> str:
     if len(known) > MOST:
         return f"{line}; there are {len(known)} values"
     near = difflib.get_close_matches(value, known, n=3, cutoff=0)
-    many = f"of {len(known)} {field}s the nearest are" if len(known) > len(near) else f"{field} is one of"
+    several = field if field.endswith("s") else f"{field}s"  # words are several already
+    many = f"of {len(known)} {several} the nearest are" if len(known) > len(near) else f"{field} is one of"
     return f"{line}; {many} {', '.join(near)}"

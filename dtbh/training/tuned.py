@@ -16,9 +16,11 @@ from dtbh.config import FineTuning
 from dtbh.encoders.feature_cache import content
 from dtbh.encoders.image_backbones import ImageBackbone
 from dtbh.encoders.weights import state_fingerprint
+from dtbh.errors import DtbhError, RunError
 from dtbh.training.checkpoint import read_state, write_state
 from dtbh.training.finetuning import Captioned
 from dtbh.utils.files import cache_folder
+from dtbh.utils.progress import echo
 
 VERSION = 1  # of how it is done
 
@@ -41,9 +43,10 @@ def place_of_tuned(
     """
     image = data.reader.settings
     told = {
-        "version": VERSION, "backbone": state_fingerprint(backbone), "settings": settings.model_dump(mode="json"),
-        "size": image.size, "augmentation": image.augmentation.model_dump(mode="json"), "seed": seed,
-        "device": device.type, "mixed": mixed, "captions": [[*rows] for rows in data.captions],
+        "version": VERSION, "backbone": [image.backbone, *image.depths, state_fingerprint(backbone)],
+        "settings": settings.model_dump(mode="json"), "size": image.size,
+        "augmentation": image.augmentation.model_dump(mode="json"), "seed": seed, "device": device.type,
+        "mixed": mixed, "captions": [[*rows] for rows in data.captions],
     }  # fmt: skip
     digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
     for tensor in (data.vectors, data.labels):
@@ -55,16 +58,22 @@ def place_of_tuned(
 
 
 def keep_tuned(backbone: ImageBackbone, place: Path) -> None:
-    """Keep a backbone that has been tuned."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    write_state({"weights": backbone.state_dict()}, place)
+    """Keep a backbone that has been tuned, where there is room; what other runs can do without stops none."""
+    try:
+        write_state({"weights": backbone.state_dict()}, place)
+    except DtbhError as error:
+        echo(f"image backbone: not kept for other runs; {error}")
 
 
 def take_tuned(backbone: ImageBackbone, place: Path) -> None:
     """Make the backbone the one that is kept there, in evaluation mode.
 
     Raises:
-        RunError: The file is damaged.
+        RunError: The file is damaged, or not what this backbone was tuned to.
     """
-    backbone.load_state_dict(read_state(place)["weights"])
+    try:
+        backbone.load_state_dict(read_state(place)["weights"])
+    except (KeyError, TypeError, RuntimeError) as error:
+        found = " ".join(str(error).split())[:200]
+        raise RunError(f"{place}: not this backbone, tuned ({found}); delete it to tune it again") from error
     backbone.requires_grad_(False).eval()

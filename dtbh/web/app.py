@@ -69,11 +69,12 @@ def create_app(
 
     Raises:
         CodesError: No archive there.
-        ConfigError: The limits say to rescore, and an archive keeps no vectors.
+        ConfigError: The limits say to rescore, and an archive keeps no vectors; or to weigh bits, and one can't.
     """
     limits = limits or Service()
     registry, metrics = ArchiveRegistry(archives), Metrics()
     registry.check_rescore(limits.rescore, registry.names)
+    registry.check_asymmetric(limits.asymmetric, registry.names)
     models = Models(model, load, limits.language)
     service = QueryService(registry, models, limits, metrics)
 
@@ -148,12 +149,15 @@ def _add_search(app: FastAPI, registry: ArchiveRegistry, service: QueryService, 
         few(len(asked.codes), limits.queries)
         archive = registry.archive(asks.archives[0])
         try:
-            vectors = asked.vectors if asks.rescore and asked.vectors else [None] * len(asked.codes)
-            if len(vectors) != len(asked.codes):
-                raise ConfigError(f"vectors: wanted one for each of {len(asked.codes)} codes, found {len(vectors)}")
+            none: list[str | None] = [None] * len(asked.codes)
+            vectors = asked.vectors if asks.rescore and asked.vectors else none
+            weights = asked.weights if asks.asymmetric and asked.weights else none
+            for name, given in (("vectors", vectors), ("weights", weights)):
+                if len(given) != len(asked.codes):
+                    raise ConfigError(f"{name}: wanted one for each of {len(asked.codes)} codes, found {len(given)}")
             codes = [
-                from_hex(code, archive.bits, archive.encoder, vector)
-                for code, vector in zip(asked.codes, vectors, strict=True)
+                from_hex(code, archive.bits, archive.encoder, vector, sure)
+                for code, vector, sure in zip(asked.codes, vectors, weights, strict=True)
             ]
             if asks.rescore is not None:
                 for query in codes:

@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 from dtbh.codes import HashCodes
 from dtbh.data.manifest import Item
 from dtbh.errors import CodesError, ConfigError, DtbhError
-from dtbh.index.base import Find, Index
+from dtbh.index.base import Find, Index, check_weighs
 from dtbh.index.engines.archive import ArchiveEngine
 from dtbh.index.engines.base import Engine
 
 RECHECK = 0.5  # seconds between two looks at whether an archive has grown
+AMONG = 1000  # nearest by weighed bits, among which those are looked for that are near enough
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,11 @@ class ArchiveRegistry:
             if rescore and self.archive(name).vector_dim is None:
                 raise ConfigError(f"{name}: keeps no vectors, so nothing can be rescored; index again with --vectors")
 
+    def check_asymmetric(self, asymmetric: bool, names: Sequence[str]) -> None:
+        """Raise `ConfigError` if bits are to be weighed, and any of these archives can't."""
+        for name in names if asymmetric else ():
+            check_weighs(self.archive(name))
+
     def search(self, asked: Sequence[tuple[HashCodes, Question]]) -> list[list[Found] | Exception]:
         """Answer single queries, those of one question together.
 
@@ -135,8 +141,8 @@ class ArchiveRegistry:
             asked: Codes of one item each, with their questions.
 
         Returns:
-            For each its hits, by distance, or by similarity and then by distance where they have one, then in the
-            archives' order; or why there are none.
+            For each its hits, by distance, or by similarity and then by distance where they were rescored, or by
+            similarity where bits were weighed, then in the archives' order; or why there are none.
         """
         alike: dict[tuple[Question, str], list[int]] = defaultdict(list)
         for place, (code, question) in enumerate(asked):
@@ -167,12 +173,12 @@ class ArchiveRegistry:
 
     def _together(self, codes: HashCodes, question: Question) -> list[list[Found] | Exception]:
         hits: list[list[Found]] = [[] for _ in range(len(codes))]
-        k = question.k
+        k, weighed = question.k, question.asymmetric and question.rescore is None
         more: dict[str, Any] = {"asymmetric": True} if question.asymmetric else {}
         if question.rescore is not None:
             more["rescore"] = question.rescore
-            if question.distance is not None:
-                k = max(k, question.rescore)  # those that are near enough need not be the first k
+        if question.distance is not None:  # those that are near enough need not be the first k
+            k = max(k, question.rescore or 0, AMONG if weighed else 0)
         for name in question.archives:
             archive = self.archive(name)
             result = archive.search(codes, k, find=question.find, where=dict(question.where), **more)
@@ -183,7 +189,8 @@ class ArchiveRegistry:
                         code = to_hex(word, archive.bits)
                         found.append(Found(hit.distance, name, hit.item, code, hit.similarity))
         for found in hits:
-            found.sort(key=lambda hit: (-(hit.similarity or 0), hit.distance))  # stable: ties keep the archives' order
+            # stable: ties keep the archives' order
+            found.sort(key=lambda hit: (-(hit.similarity or 0), 0 if weighed else hit.distance))
             del found[question.k :]
         return list(hits)
 
@@ -193,17 +200,26 @@ def to_hex(words: np.ndarray, bits: int) -> str:
     return words.astype("<u8").tobytes()[: -(-bits // 8)].hex()
 
 
-def from_hex(text: str, bits: int, encoder: str, vector: str | None = None) -> HashCodes:
-    """The inverse of `to_hex`, as a query; with a vector as `to_base64` writes it.
+def from_hex(text: str, bits: int, encoder: str, vector: str | None = None, weights: str | None = None) -> HashCodes:
+    """The inverse of `to_hex`, as a query; with a vector as `to_base64` writes it, and weights as `to_digits` does.
 
     Raises:
-        CodesError: Another length, a bit set beyond ``bits``, or no such vector.
+        CodesError: Another length, a bit set beyond ``bits``, no such vector, or no such weights.
     """
     octets = bytes.fromhex(text)
     if len(octets) != -(-bits // 8):
         raise CodesError(f"a code of {bits} bits has {2 * -(-bits // 8)} hex digits, found {len(text)}")
     words = np.frombuffer(octets.ljust(8 * -(-bits // 64), b"\0"), "<u8").astype(np.uint64)[None]
-    return HashCodes(words, bits, encoder, (Item(text, "image"),), None if vector is None else _from_base64(vector))
+    if weights is not None and len(weights) != bits:
+        raise CodesError(f"a code of {bits} bits has {bits} weights, found {len(weights)}")
+    sure = None if weights is None else np.array([[*map(int, weights)]], np.uint8)
+    vectors = None if vector is None else _from_base64(vector)
+    return HashCodes(words, bits, encoder, (Item(text, "image"),), vectors, sure)
+
+
+def to_digits(weights: NDArray[np.uint8]) -> str:
+    """The weights of one code, uint8 [bits], as text for addresses: a digit a bit."""
+    return "".join(map(str, weights.tolist()))
 
 
 def to_base64(vector: NDArray[np.int16]) -> str:

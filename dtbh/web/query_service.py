@@ -24,7 +24,7 @@ from dtbh.errors import DtbhError, MediaError
 from dtbh.models.confidence import Confidence, strength
 from dtbh.models.encoder import Encoder, Encoding, as_query, text_item
 from dtbh.search.confidence import Belief, belief, hit_probabilities
-from dtbh.web.archives import ArchiveRegistry, Found, Question, to_base64, to_hex
+from dtbh.web.archives import ArchiveRegistry, Found, Question, to_base64, to_digits, to_hex
 from dtbh.web.batching import MicroBatcher, OverloadedError
 from dtbh.web.metrics import Metrics
 from dtbh.web.models import Models
@@ -95,7 +95,7 @@ class QueryService:
         return [
             Answer(name=upload.name, modality=upload.item.modality, heard=next(iter(encoding.heard.values()), None),
                    used=used or None, preview=picture,
-                   **_answer(encoding.codes, found, model.confidence, belief(model, encoding)))
+                   **_answer(encoding.codes, question, found, model.confidence, belief(model, encoding)))
             for upload, (encoding, used), picture, found in zip(uploads, encoded, pictures, hits, strict=True)
         ]  # fmt: skip
 
@@ -116,7 +116,7 @@ class QueryService:
         hits = await self._wait(request, asyncio.gather(*self._searching.submit([(code, question) for code in codes])))
         known = None if by is None else self._models.confidence(self._registry.archive(question.archives[0]))
         return [
-            Answer(name=code.items[0].id, **_answer(code, found, known, by))
+            Answer(name=code.items[0].id, **_answer(code, question, found, known, by))
             for code, found in zip(codes, hits, strict=True)
         ]
 
@@ -191,7 +191,7 @@ def entry(archive: str, item: Item, code: str, vector: str | None = None) -> Ent
 
 
 def _answer(
-    code: HashCodes, found: Sequence[Found], confidence: Confidence | None, by: Belief | None
+    code: HashCodes, question: Question, found: Sequence[Found], confidence: Confidence | None, by: Belief | None
 ) -> dict[str, object]:
     """What every answer says: the query's code, its hits, and how far they can be believed."""
     pairs = [(hit.item.modality, hit.distance) for hit in found]
@@ -204,6 +204,7 @@ def _answer(
     return {
         "code": to_hex(code.words[0], code.bits), "belief": by and by._asdict(), "hits": hits,
         "vector": None if code.vectors is None else to_base64(code.vectors[0]),
+        "weights": to_digits(code.weights[0]) if question.asymmetric and code.weights is not None else None,
         "strength": strength(next(iter(likely), None)),
     }  # fmt: skip
 

@@ -35,11 +35,14 @@ def question(
         if asked.rescore:
             raise ConfigError("rescore: the codes came without vectors; send those of an answer or of an item too")
         rescore = 0
-    asymmetric = False  # codes come without weights
-    if not isinstance(asked, schemas.CodeQuery):
-        asymmetric = limits.asymmetric if asked.asymmetric is None else asked.asymmetric
+    asymmetric = limits.asymmetric if asked.asymmetric is None else asked.asymmetric
+    if isinstance(asked, schemas.CodeQuery) and not asked.weights:
+        if asked.asymmetric:
+            raise ConfigError("asymmetric: the codes came without weights; send those of an answer too")
+        asymmetric = False
     together = registry.together(asked.archive)
     registry.check_rescore(rescore, together)
+    registry.check_asymmetric(asymmetric, together)
     return Question(together, asked.k, asked.find, where, asked.distance, rescore or None, asymmetric)
 
 

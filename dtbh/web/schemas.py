@@ -30,6 +30,7 @@ ASYMMETRIC = (
     "service was started with"
 )
 Vector = Annotated[str, Field(pattern=r"^[0-9A-Za-z_-]+$", max_length=16384)]
+Weights = Annotated[str, Field(pattern=r"^[0-7]+$", max_length=1024)]
 Code = Annotated[str, Field(pattern=r"^([0-9a-f]{2})+$", max_length=256, examples=["9f3a00c2d41b7e55"])]
 
 
@@ -102,6 +103,9 @@ class Answer(Schema):
     belief: Belief | None = Field(None, description="null for a code that came without")
     code: str = Field(description="the query's hash code, in hex")
     vector: str | None = Field(None, description="the query's vector, where it was rescored")
+    weights: str | None = Field(
+        None, description="how sure the query is of each bit, a digit from 0 to 7, where bits were weighed"
+    )
     preview: str | None = Field(None, description="a thumbnail, or a waveform, as a data URL, where it was asked for")
     hits: list[Hit]
 
@@ -181,6 +185,9 @@ class CodeQuery(Schema):
     vectors: list[Vector] | None = Field(
         None, description="of each code, as an answer or an item gives it; without them nothing is rescored"
     )
+    weights: list[Weights] | None = Field(
+        None, description="of each code, as an answer gives them; without them no bits are weighed"
+    )
     belief: Belief | None = Field(None, description="as an answer gave it; without it hits have no probability")
     archive: list[Text] = Field(default_factory=list, description="those to search; all, if none is named")
     k: Annotated[int, Field(ge=1)] = 10
@@ -188,6 +195,7 @@ class CodeQuery(Schema):
     where: list[Text] = Field(default_factory=list, description="filters as field=value", examples=[["label=harbor"]])
     distance: Annotated[int, Field(ge=0)] | None = Field(None, description="only hits at most so far away")
     rescore: Annotated[int, Field(ge=0)] | None = Field(None, description=RESCORE)
+    asymmetric: bool | None = Field(None, description=ASYMMETRIC)
 
 
 class ArchiveEntry(Schema):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -203,6 +204,46 @@ def test_weights_go_with_their_codes():
     assert HashCodes.concatenate([codes, replace(codes, weights=None)]).weights is None
     infinite = HashCodes.from_values([[np.inf, -1.0]], encoder="e1", items=codes.items[:1])
     assert infinite.weights is None, "signs are known, and how sure they are is not"
+
+
+def test_no_weight_says_nothing():
+    """Of weights that are all 0 no code is nearer than another, nor more alike."""
+    index, queries = MemoryIndex(make_codes()), asking()
+    result = index.search(replace(queries, weights=np.zeros_like(queries.weights)), 3, find="any", asymmetric=True)
+    assert result.rows.tolist() == [[0, 1, 2]] * len(queries)
+    assert result.similarities.tolist() == [[0.0] * 3] * len(queries)
+
+
+def test_where_the_cache_has_no_room_for_more_numpy_weighs(monkeypatch):
+    """What a search by bits compiles was kept already."""
+    monkeypatch.setattr(search, "WORTH", 1)
+    rng = np.random.default_rng(6)
+    gallery, (queries, weights) = random_words(rng, 200, 1, 90), drawn(rng, 3, 64)
+    searcher = Searcher(gallery)
+    wanted = searcher.asymmetric(queries, weights, 9)
+
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    search._weighs.cache_clear()
+    monkeypatch.setattr(scan, "weighted", full)
+    for one, other in zip(searcher.asymmetric(queries, weights, 9), wanted, strict=True):
+        np.testing.assert_array_equal(one, other)
+    search._weighs.cache_clear()
+
+
+def test_memory_does_not_grow_with_the_queries():
+    """Nor with the codes that weights are made of, beyond the weights."""
+    rng = np.random.default_rng(7)
+    weights, rows = rng.integers(0, SUREST + 1, (1500, 640), np.uint8), search.choose(random_words(rng, 9, 10, 9), None)
+    asked = search.weighing(random_words(rng, 1500, 10, 90), weights)
+    values = rng.normal(size=(30_000, 64)).astype(np.float32)
+    for call, most in ((lambda: plain.weighted(asked, rows, 3), 10e6), (lambda: bit_weights(values), 16e6)):
+        tracemalloc.start()
+        call()
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < most, f"{peak / 1e6:.0f} MB"
 
 
 @pytest.mark.parametrize("there", [True, False])

@@ -219,6 +219,9 @@ def test_what_lets_nothing_pass_is_named_with_what_is_near():
     assert why_nothing(index, {"label": "habour"}).startswith(
         "no item has label=habour; of 4 labels the nearest are harbor, "
     )
+    words = tuple(replace(item, fields={"words": item.label}) for item in items)
+    named = MemoryIndex(HashCodes(np.zeros((4, 1), np.uint64), 8, "abc", words))
+    assert "no item has words=habour; of 4 words the nearest are harbor, " in why_nothing(named, {"words": "habour"})
     assert why_nothing(index, {"label": "river", "sensor": "S7"}) == ("no item has sensor=S7; sensor is one of S1, S0")
     assert why_nothing(index, {"speaker": "eva"}) == "no item has speaker=eva, nor any speaker"
     assert why_nothing(index, {"id": "i9"}) == "no item has id=i9"
@@ -226,3 +229,12 @@ def test_what_lets_nothing_pass_is_named_with_what_is_near():
     assert "no item has label=nix; of 4 labels the nearest are ri" in why_nothing(
         index, {"label": "nix", "sensor": "S0"}
     )
+
+
+def test_a_removal_that_finds_nothing_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    items = (Item("i0", "image", label="harbor"),)
+    create_archive(tmp_path / "a", HashCodes(np.zeros((1, 1), np.uint64), 8, "abc", items))
+    assert main(["remove", str(tmp_path / "a"), "--where", "label=habour"]) == 0
+    said = capsys.readouterr()
+    assert said.out.endswith("0 items removed, 1 left\n")
+    assert "no item has label=habour; label is one of harbor\n" in said.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -20,9 +21,10 @@ from dtbh.models.load import load
 from dtbh.models.torch_encoder import TorchEncoder
 from dtbh.stages.train import train
 from dtbh.training import finetuning
+from dtbh.training.checkpoint import write_state
 from dtbh.training.finetuning import Captioned, finetune
 from dtbh.training.graded import graded_contrast, graded_targets, learned_temperature
-from dtbh.training.tuned import place_of_tuned
+from dtbh.training.tuned import keep_tuned, place_of_tuned, take_tuned
 from tests.reference.objectives import graded_contrast as in_loops
 from tests.training.test_sentence_space import any_words
 
@@ -182,6 +184,44 @@ def test_what_a_tuned_backbone_hangs_on(tiny_data: Path, tmp_path: Path) -> None
             update={"augmentation": brighter})))),
     ]  # fmt: skip
     assert len({named(), *changed}) == 1 + len(changed)
+
+
+def test_depths_that_are_read_are_part_of_what_a_backbone_is_tuned_by(tiny_data: Path) -> None:
+    """Their weights are the same, but what is learned from their outputs is not."""
+    given, settings, places = data(tiny_data), FineTuning(epochs=1, size=16), set()
+    weights = build_image_backbone(SMALL).state_dict()
+    for depths in ((), ("5",), ("8",)):
+        tower = SMALL.model_copy(update={"depths": depths})
+        backbone = build_image_backbone(tower)
+        backbone.load_state_dict(weights)
+        reading = replace(given, reader=ImageReader(given.reader.paths, tower))
+        places.add(place_of_tuned(backbone, reading, settings, seed=0, device=CPU, mixed=False))
+    assert len(places) == 3
+
+
+def test_a_cache_that_takes_nothing_stops_no_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a file").write_bytes(b"")
+    backbone = build_image_backbone(SMALL)
+    keep_tuned(backbone, tmp_path / "a file" / "tuned-0.safetensors")
+    assert "image backbone: not kept for other runs; " in capsys.readouterr().err
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    keep_tuned(backbone, tmp_path / "tuned-0.safetensors")
+    assert "(No space left on device)" in capsys.readouterr().err
+    assert [*tmp_path.iterdir()] == [tmp_path / "a file"]
+
+
+def test_a_kept_file_of_another_backbone_is_named(tmp_path: Path) -> None:
+    place = tmp_path / "tuned-0.safetensors"
+    for state in ({"weights": {"network.0.weight": torch.zeros(1)}}, {"epochs": 1}, [1]):
+        write_state(state, place)  # type: ignore[arg-type]
+        with pytest.raises(RunError, match=r"tuned-0\.safetensors: not this backbone, tuned .*; delete it"):
+            take_tuned(build_image_backbone(SMALL), place)
 
 
 def test_it_goes_with_the_sentence_space_alone(tiny_data: Path, tmp_path: Path) -> None:

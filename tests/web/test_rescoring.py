@@ -115,19 +115,59 @@ def test_bits_are_weighed_where_that_is_asked_for(
 ) -> None:
     codes = tiny_model.encode_sounds([a_sound], vectors=True)
 
-    def found(rescore: int | None = None) -> list[tuple[str, int, float]]:
-        answer = archive.search(codes, 7, rescore=rescore, asymmetric=True)
+    def found(rescore: int | None = None, k: int = 7) -> list[tuple[str, int, float]]:
+        answer = archive.search(codes, k, rescore=rescore, asymmetric=True)
         return [(hit.item.id, hit.distance, round(hit.similarity or 0, 4)) for hit in answer.hits()]
 
     assert hits(asked(client, a_sound, "k=7&asymmetric=true")) == found() != hits(asked(client, a_sound, "k=7"))
     assert hits(asked(client, a_sound, f"k=7&asymmetric=true&rescore={R}")) == found(R)
-    near = [hit for hit in found() if hit[1] <= 2]
-    assert hits(asked(client, a_sound, "k=7&asymmetric=true&distance=2")) == near
+    near = [hit for hit in found(k=36) if hit[1] <= 2]
+    assert hits(asked(client, a_sound, "k=7&asymmetric=true&distance=2")) == near[:7]
     with TestClient(make(tiny_archive, limits={"asymmetric": True})) as by_itself:
         reply = by_itself.post("/v1/search/sound?k=7", files={"file": a_sound.read_bytes()}).json()["queries"][0]
         assert [hit["similarity"] for hit in reply["hits"]] == [alike for _, _, alike in found()]
         alone = by_itself.post("/v1/search/code", json={"codes": [reply["code"]], "k": 7}).json()["queries"][0]
         assert alone["hits"][0]["similarity"] is None, "a code that comes alone is searched as before"
+
+
+def test_a_code_goes_with_its_weights(client: TestClient, make: Making, tiny_archive: Path, a_sound: Path) -> None:
+    answer = asked(client, a_sound, "k=7&asymmetric=true")
+    assert asked(client, a_sound, "k=7")["weights"] is None
+    again = {"codes": [answer["code"]], "weights": [answer["weights"]], "k": 7, "find": "image",
+             "archive": ["vectors"], "belief": answer["belief"]}  # fmt: skip
+    reply = client.post("/v1/search/code", json=again).json()["queries"][0]
+    assert (reply["weights"], reply["hits"][0]["similarity"]) == (None, None), "only where that is asked for"
+    reply = client.post("/v1/search/code", json={**again, "asymmetric": True}).json()["queries"][0]
+    assert [reply["hits"], reply["weights"]] == [answer["hits"], answer["weights"]]
+    for wrong, said in (
+        ({"weights": None}, "the codes came without weights; send those of an answer too"),
+        ({"weights": [answer["weights"]] * 2}, "weights: wanted one for each of 1 codes, found 2"),
+        ({"weights": [answer["weights"] + "0"]}, "a code of 12 bits has 12 weights, found 13"),
+        ({"weights": ["8" * 12]}, "should match pattern"),
+    ):
+        refused = client.post("/v1/search/code", json={**again, "asymmetric": True, **wrong})
+        assert (refused.status_code, said in refused.json()["detail"]) == (422, True), refused.text
+
+
+def test_the_page_goes_on_weighing(
+    make: Making, serving: Serving, tiny_archive: Path, visit: Visiting, a_sound: Path
+) -> None:
+    """More, another filter, and a copied address ask with the code of the answer, which has its weights."""
+
+    def shown(at_least: int) -> list[str]:
+        seen.page.wait_for_function(f"document.querySelectorAll('{CARDS}').length >= {at_least}")
+        return seen.page.locator(f"{CARDS} .foot span").all_inner_texts()
+
+    with serving(make(tiny_archive, limits={"asymmetric": True})) as address:
+        seen = visit(address, bypass_csp=True)
+        seen.page.set_input_files("#file", a_sound)
+        first = shown(30)
+        assert all("similarity" in text for text in first)
+        seen.page.click("#more")
+        assert shown(31)[:30] == first
+        seen.page.reload()
+        assert shown(31)[:30] == first
+        assert seen.outside == seen.errors == []
 
 
 def test_several_archives_are_one_order(make: Making, place: Path, a_sound: Path) -> None:

@@ -35,14 +35,14 @@ def weighted(weighing: NDArray[np.uint8], rows: Rows, k: int) -> Found:
 
     ``weighing`` is that of `dtbh.index.hamming.weighing.weighing`, uint8 [q, 16 w, 16].
     """
-    low, high = weighing[:, ::2, None, :].astype(np.int32), weighing[:, 1::2, :, None].astype(np.int32)
-    by_byte = (low + high).reshape(len(weighing), -1, 256)  # what each byte adds
 
     def block(some: slice, codes: NDArray[np.uint64]) -> NDArray[np.int32]:
         octets = np.ascontiguousarray(codes, "<u8").view(np.uint8)
-        total = np.zeros((len(by_byte[some]), len(codes)), np.int32)
+        total = np.zeros((len(weighing[some]), len(codes)), np.int32)
         for place in range(octets.shape[1]):
-            total += by_byte[some, place].take(octets[:, place], axis=1)
+            low, high = weighing[some, 2 * place, None, :], weighing[some, 2 * place + 1, :, None]
+            by_byte = np.add(low, high, dtype=np.int32).reshape(-1, 256)  # what each byte adds
+            total += by_byte.take(octets[:, place], axis=1)
         return total
 
     return _nearest(block, len(weighing), rows, k)

@@ -178,7 +178,9 @@ class Searcher:
         if not len(queries) or not k:
             return np.empty((len(queries), k), np.int32), np.empty((len(queries), k), np.int64)
         learned = self._compiled(queries)
-        return plain.weighted(asked, self._rows, k) if learned is None else learned.weighted(asked, k, threads)
+        if learned is None or not _weighs(queries.shape[1]):
+            return plain.weighted(asked, self._rows, k)
+        return learned.weighted(asked, k, threads)
 
     def within(self, queries: NDArray[np.uint64], radius: int, *, threads: int | None = None) -> list[Found]:
         """As `dtbh.index.hamming.search.within`, of the rows that count."""
@@ -237,6 +239,19 @@ def _load(words: int) -> ModuleType | None:
     except (ImportError, OSError, RuntimeError):  # no numba, or no place for its cache
         return None
     return adaptive
+
+
+@functools.cache
+def _weighs(words: int) -> bool:
+    """Whether weighing is compiled too; not where the cache took what `_load` compiles, and has no room for more."""
+    from dtbh.index.hamming import scan
+
+    one = np.zeros((1, words), np.uint64)
+    try:
+        scan.weighted(weighing(one, np.zeros((1, 1), np.uint8)), Rows(one, 1), 1, 1)
+    except OSError:
+        return False
+    return True
 
 
 def _check(name: str, words: NDArray[np.uint64]) -> None:

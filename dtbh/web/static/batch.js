@@ -61,7 +61,7 @@ export const batch = {
       ...reply.failures.map(({ name, problem }) => make("li", { className: "failed", textContent: problem.startsWith(name) ? problem : `${name}: ${problem}` })),
       ...reply.queries.map((answer) => {
         const button = make("button", { type: "button", textContent: answer.heard ? `${answer.name}: “${answer.heard}”` : answer.name });
-        button.onclick = () => this.open({ name: answer.name, modality: answer.modality, heard: answer.heard, belief: answer.belief, code: answer.code, vector: answer.vector }, other(answer.modality));
+        button.onclick = () => this.open({ name: answer.name, modality: answer.modality, heard: answer.heard, belief: answer.belief, code: answer.code, vector: answer.vector, weights: answer.weights }, other(answer.modality));
         return make("li", {}, button, make("ul", {}, ...answer.hits.slice(0, SHOWN).map(small)));
       }));
   },

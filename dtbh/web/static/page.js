@@ -24,7 +24,7 @@ async function search(query, run, { push = true } = {}) {
     if (under.signal.aborted) return;
     const [answer] = reply.queries;
     if (answer.modality === "sound") $("text").value = answer.heard ?? "";
-    Object.assign(state, { reply, find: find(), query: { ...query, heard: answer.heard ?? query.heard, belief: answer.belief, code: answer.code, vector: answer.vector ?? query.vector, preview: query.preview ?? answer.preview } });
+    Object.assign(state, { reply, find: find(), query: { ...query, heard: answer.heard ?? query.heard, belief: answer.belief, code: answer.code, vector: answer.vector ?? query.vector, weights: answer.weights ?? query.weights, preview: query.preview ?? answer.preview } });
     if (push) history.pushState({ query: { ...state.query, source: null } }, "", "?" + address());
     visited.add(state.query, state.find);
     show();
@@ -68,7 +68,7 @@ async function byText(text) {
 
 function byCode(query, options) {
   const asked = filters();
-  const body = { codes: [query.code], vectors: query.vector ? [query.vector] : null, belief: query.belief ?? null, archive: chosen(), k: state.k, find: find(), where: asked.getAll("where") };
+  const body = { codes: [query.code], vectors: query.vector ? [query.vector] : null, weights: query.weights ? [query.weights] : null, belief: query.belief ?? null, archive: chosen(), k: state.k, find: find(), where: asked.getAll("where") };
   if (asked.has("distance")) body.distance = +asked.get("distance");
   return search(query, (signal) => ask("v1/search/code", sending(body, signal)), options);
 }
@@ -98,10 +98,11 @@ function filters() {
 /** What the address bar says: enough to give these very hits again. */
 function address() {
   const asked = filters();
-  const { item, code, vector, name, modality, belief } = state.query;
+  const { item, code, vector, weights, name, modality, belief } = state.query;
   if (item) asked.set("like", item.id), asked.set("of", item.archive);
   else asked.set("code", code), asked.set("name", name), asked.set("by", modality ?? "");
   if (!item && vector) asked.set("vector", vector);
+  if (!item && weights) asked.set("weights", weights);
   if (!item && belief) asked.set("believed", `${belief.modality} ${belief.share}`);
   return asked;
 }
@@ -129,10 +130,10 @@ async function restore() {
     if (asked.has("like")) {
       await byItem(await known(asked.get("like"), asked.get("of")), { push: false });
     } else {
-      const { code, vector, name, by, believed } = Object.fromEntries(asked);
+      const { code, vector, weights, name, by, believed } = Object.fromEntries(asked);
       const [modality, share] = (believed ?? "").split(" ");
       const belief = modality ? { modality, share: +share } : null;
-      await byCode(history.state?.query ?? { code, vector, name: name || code, modality: by || null, belief }, { push: false });
+      await byCode(history.state?.query ?? { code, vector, weights, name: name || code, modality: by || null, belief }, { push: false });
     }
   } catch (error) {
     say(error.message, true);

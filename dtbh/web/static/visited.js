@@ -9,8 +9,8 @@ export const visited = {
   queries: stored(),
 
   add(query, found) {
-    const { item, name, modality, heard, belief, code, vector, preview } = query;
-    const one = { query: { item, name, modality, heard, belief, code, vector, preview }, found };
+    const { item, name, modality, heard, belief, code, vector, weights, preview } = query;
+    const one = { query: { item, name, modality, heard, belief, code, vector, weights, preview }, found };
     this.queries = [one, ...this.queries.filter((other) => named(other.query) !== named(query))].slice(0, MOST);
     try {
       sessionStorage.setItem(KEPT, JSON.stringify(this.queries));

@@ -1,0 +1,79 @@
+"""Weighed bits of the archives that are served: their order, those near enough, and engines that can't weigh."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from dtbh.codes import HashCodes, pack
+from dtbh.config import Service
+from dtbh.data.manifest import Item
+from dtbh.errors import ConfigError
+from dtbh.index.archive.archive import create_archive
+from dtbh.index.base import check_weighs
+from dtbh.index.memory import MemoryIndex
+from dtbh.index.result import SearchResult
+from dtbh.web.app import create_app
+from dtbh.web.archives import ArchiveRegistry, Question
+from tests.index.made import make_codes
+
+
+def codes(bits: list[list[int]], weights: NDArray[np.uint8] | None = None) -> HashCodes:
+    items = tuple(Item(f"i{row}", "image") for row in range(len(bits)))
+    return HashCodes(pack(np.array(bits, np.bool_)), len(bits[0]), "e1", items, weights=weights)
+
+
+def ids(registry: ArchiveRegistry, query: HashCodes, **question: Any) -> list[str]:
+    (answer,) = registry.search([(query, Question(("a",), find="image", asymmetric=True, **question))])
+    assert not isinstance(answer, Exception)
+    return [hit.item.id for hit in answer]
+
+
+def test_the_order_is_the_archive_s_own_and_those_near_enough_need_not_be_the_first(tmp_path: Path) -> None:
+    """Two bits of no weight differ in the first, one in the third; the last is near by bits, and far by weights."""
+    create_archive(tmp_path / "a", codes([[0, 0, 1, 1], [0, 1, 1, 1], [0, 0, 0, 1], [1, 0, 0, 0]]))
+    query, registry = codes([[0, 0, 0, 0]], np.array([[7, 1, 0, 0]], np.uint8)), ArchiveRegistry([tmp_path / "a"])
+    assert ids(registry, query, k=4) == ["i0", "i2", "i1", "i3"]
+    assert ids(registry, query, k=1, distance=1) == ["i2"]
+    assert ids(registry, query, k=3, distance=1) == ["i2", "i3"]
+
+
+class OfAnotherPackage(MemoryIndex):
+    """As engines were before bits could be weighed."""
+
+    def search(self, codes: HashCodes, k: int = 10, *, find: Any = None, where: Any = None) -> SearchResult:  # type: ignore[override]
+        return super().search(codes, k, find=find, where=where)
+
+
+class Its:
+    """An engine that opens it."""
+
+    label = "own"
+
+    def state(self) -> object:
+        return 0
+
+    def open(self) -> OfAnotherPackage:
+        return OfAnotherPackage(make_codes())
+
+
+def test_an_engine_that_knows_no_weights_says_so() -> None:
+    index, said = OfAnotherPackage(make_codes()), "its engine can't weigh bits .*; search without asymmetric"
+    with pytest.raises(ConfigError, match=said):
+        check_weighs(index)
+    check_weighs(MemoryIndex(make_codes()))
+    engine: Any = Its()
+    registry = ArchiveRegistry([engine])
+    registry.check_asymmetric(False, registry.names)
+    with pytest.raises(ConfigError, match=said):
+        registry.check_asymmetric(True, registry.names)
+
+
+def test_a_service_of_such_an_engine_is_not_started_to_weigh() -> None:
+    engine: Any = Its()
+    with pytest.raises(ConfigError, match="its engine can't weigh bits"):
+        create_app([engine], limits=Service(asymmetric=True))
