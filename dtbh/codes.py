@@ -139,20 +139,23 @@ def bit_weights(values: NDArray[Any]) -> NDArray[np.uint8]:
     """How sure hash-like codes are of each bit: their magnitudes as whole numbers, each scaled by its own largest.
 
     Args:
-        values: Real numbers, finite, [n, K]; every bit of a code of zeros has the weight 1.
+        values: Real numbers, [n, K]; every bit of a code of zeros has the weight 1, and beside an infinite value the
+            finite ones have none.
 
     Returns:
         uint8 [n, K], 0 to `SUREST`. Finer ones find no more (docs/search.md).
 
     Raises:
-        CodesError: A value is not finite.
+        CodesError: A value is NaN.
     """
     values = np.asarray(values)
     weights = np.empty(values.shape, np.uint8)
     for start in range(0, len(values), ROWS):
         sure = np.abs(values[start : start + ROWS].astype(np.float64))
-        if not np.isfinite(sure).all():
-            raise CodesError("some hash-like codes are not finite; the encoder has diverged")
+        if np.isnan(sure).any():
+            raise CodesError("some hash-like codes are NaN; the encoder has diverged")
+        endless = np.isinf(sure)
+        sure = np.where(endless.any(axis=1, keepdims=True), endless, sure)
         largest = sure.max(axis=1, keepdims=True, initial=0)
         found = np.rint(sure / np.where(largest > 0, largest, 1) * SUREST)
         weights[start : start + ROWS] = np.where(largest > 0, found, 1)
@@ -246,13 +249,11 @@ class HashCodes:
 
     @classmethod
     def from_values(cls, values: ArrayLike, *, encoder: str, items: Iterable[Item]) -> HashCodes:
-        """Codes from hash-like codes, float [n, K]; zero counts as +1. They have weights where all are finite."""
+        """Codes from hash-like codes, float [n, K]; zero counts as +1. They have weights."""
         bits = signs(values)
         if bits.ndim != 2:
             raise CodesError(f"hash-like codes must be [n, K], found {list(bits.shape)}")
-        array = np.asarray(values)
-        weights = bit_weights(array) if np.isfinite(array).all() else None
-        return cls(pack(bits), bits.shape[1], encoder, tuple(items), weights=weights)
+        return cls(pack(bits), bits.shape[1], encoder, tuple(items), weights=bit_weights(np.asarray(values)))
 
     @classmethod
     def concatenate(cls, parts: Sequence[HashCodes]) -> HashCodes:

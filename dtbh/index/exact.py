@@ -304,7 +304,8 @@ def _nearest(
         return *searcher.nearest(codes.words, k), None
     if codes.weights is None:
         raise CodesError(
-            "the queries have no weights, so that bits can't be weighed; take codes as an encoder gives them"
+            "codes of items, or read from a folder, don't say how sure they are of their bits; encode the query again, or "
+            "search without asymmetric"
         )
     weighted, found = searcher.asymmetric(codes.words, codes.weights, k)
     differ = np.bitwise_count(view.words[found] ^ codes.words[:, None]).sum(axis=2, dtype=np.int32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -63,6 +64,7 @@ class _Memory(View):
 
     def __init__(self, codes: HashCodes, removed: Rows) -> None:
         super().__init__()
+        codes = replace(codes, weights=None)  # those of what is found mean nothing
         self.name, self.codes, self.removed = NAME, codes, removed
         self.bits, self.encoder, self.words = codes.bits, codes.encoder, codes.words
         self.vectors = None if codes.vectors is None else whole_numbers(codes.vectors, np.int8)

@@ -297,7 +297,9 @@ def _letters(text: str) -> str:
 
 def wordless(path: str | Path) -> WordlessError:
     """That nobody says a word in a sound."""
-    return WordlessError(f"{path}: no words are heard in it, and this model knows sounds by their words alone")
+    return WordlessError(
+        f"{path}: no words are heard in it, and this model goes by words; say it slower and louder, or type it"
+    )
 
 
 def once(text: str) -> str:
