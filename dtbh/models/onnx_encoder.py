@@ -257,7 +257,8 @@ class OnnxEncoder(FileEncoder):
         sound, text = self._tower("sound"), self._tower("text")
         return Transcriber(
             any_language=text["backbone"] != "minilm_l6", prompt=sound.get("prompt", ""),
-            hypotheses=sound.get("hypotheses", 1), utterance="utterance" in sound,
+            prompt_tokens=sound.get("prompt_tokens", ()), hypotheses=sound.get("hypotheses", 1),
+            utterance="utterance" in sound,
         )  # fmt: skip
 
     @property
@@ -337,7 +338,10 @@ def _wrong(meta: Mapping[str, Any]) -> str:
         right = {
             "image": lambda t: number(t.get("size"), 1, 1 << 14),
             "sound": lambda t: (
-                number(t.get("sample_rate"), 100, 10**7) and number(t.get("max_seconds"), 1e-3, 1e6, whole=False)
+                number(t.get("sample_rate"), 100, 10**7)
+                and number(t.get("max_seconds"), 1e-3, 1e6, whole=False)
+                and isinstance(tokens := t.get("prompt_tokens", []), list)
+                and all(isinstance(token, str) for token in tokens)
             ),
             "text": lambda t: isinstance(t.get("backbone"), str),
         }.get(name)
