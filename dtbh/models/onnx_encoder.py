@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -175,6 +176,7 @@ class OnnxEncoder(FileEncoder):
         if self._tower(modality).get("words"):
             with self._lock:
                 transcriber = self._transcriber
+            self._open_beside(modality, alone)
             nothing = np.zeros(0, np.float32)
             heard = understood(
                 transcriber([nothing if isinstance(x, DtbhError) else x for x in read], self.language),
@@ -184,6 +186,18 @@ class OnnxEncoder(FileEncoder):
             self._coded(modality, items[part], read[part], heard[part], alone)
             for part in (slice(first, first + BATCH) for first in range(0, len(items), BATCH))
         ]
+
+    def _open_beside(self, modality: Modality, alone: bool) -> None:
+        """Open what words are encoded by while they are heard; what can't be opened says so when it is used."""
+
+        def opened() -> None:
+            with suppress(Exception):
+                self._texts(["words"], alone)
+                if "file" in self._tower(modality):
+                    self._session(modality, alone)
+
+        if ("text", alone) not in self._sessions:
+            threading.Thread(target=opened, name="dtbh-open").start()
 
     def _coded(
         self, modality: Modality, items: Sequence[Item], read: Sequence[NDArray[Any] | DtbhError],
@@ -384,4 +398,5 @@ def _open(path: Path, wanted: str, threads: int) -> InferenceSession:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors
     options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # waiting threads leave the core to others
     return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
