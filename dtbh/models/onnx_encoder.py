@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -192,6 +194,7 @@ class OnnxEncoder(FileEncoder):
 
         def opened() -> None:
             with suppress(Exception):
+                import_module("ctranslate2")  # first: Whisper takes longest, and who imports holds up all others
                 self._texts(["words"], alone)
                 if "file" in self._tower(modality):
                     self._session(modality, alone)
@@ -389,14 +392,17 @@ def _open(path: Path, wanted: str, threads: int) -> InferenceSession:
         import onnxruntime
     except ImportError:
         raise MissingExtraError("onnxruntime", None, "an exported model") from None
-    try:
-        data = path.read_bytes()
-    except (OSError, ValueError) as error:  # of a name that no file can have, too
-        raise RunError(f"{path}: can't be read ({getattr(error, 'strerror', error)}); {AGAIN}") from None
-    if (found := hashlib.sha256(data).hexdigest()) != wanted:
-        raise RunError(f"{path}: cut or altered: SHA-256 {found[:16]}, wanted {wanted[:16]}; {AGAIN}")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # waiting threads leave the core to others
-    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    try:
+        with path.open("rb") as file:
+            if (found := hashlib.file_digest(file, "sha256").hexdigest()) != wanted:
+                raise RunError(f"{path}: cut or altered: SHA-256 {found[:16]}, wanted {wanted[:16]}; {AGAIN}")
+            session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            if not os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                raise RunError(f"{path}: was replaced while it was opened; try again")
+    except (OSError, ValueError) as error:  # of a name that no file can have, too
+        raise RunError(f"{path}: can't be read ({getattr(error, 'strerror', error)}); {AGAIN}") from None
+    return session
