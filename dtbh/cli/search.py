@@ -48,6 +48,7 @@ def _add_search(parser: Parser) -> None:
 @command(_add_search)
 def search(args: Arguments) -> int:
     """Search an archive with a sound, an image or a text."""
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")  # NumPy's threads sleep where they wait
     from dtbh.search.query import check_encoder, encode_query, why_nothing
     from dtbh.search.query import search as search_index
     from dtbh.search.table import render_table
