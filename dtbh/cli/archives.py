@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from dtbh.cli.commands import Arguments, command, show
+from dtbh.cli.commands import Arguments, Parser, command, show
 from dtbh.cli.options import FOLDER, add_cutting, add_engine, add_where, cutting, engine_of, opened, pairs
 from dtbh.errors import ConfigError
 from dtbh.models.run_files import READY
@@ -52,7 +52,7 @@ def encode(args: Arguments) -> int:
     return _left_out(args, f"{done.path}: {done.count} codes", done)
 
 
-def _add_index(parser: argparse.ArgumentParser) -> None:
+def _add_index(parser: Parser) -> None:
     """What ``dtbh index`` takes."""
     _add_made(parser)
     parser.add_argument("--out", dest="archive", type=Path)
@@ -136,7 +136,7 @@ def _info_words(args: Arguments, archive: Archive) -> int:
     return 0
 
 
-def _add_remove(parser: argparse.ArgumentParser) -> None:
+def _add_remove(parser: Parser) -> None:
     """What ``dtbh remove`` takes."""
     parser.add_argument("archive", nargs="?")
     parser.add_argument("ids", nargs="*", metavar="ID")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,26 @@ from dtbh.utils.registry import register
 
 Arguments = argparse.Namespace
 Run = Callable[[Arguments], int]
-Options = Callable[[argparse.ArgumentParser], None]
+
+
+class Parser(argparse.ArgumentParser):
+    """What reads the options of a command.
+
+    Attributes:
+        words: The only line that it will read; None where it may read any.
+    """
+
+    words: Sequence[str] | None = None
+
+    def suffices(self) -> bool:
+        """Whether the line has no option but those that were added so far, and does not ask for all (``--help``)."""
+        if self.words is None:
+            return False
+        given = {word.partition("=")[0] for word in self.words if word.startswith("-")}
+        return given <= {*self._option_string_actions} - {"-h", "--help"}
+
+
+Options = Callable[[Parser], None]
 
 
 @dataclass(frozen=True)
@@ -37,9 +56,9 @@ COMMANDS: dict[str, Command] = {}
 """Every command by its name, in the order of help."""
 
 
-def common_options() -> argparse.ArgumentParser:
+def common_options() -> Parser:
     """What every command takes."""
-    common = argparse.ArgumentParser(add_help=False)
+    common = Parser(add_help=False)
     common.add_argument("--quiet", action="store_true", help="no progress and no remarks")
     common.add_argument("--log", default="text", choices=("text", "json"),
                         help="how progress and remarks stand on stderr: json is one object a line")  # fmt: skip

@@ -8,13 +8,14 @@ that went away (``| head``) 141, silently.
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
 
-from dtbh.cli.commands import COMMANDS, common_options
+from dtbh.cli.commands import COMMANDS, Parser, common_options
 from dtbh.errors import DtbhError
 from dtbh.utils import progress
 from dtbh.utils.interrupts import end_workers, heeded
@@ -43,7 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else list(arguments)
     with heeded() as stop:
         try:
-            return _run(words)
+            code = _run(words)
+            if arguments is None:
+                gc.freeze()  # the process ends: to look through all that is left would take a tenth of a cold search
+            return code
         except BaseException as error:
             if stop.number is None and not isinstance(error, KeyboardInterrupt):
                 raise
@@ -89,10 +93,10 @@ def make_parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
     """The parser of all commands.
 
     Args:
-        words: Only the commands among these get their options, as what some take is not known in an instant; all do
-            without.
+        words: The line that is read: only the commands in it get their options, and those of other packages' engines
+            only where it may have one, as these are not known in an instant. All do without.
     """
-    parser = argparse.ArgumentParser("dtbh", description="Cross-modal image-sound hashing for aerial archives.")
+    parser = Parser("dtbh", description="Cross-modal image-sound hashing for aerial archives.")
     parser.add_argument("--version", action="version", version=f"dtbh {__version__}")
     for family in FAMILIES:
         import_module(f"dtbh.cli.{family}")
@@ -103,5 +107,6 @@ def make_parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
             one.name, help=str(one.run.__doc__), description=one.run.__doc__, parents=[common_options()]
         )
         if words is None or one.name in words:
+            sub.words = words
             one.options(sub)
     return parser

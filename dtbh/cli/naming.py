@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
-from dtbh.cli.commands import Arguments, command, show
+from dtbh.cli.commands import Arguments, Parser, command, show
 from dtbh.cli.options import FOLDER, add_engine, engine_of
 from dtbh.errors import ConfigError
 from dtbh.index.engines.archive import ArchiveEngine
@@ -13,7 +12,7 @@ from dtbh.index.engines.archive import ArchiveEngine
 SHOWN = 12  # words that are printed
 
 
-def _add_label(parser: argparse.ArgumentParser) -> None:
+def _add_label(parser: Parser) -> None:
     """What ``dtbh label`` takes."""
     parser.add_argument("archive", type=Path, nargs="?")
     parser.add_argument("--words", type=Path, metavar="FILE", help="a word a line (default: a list of land use)")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dtbh.cli.commands import Arguments
+from dtbh.cli.commands import Arguments, Parser
 from dtbh.cli.signature import choices_of, described, kind_of
 from dtbh.errors import ConfigError
 from dtbh.index.engines.archive import ArchiveEngine
@@ -70,7 +70,7 @@ def engine_of(args: Arguments) -> Engine:
     Raises:
         ConfigError: They name no place, two, or an option of another engine.
     """
-    engines, name, path = known_engines(), args.engine, args.archive
+    engines, name, path = known_engines(packages=False), args.engine, args.archive
     options = {of: {} if of == FOLDER else inspect.signature(kind).parameters for of, kind in engines.items()}
     kind, own = engines[name], options[name]
     for other, theirs in options.items():
@@ -112,17 +112,17 @@ def pairs(texts: Sequence[str]) -> dict[str, str]:
     return where
 
 
-def add_engine(parser: argparse.ArgumentParser, *, making: bool = False) -> None:
+def add_engine(parser: Parser, *, making: bool = False) -> None:
     """The option ``--engine``, and the options of every engine but the archive, which is named by its folder.
 
     Args:
-        parser: Of the command, with all of its own options.
+        parser: Of the command, with all of its own options. Where these suffice, no other package is asked for engines.
         making: Whether an index may be made: then with what matters only then.
 
     Raises:
         ConfigError: An engine has a field that is an option of the command, or another kind of one of another engine.
     """
-    engines = known_engines()
+    engines = known_engines(packages=not parser.suffices())
     parser.add_argument("--engine", default=FOLDER, choices=tuple(engines), help="default: a folder")
     taken = {"archive", "command", *(action.dest for action in parser._actions)}
     taken |= {flag.lstrip("-").replace("-", "_") for action in parser._actions for flag in action.option_strings}

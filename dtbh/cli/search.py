@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dtbh.cli.commands import Arguments, command, show
+from dtbh.cli.commands import Arguments, Parser, command, show
 from dtbh.cli.options import add_engine, add_where, engine_of, opened, pairs
 from dtbh.errors import ConfigError
 from dtbh.utils import progress
@@ -23,7 +22,7 @@ SAID = {
 }
 
 
-def _add_search(parser: argparse.ArgumentParser) -> None:
+def _add_search(parser: Parser) -> None:
     """What ``dtbh search`` takes."""
     parser.add_argument("archive", type=Path, nargs="?")
     query = parser.add_mutually_exclusive_group(required=True)
@@ -52,6 +51,7 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
 @command(_add_search)
 def search(args: Arguments) -> int:
     """Search an archive with a sound, an image or a text."""
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")  # NumPy's threads sleep where they wait
     from dtbh.search.query import check_encoder, encode_query, why_nothing
     from dtbh.search.query import search as search_index
     from dtbh.search.table import render_table
@@ -96,7 +96,7 @@ def search(args: Arguments) -> int:
     return 0
 
 
-def _add_serve(parser: argparse.ArgumentParser) -> None:
+def _add_serve(parser: Parser) -> None:
     """What ``dtbh serve`` takes."""
     parser.add_argument("archives", type=Path, nargs="*", metavar="ARCHIVE")
     parser.add_argument("--model", help="what made the archives, if it moved: a folder, https://... or hf://...")

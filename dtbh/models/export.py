@@ -27,6 +27,7 @@ from dtbh.encoders.readers import Reader, TextReader
 from dtbh.encoders.sentence_encoder import WIDTH
 from dtbh.errors import ConfigError, RunError
 from dtbh.media.text import TOKENIZER, tokenizer_file
+from dtbh.media.transcriber import Transcriber
 from dtbh.media.utterance import VERSION as UTTERANCE
 from dtbh.models.cost import Cost
 from dtbh.models.encoder import EXPORTED
@@ -211,7 +212,9 @@ def _reads(twin: DualEncoder, modality: Modality) -> dict[str, Any]:
         return {"backbone": twin.settings.text.backbone, **tokenizer}
     assert sound is not None
     words: dict[str, Any] = {"words": True} if sound.listens else {}
-    words |= {"prompt": sound.prompt} if sound.listens and sound.prompt else {}
+    if sound.listens and sound.prompt:
+        ears = Transcriber(any_language=_vectors(twin), prompt=sound.prompt)
+        words |= {"prompt": sound.prompt, "prompt_tokens": ears.prompt_tokens}
     words |= {"hypotheses": sound.hypotheses} if sound.listens and sound.hypotheses > 1 else {}
     words |= {"utterance": UTTERANCE} if sound.utterance else {}
     return {"sample_rate": sound.features.sample_rate, "max_seconds": sound.max_seconds, **words}

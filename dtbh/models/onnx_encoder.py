@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -175,6 +178,7 @@ class OnnxEncoder(FileEncoder):
         if self._tower(modality).get("words"):
             with self._lock:
                 transcriber = self._transcriber
+            self._open_beside(modality, alone)
             nothing = np.zeros(0, np.float32)
             heard = understood(
                 transcriber([nothing if isinstance(x, DtbhError) else x for x in read], self.language),
@@ -184,6 +188,19 @@ class OnnxEncoder(FileEncoder):
             self._coded(modality, items[part], read[part], heard[part], alone)
             for part in (slice(first, first + BATCH) for first in range(0, len(items), BATCH))
         ]
+
+    def _open_beside(self, modality: Modality, alone: bool) -> None:
+        """Open what words are encoded by while they are heard; what can't be opened says so when it is used."""
+
+        def opened() -> None:
+            with suppress(Exception):
+                import_module("ctranslate2")  # first: Whisper takes longest, and who imports holds up all others
+                self._texts(["words"], alone)
+                if "file" in self._tower(modality):
+                    self._session(modality, alone)
+
+        if ("text", alone) not in self._sessions:
+            threading.Thread(target=opened, name="dtbh-open").start()
 
     def _coded(
         self, modality: Modality, items: Sequence[Item], read: Sequence[NDArray[Any] | DtbhError],
@@ -257,7 +274,8 @@ class OnnxEncoder(FileEncoder):
         sound, text = self._tower("sound"), self._tower("text")
         return Transcriber(
             any_language=text["backbone"] != "minilm_l6", prompt=sound.get("prompt", ""),
-            hypotheses=sound.get("hypotheses", 1), utterance="utterance" in sound,
+            prompt_tokens=sound.get("prompt_tokens", ()), hypotheses=sound.get("hypotheses", 1),
+            utterance="utterance" in sound,
         )  # fmt: skip
 
     @property
@@ -337,7 +355,10 @@ def _wrong(meta: Mapping[str, Any]) -> str:
         right = {
             "image": lambda t: number(t.get("size"), 1, 1 << 14),
             "sound": lambda t: (
-                number(t.get("sample_rate"), 100, 10**7) and number(t.get("max_seconds"), 1e-3, 1e6, whole=False)
+                number(t.get("sample_rate"), 100, 10**7)
+                and number(t.get("max_seconds"), 1e-3, 1e6, whole=False)
+                and isinstance(tokens := t.get("prompt_tokens", []), list)
+                and all(isinstance(token, str) for token in tokens)
             ),
             "text": lambda t: isinstance(t.get("backbone"), str),
         }.get(name)
@@ -371,13 +392,17 @@ def _open(path: Path, wanted: str, threads: int) -> InferenceSession:
         import onnxruntime
     except ImportError:
         raise MissingExtraError("onnxruntime", None, "an exported model") from None
-    try:
-        data = path.read_bytes()
-    except (OSError, ValueError) as error:  # of a name that no file can have, too
-        raise RunError(f"{path}: can't be read ({getattr(error, 'strerror', error)}); {AGAIN}") from None
-    if (found := hashlib.sha256(data).hexdigest()) != wanted:
-        raise RunError(f"{path}: cut or altered: SHA-256 {found[:16]}, wanted {wanted[:16]}; {AGAIN}")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors
     options.intra_op_num_threads = threads
-    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # waiting threads leave the core to others
+    try:
+        with path.open("rb") as file:
+            if (found := hashlib.file_digest(file, "sha256").hexdigest()) != wanted:
+                raise RunError(f"{path}: cut or altered: SHA-256 {found[:16]}, wanted {wanted[:16]}; {AGAIN}")
+            session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            if not os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                raise RunError(f"{path}: was replaced while it was opened; try again")
+    except (OSError, ValueError) as error:  # of a name that no file can have, too
+        raise RunError(f"{path}: can't be read ({getattr(error, 'strerror', error)}); {AGAIN}") from None
+    return session

@@ -210,14 +210,23 @@ def test_an_engine_of_another_package_is_offered_and_a_broken_one_is_one_line(tm
         """
     points = "[dtbh.engines]\ntheirs = dtbh_engine_of_theirs\n"
     package(tmp_path, "dtbh_engine_of_theirs", "import nothing_of_this_name\n" if broken else code, points)
-    done = subprocess.run(
-        [sys.executable, "-m", "dtbh.cli", "search", "--help"], capture_output=True, text=True, check=False,
-        env={"PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[2]}", "PATH": ""},
-    )  # fmt: skip
+
+    def search(*words: str | Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "dtbh.cli", "search", *words], capture_output=True, text=True, check=False,
+            env={"PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[2]}", "PATH": ""},
+        )  # fmt: skip
+
+    nowhere = tmp_path / "nowhere"
+    assert str(nowhere) in search(nowhere, "--text=boats", "-k", "3").stderr, "no engine of theirs can be meant"
+    done = search("--help")
+    other = search(nowhere, "--text", "boats", "--cupboard", "top").stderr
     if broken:
+        assert other == done.stderr
         assert done.returncode == 2
         (line,) = done.stderr.splitlines()
         assert line.startswith("dtbh: package dtbh_engine_of_theirs: its entry point dtbh.engines theirs can't be")
     else:
         assert "{archive,milvus,theirs}" in done.stdout
         assert "--cupboard CUPBOARD" in done.stdout
+        assert other == "dtbh: --cupboard top: goes with --engine theirs\n"

@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dtbh.errors import MissingExtraError
 from dtbh.media import transcriber
@@ -87,16 +89,9 @@ def test_the_mel_frames_are_whispers(samples):
 class Said(NamedTuple):
     """What CTranslate2 gives of a clip."""
 
-    sequences_ids: list[str]
+    sequences: list[list[str]]
     scores: list[float]
     no_speech_prob: float
-
-
-class Words:
-    """A tokenizer whose numbers are words already."""
-
-    def decode(self, text: str) -> str:
-        return text
 
 
 def test_each_of_many_clips_has_its_own_words_whatever_is_heard_beside_it(monkeypatch):
@@ -110,10 +105,9 @@ def test_each_of_many_clips_has_its_own_words_whatever_is_heard_beside_it(monkey
         assert calls[-1][2] == {most}
         looping = "you you you you" if window == 8 else "a quay"  # the third is told apart in a longer window
         said = [looping if len(wave) == len(waves[2]) else f"clip {len(wave)}" for wave in group]
-        return [(Said([text], [-0.3], 0.1), None) for text in said]
+        return [(Said([[text]], [-0.3], 0.1), None) for text in said]
 
     monkeypatch.setattr(Transcriber, "_decoded", decoded)
-    monkeypatch.setattr(Transcriber, "_tokenizer", Words())
     wanted = [Heard(f"clip {len(wave)}", sure=True, likelihood=-0.3) for wave in waves]
     wanted[2], wanted[5] = Heard("a quay", sure=True, likelihood=-0.3), None
     hear = Transcriber()
@@ -196,8 +190,25 @@ def test_a_prompt_is_no_part_of_what_is_heard(hear, tmp_path):
     assert {"boats", "harbor"} <= set(heard.text.lower().strip(".").split())
     assert "cottage" not in heard.text
     assert told([np.zeros(RATE, np.float32)]) == [None]
-    assert told._before[0] == told._tokenizer.token_to_id("<|startofprev|>")
-    assert told._tokenizer.decode(told._before[1:]).strip() == told.prompt
+    tokens = told._tokenizer.encode(f" {told.prompt}", add_special_tokens=False).tokens
+    assert told.prompt_tokens == tokens
+    again = Transcriber(prompt=told.prompt, prompt_tokens=tokens)
+    assert again([wave]) == told([wave])
+    assert again.prompt_tokens == tokens
+    assert "_tokenizer" not in vars(again), "it takes long to open, and nothing asks for it"
+
+
+@pytest.mark.parametrize("tokens", [[], ["Ġa", "Ġcottage"], ["Ġa", "Ġpier", "."]])
+def test_tokens_that_do_not_spell_the_prompt_are_not_taken(tokens):
+    assert Transcriber(prompt="a pier", prompt_tokens=tokens).prompt_tokens == ["Ġa", "Ġpier"]
+    assert Transcriber(prompt_tokens=tokens).prompt_tokens == []
+
+
+@given(ids=st.lists(st.integers(0, 50362), max_size=20))
+@settings(max_examples=200, deadline=None)
+def test_tokens_spell_what_the_whole_tokenizer_says(hear, ids):
+    tokens = [hear._tokenizer.id_to_token(id) for id in ids]
+    assert transcriber._text(tokens) == hear._tokenizer.decode(ids)
 
 
 def test_a_clip_can_be_understood_in_several_ways(hear, tmp_path):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import numpy as np
+import onnxruntime
 import pytest
 import soundfile
 import torch
@@ -229,6 +230,23 @@ def test_a_changed_network_is_refused(tiny_model: Path, tiny_data: Path, tmp_pat
     (model / "image.onnx").unlink()
     with pytest.raises(RunError, match=r"image\.onnx: can't be read"):
         dtbh.load(model).encode_images(media(tiny_data, "image")[:1])
+
+
+def test_a_network_that_another_took_the_place_of_is_not_taken_for_it(
+    tiny_model: Path, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, real = shutil.copytree(tiny_model, tmp_path / "model"), onnxruntime.InferenceSession
+
+    def replaced(path: str, *given: object, **named: object) -> object:
+        shutil.copyfile(path, tmp_path / "new")
+        (tmp_path / "new").replace(path)
+        return real(path, *given, **named)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", replaced)
+    with pytest.raises(RunError, match=r"image\.onnx: was replaced while it was opened; try again"):
+        dtbh.load(model).encode_images(media(tiny_data, "image")[:1])
+    monkeypatch.undo()
+    assert len(dtbh.load(model).encode_images(media(tiny_data, "image")[:1])) == 1
 
 
 @pytest.mark.parametrize(("text", "message"), [("{", "can't be read as JSON"), ('{"version": 99}', "version 99, this")])

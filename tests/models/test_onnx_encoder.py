@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import soundfile
 from PIL import Image
 
 from dtbh.data.manifest import Item
-from dtbh.errors import MediaError
+from dtbh.errors import MediaError, RunError, WordlessError
 from dtbh.media.transcriber import AT_ONCE, Heard
 from dtbh.media.utterance import WIDTH
 from dtbh.models import onnx_encoder
@@ -97,6 +98,26 @@ def test_many_sounds_are_listened_to_at_once_and_have_the_codes_of_their_words(
     assert found.values is not None
     np.testing.assert_allclose(found.values, np.concatenate(wanted), atol=1e-3)
     assert found.heard[items[0].id] == spoken[0]
+
+
+def test_what_can_not_be_opened_beside_says_so_where_it_is_used(
+    model: OnnxEncoder, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    soundfile.write(tmp_path / "said.wav", np.tile([0.5, -0.5], 800 * 3), 16000)
+    path = Path(shutil.copytree(model.path, tmp_path / "cut"))
+    (path / "text.onnx").write_bytes(b"cut")
+    cut, item = open_exported(path), Item("said", "sound", str(tmp_path / "said.wav"))
+    cut.__dict__["_transcriber"] = Ears()
+    for _ in range(2):
+        with pytest.raises(RunError, match=r"text\.onnx: cut or altered"):
+            cut.encode([item])
+    cut.__dict__["_transcriber"] = lambda waves, language: [None]
+    with pytest.raises(WordlessError):
+        cut.encode([item])
+    assert capfd.readouterr() == ("", "")
+    (path / "text.onnx").write_bytes((model.path / "text.onnx").read_bytes())
+    cut.__dict__["_transcriber"] = model.__dict__["_transcriber"] = Ears()
+    assert (cut.encode([item]).codes.words == model.encode([item]).codes.words).all()
 
 
 def _text(text: str) -> Item:

@@ -17,6 +17,7 @@ import dtbh
 from dtbh.cli.main import main
 from dtbh.config import read_config
 from dtbh.errors import ConfigError
+from dtbh.media.transcriber import Transcriber
 from dtbh.media.utterance import FILE as UTTERANCES
 from dtbh.models.run_files import place_of
 from dtbh.models.shared_files import digest, towers_of
@@ -97,11 +98,17 @@ def test_a_typed_query_from_the_shell_reads_no_settings_and_no_pictures(tiles, t
     code = (
         "import sys\nfrom dtbh.cli.main import main\n"
         "code = main(sys.argv[1:])\n"
-        "sys.exit(code or ', '.join({'pydantic', 'PIL', 'soundfile', 'ctranslate2', 'numba'} & {*sys.modules}) or None)"
+        "no = {'pydantic', 'PIL', 'soundfile', 'ctranslate2', 'numba', 'importlib.metadata', 'asyncio'}\n"
+        "sys.exit(code or ', '.join(no & {*sys.modules}) or None)"
     )
     query = ["search", str(tmp_path / "a"), "--text", "boats", "--find", "image"]
     done = subprocess.run([sys.executable, "-c", code, *query], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_tokens_of_its_prompt_are_those_that_whisper_reads():
+    sound = json.loads((READY / "model.json").read_text())["towers"]["sound"]
+    assert Transcriber(prompt=sound["prompt"]).prompt_tokens == sound["prompt_tokens"]
 
 
 def test_a_folder_of_its_name_is_meant_where_there_is_one(tmp_path, monkeypatch):
