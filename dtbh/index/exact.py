@@ -304,8 +304,8 @@ def _nearest(
         return *searcher.nearest(codes.words, k), None
     if codes.weights is None:
         raise CodesError(
-            "codes of items, or read from a folder, don't say how sure they are of their bits; encode the query again, or "
-            "search without asymmetric"
+            "codes of items, or read from a folder, don't say how sure they are of their bits; "
+            "encode the query again, or search without asymmetric"
         )
     weighted, found = searcher.asymmetric(codes.words, codes.weights, k)
     differ = np.bitwise_count(view.words[found] ^ codes.words[:, None]).sum(axis=2, dtype=np.int32)

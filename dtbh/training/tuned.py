@@ -1,7 +1,8 @@
 """Fine-tuned image backbones, kept on disk for all runs that begin with the same fine-tuning.
 
 A run of another length, or with other heads, takes the backbone as it was tuned before, and goes on from there: on the
-same machine, and with the same PyTorch, it is the same to the last bit. What a backbone is kept by is all that it hangs on, images and captions too.
+same machine, and with the same PyTorch, it is the same to the last bit. What a backbone is kept by is all that it hangs
+on, images and captions too.
 """
 
 from __future__ import annotations
