@@ -281,7 +281,7 @@ def test_what_can_not_be_evaluated_is_named(codes):
     with pytest.raises(CodesError, match="encoder"):
         evaluate(images, replace(sounds, encoder="other"), **SETTING)
     with pytest.raises(CodesError, match="bits"):
-        evaluate(images, replace(sounds, bits=BITS + 1), **SETTING)
+        evaluate(images, replace(sounds, weights=None, bits=BITS + 1), **SETTING)
     with pytest.raises(DataError, match="none of 12 images has a label"):
         evaluate(relabelled(images, lambda row, item: {"label": None}), sounds, **SETTING)
     with pytest.raises(DataError, match="of one class, beach"):
