@@ -5,6 +5,9 @@
 
 ``BOTH`` names the twelve classes that UCM and RSICD share. All tiles of these classes are searched, and both halves of
 the list are asked: nothing of the archive was seen in training, and nothing chosen on it.
+
+Then what bounds it: typed queries by real values, before their signs; queries that are no words but the mean of what a
+class's own tiles have, bits and vectors, which says how far the eye tells classes apart; and typed queries by class.
 """
 
 from __future__ import annotations
@@ -13,9 +16,13 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from bounds import class_map
+from numpy.typing import NDArray
 from own_words import LIST, figure, keep, precision, queries, spoken
 
+from dtbh.codes import unpack
 from dtbh.data.manifest import read_manifest
+from dtbh.models.encoder import text_item
 from dtbh.models.load import load
 from dtbh.stages.inputs import absolute
 
@@ -26,6 +33,12 @@ BOTH = {
     "sparseresidential": "sparseresidential", "storagetanks": "storagetanks",
 }  # fmt: skip
 """UCM's names, and RSICD's for the same."""
+
+
+def unit(vectors: NDArray[np.float32] | NDArray[np.float64] | NDArray[np.int16]) -> NDArray[np.float64]:
+    """Each brought to length one."""
+    real = vectors.astype(np.float64)
+    return np.asarray(real / np.maximum(np.linalg.norm(real, axis=1, keepdims=True), 1e-12))
 
 
 def main() -> None:
@@ -40,8 +53,9 @@ def main() -> None:
     known = {*BOTH} | {*BOTH.values()}
     tiles = [absolute(manifest, item) for item in manifest.images if item.label in known]
     asked = [query for query in queries(args.list) if query.label in {item.label for item in tiles}]
-    gallery, texts = model.encode(tiles, stored=True).codes, [query.text for query in asked]
-    ways = {"typed": (model.encode_texts(texts), np.ones(len(texts), np.bool_))}
+    seen, texts = model.encode(tiles, stored=True, values=True, vectors=True), [query.text for query in asked]
+    told, gallery = model.encode([text_item(text) for text in texts], values=True), seen.codes
+    ways = {"typed": (told.codes, np.ones(len(texts), np.bool_))}
     if "sound" in model.config.encoders.modalities:
         ways["spoken"] = spoken(model, texts)
     found: dict[str, object] = {}
@@ -51,8 +65,28 @@ def main() -> None:
         for name, plain in (("plain", True), ("own words", False)):
             own = values[[(query.kind == "plain") == plain for query in asked]]
             found[f"{way}, {name}"] = figure(f"{way}, {name}", own)
-    classes = len({item.label for item in tiles})
-    print(f"{args.data}: {len(tiles)} tiles of {classes} classes; chance {1 / classes:.3f}")
+    labels = np.array([str(item.label) for item in tiles])
+    classes, wanted = np.unique(labels), np.array([query.label for query in asked])
+    plain_ones = np.array([query.kind == "plain" for query in asked])
+    assert told.values is not None
+    assert seen.values is not None
+    assert gallery.vectors is not None
+    real = -unit(told.values) @ unit(seen.values).T
+    for name, chosen in (("plain", plain_ones), ("own words", ~plain_ones)):
+        bound = found[f"real values, {name}"] = class_map(real[chosen], wanted[chosen, None] == labels)
+        print(f"real values, {name}: mAP {bound:.3f}")
+    signs = np.where(unpack(gallery.words, gallery.bits), 1.0, -1.0)
+    for name, own in (("bits", signs), ("vectors", unit(gallery.vectors))):
+        means = np.stack([own[labels == label].mean(axis=0) for label in classes])
+        means = np.where(means >= 0, 1.0, -1.0) if name == "bits" else means
+        bound = found[f"means of classes, {name}"] = class_map(-unit(means) @ own.T, classes[:, None] == labels)
+        print(f"means of classes, {name}: mAP {bound:.3f}")
+    values = precision(told.codes, wanted.tolist(), gallery)
+    for label in classes.tolist():
+        cells = [values[(wanted == label) & chosen].mean() for chosen in (plain_ones, ~plain_ones)]
+        found[f"typed, {label}"] = [float(cell) for cell in cells]
+        print(f"typed, {label:20} plain {cells[0]:.3f}, own words {cells[1]:.3f}")
+    print(f"{args.data}: {len(tiles)} tiles of {len(classes)} classes; chance {1 / len(classes):.3f}")
     keep(found, args.json)
 
 
