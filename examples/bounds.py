@@ -15,11 +15,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from own_words import arguments, keep
+from own_words import arguments, keep, precisions
 from pair_retrieval import Floats, hits, rankings, typed
 
 from dtbh.data.manifest import Item, Manifest
-from dtbh.evaluation.metrics.ranking import average_precision
 from dtbh.models.load import load
 from dtbh.models.start import Start, start_of
 from dtbh.stages.inputs import absolute, manifest_for, of_split
@@ -30,11 +29,7 @@ Bools = NDArray[np.bool_]
 
 def class_map(distances: Floats, right: Bools) -> float:
     """Mean average precision of rankings by real distances, [q, n], ties averaged over all orders."""
-    found = []
-    for row, own in zip(distances, right, strict=True):
-        _, place, total = np.unique(row, return_inverse=True, return_counts=True)
-        found.append(average_precision(np.bincount(place, own, len(total)).astype(np.int64)[None], total[None]))
-    return float(np.mean(found))
+    return float(precisions(distances, right).mean())
 
 
 def by_captions(texts: Floats, own: Bools) -> Floats:

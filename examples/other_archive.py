@@ -85,7 +85,7 @@ def main() -> None:
     for label in classes.tolist():
         cells = [values[(wanted == label) & chosen].mean() for chosen in (plain_ones, ~plain_ones)]
         found[f"typed, {label}"] = [float(cell) for cell in cells]
-        print(f"typed, {label:20} plain {cells[0]:.3f}, own words {cells[1]:.3f}")
+        print(f"typed, {label:19} plain {cells[0]:.3f}, own words {cells[1]:.3f}")
     print(f"{args.data}: {len(tiles)} tiles of {len(classes)} classes; chance {1 / len(classes):.3f}")
     keep(found, args.json)
 

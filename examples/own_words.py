@@ -7,6 +7,7 @@
 ``own_words.tsv`` has 168 wishes of three kinds, none of whose content words any caption of UCM says, and 84 plain ones
 in the captions' words; half of either belongs to validation. ``own_words_rsicd.tsv`` has 180, none of whose content
 words more than ten of RSICD's 54,605 captions say, and 60 plain ones. The voices of flite speak in no training of ours.
+"Weighed" lines are by asymmetric distance (``dtbh search --asymmetric``), the others by the bits alone.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dtbh.codes import HashCodes
+from dtbh.codes import HashCodes, unpack
 from dtbh.data.manifest import Item
 from dtbh.evaluation.metrics.counts import distance_counts
 from dtbh.evaluation.metrics.intervals import interval
@@ -87,6 +88,23 @@ def precision(asked: HashCodes, labels: list[str], images: HashCodes) -> NDArray
     return average_precision(*distance_counts(asked.words, images.words, of_queries, of_images, images.bits))
 
 
+def precisions(distances: NDArray[np.float64], right: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """The average precision of rankings by any distances, [q, n], ties averaged over all orders."""
+    found = []
+    for row, own in zip(distances, right, strict=True):
+        _, place, total = np.unique(row, return_inverse=True, return_counts=True)
+        found.append(average_precision(np.bincount(place, own, len(total)).astype(np.int64)[None], total[None])[0])
+    return np.array(found)
+
+
+def weighed(asked: HashCodes, labels: list[str], images: HashCodes) -> NDArray[np.float64]:
+    """As `precision`, by asymmetric distance."""
+    assert asked.weights is not None
+    signs = [np.where(unpack(codes.words, codes.bits), 1.0, -1.0) for codes in (asked, images)]
+    right = np.array(labels)[:, None] == np.array([str(item.label) for item in images.items])
+    return precisions(-(asked.weights * signs[0]) @ signs[1].T, right)
+
+
 def gallery_of(model: Encoder, split: str, data: Path | None) -> tuple[HashCodes, str]:
     """Codes of a split's images, and what they are in a line."""
     manifest, protocol = manifest_for(model, data)
@@ -98,7 +116,7 @@ def gallery_of(model: Encoder, split: str, data: Path | None) -> tuple[HashCodes
 def figure(name: str, values: NDArray[np.float64]) -> dict[str, object]:
     """The mean of average precisions with its interval, printed as a line too."""
     low, high = interval(values, np.arange(len(values)), 0) or (float("nan"), float("nan"))
-    print(f"{name:20} mAP {values.mean():.3f} ({low:.3f} to {high:.3f}), {len(values)} queries")
+    print(f"{name:26} mAP {values.mean():.3f} ({low:.3f} to {high:.3f}), {len(values)} queries")
     return {"map": float(values.mean()), "interval": [low, high], "queries": len(values)}
 
 
@@ -135,9 +153,11 @@ def main() -> None:
             print(f"{way}: no words heard in {len(asked) - worded} of {len(asked)} queries")
     found: dict[str, dict[str, object]] = {}
     kinds = ("thing", "phrase", "wish")
-    for way, (codes, there) in ways.items():
+    ranked = {f"{way}{more}": (by, *codes) for way, codes in ways.items()
+              for more, by in (("", precision), (", weighed", weighed))}  # fmt: skip
+    for way, (by, codes, there) in ranked.items():
         values = np.zeros(len(asked))  # of what has no code
-        values[there] = precision(codes, [query.label for query in compress(asked, there)], gallery)
+        values[there] = by(codes, [query.label for query in compress(asked, there)], gallery)
         for name, wanted in (*((kind, (kind,)) for kind in kinds), ("own words", kinds), ("plain", ("plain",))):
             own = values[[query.kind in wanted for query in asked]]
             found[f"{way}, {name}"] = figure(f"{way}, {name}", own)
