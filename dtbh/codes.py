@@ -194,28 +194,26 @@ class HashCodes:
         for item in self.items:
             if item.path is not None and not os.path.isabs(item.path):  # noqa: PTH117
                 raise CodesError(f"item {item.id}: path {item.path} is relative; codes in memory want it absolute")
-        view = self.words.view()
-        view.flags.writeable = False
-        object.__setattr__(self, "words", view)
-        if (vectors := self.vectors) is not None:
-            if vectors.dtype != np.int16 or vectors.ndim != 2 or len(vectors) != len(view) or not vectors.shape[1]:
-                raise CodesError(
-                    f"vectors must be int16 [{len(view)}, d] with d from 1, found {vectors.dtype} "
-                    f"{list(vectors.shape)}; dtbh.codes.whole_numbers makes them"
-                )
-            vectors = vectors.view()
-            vectors.flags.writeable = False
-            object.__setattr__(self, "vectors", vectors)
+        count, vectors = len(self.words), self.vectors
+        if vectors is not None and (
+            vectors.dtype != np.int16 or vectors.ndim != 2 or len(vectors) != count or not vectors.shape[1]
+        ):
+            raise CodesError(
+                f"vectors must be int16 [{count}, d] with d from 1, found {vectors.dtype} {list(vectors.shape)}; "
+                "dtbh.codes.whole_numbers makes them"
+            )
         if (weights := self.weights) is not None:
-            wanted = (len(view), self.bits)
+            wanted = (count, self.bits)
             if weights.dtype != np.uint8 or weights.shape != wanted or weights.max(initial=0) > SUREST:
                 raise CodesError(
                     f"weights must be uint8 {list(wanted)}, 0 to {SUREST}, found {weights.dtype} "
                     f"{list(weights.shape)}; dtbh.codes.bit_weights makes them"
                 )
-            weights = weights.view()
-            weights.flags.writeable = False
-            object.__setattr__(self, "weights", weights)
+        for name in ("words", "vectors", "weights"):
+            if (array := getattr(self, name)) is not None:
+                view = array.view()
+                view.flags.writeable = False
+                object.__setattr__(self, name, view)
         object.__setattr__(self, "bits", int(self.bits))
         object.__setattr__(self, "items", tuple(self.items))
 

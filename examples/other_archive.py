@@ -6,8 +6,9 @@
 ``BOTH`` names the twelve classes that UCM and RSICD share. All tiles of these classes are searched, and both halves of
 the list are asked: nothing of the archive was seen in training, and nothing chosen on it.
 
-Then what bounds it: typed queries by real values, before their signs; queries that are no words but the mean of what a
-class's own tiles have, bits and vectors, which says how far the eye tells classes apart; and typed queries by class.
+"Weighed" is by asymmetric distance. Then what bounds it: typed queries by real values, before their signs; queries that
+are no words but the mean of what a class's own tiles have, bits and vectors, which says how far the eye tells classes
+apart; and typed queries by class.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from pathlib import Path
 
 import numpy as np
 from bounds import class_map
-from numpy.typing import NDArray
-from own_words import LIST, figure, keep, precision, queries, spoken
+from own_words import LIST, figure, keep, precision, queries, spoken, weighed
 
 from dtbh.codes import unpack
 from dtbh.data.manifest import read_manifest
 from dtbh.models.encoder import text_item
 from dtbh.models.load import load
 from dtbh.stages.inputs import absolute
+from dtbh.utils.vectors import unit
 
 BOTH = {
     "agricultural": "farmland", "baseballdiamond": "baseballfield", "beach": "beach",
@@ -33,12 +34,6 @@ BOTH = {
     "sparseresidential": "sparseresidential", "storagetanks": "storagetanks",
 }  # fmt: skip
 """UCM's names, and RSICD's for the same."""
-
-
-def unit(vectors: NDArray[np.float32] | NDArray[np.float64] | NDArray[np.int16]) -> NDArray[np.float64]:
-    """Each brought to length one."""
-    real = vectors.astype(np.float64)
-    return np.asarray(real / np.maximum(np.linalg.norm(real, axis=1, keepdims=True), 1e-12))
 
 
 def main() -> None:
@@ -72,11 +67,13 @@ def main() -> None:
     assert seen.values is not None
     assert gallery.vectors is not None
     real = -unit(told.values) @ unit(seen.values).T
+    weights = weighed(told.codes, wanted.tolist(), gallery)
     for name, chosen in (("plain", plain_ones), ("own words", ~plain_ones)):
+        found[f"typed, weighed, {name}"] = figure(f"typed, weighed, {name}", weights[chosen])
         bound = found[f"real values, {name}"] = class_map(real[chosen], wanted[chosen, None] == labels)
         print(f"real values, {name}: mAP {bound:.3f}")
     signs = np.where(unpack(gallery.words, gallery.bits), 1.0, -1.0)
-    for name, own in (("bits", signs), ("vectors", unit(gallery.vectors))):
+    for name, own in (("bits", signs), ("vectors", unit(gallery.vectors.astype(np.float64)))):
         means = np.stack([own[labels == label].mean(axis=0) for label in classes])
         means = np.where(means >= 0, 1.0, -1.0) if name == "bits" else means
         bound = found[f"means of classes, {name}"] = class_map(-unit(means) @ own.T, classes[:, None] == labels)
