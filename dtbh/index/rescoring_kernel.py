@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from dtbh.index.hamming.kernels import compiled
+from dtbh.utils.compiled import compiled
 
 RUN = 512  # products of a number of 16 bits and one of 8 that a sum of 32 bits holds
 

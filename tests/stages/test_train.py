@@ -134,12 +134,13 @@ def test_killed_and_resumed_gives_the_same_numbers(
         tiny_run = train(tiny_config, tiny_data, tmp_path / "whole")
     config, run = write_config(tiny_config, tmp_path / "c.yaml"), tmp_path / "run"
     command = [sys.executable, "-m", "dtbh.cli", "train", str(config), "--data", str(tiny_data), "--out", str(run)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     while not (run / "resume.safetensors").exists():
-        assert process.poll() is None, "ended before its first epoch"
+        if process.poll() is not None:
+            pytest.fail(f"ended with {process.returncode} before its first epoch: {process.communicate()[1]}")
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    process.communicate()
     assert not json.loads((run / "run.json").read_text())["finished"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     assert json.loads((run / "run.json").read_text())["finished"]
@@ -167,7 +168,8 @@ def test_interrupted_says_so_and_goes_on_later(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts
     )
     while not (run / "resume.safetensors").exists():
-        assert process.poll() is None, "ended before its first epoch"
+        if process.poll() is not None:
+            pytest.fail(f"ended with {process.returncode} before its first epoch: {process.communicate()[1]}")
         time.sleep(0.01)
     process.send_signal(how)
     said = process.communicate()[1]  # a worker that is left would hold stderr open

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dtbh.index.hamming.kernels import LISTED, MARKED, ROW_BITS, Ints, Words, arguments, compiled
+from dtbh.index.hamming.kernels import LISTED, MARKED, ROW_BITS, Ints, Words, arguments
 from dtbh.index.hamming.rows import Found, Rows, let_go
+from dtbh.utils.compiled import compiled
 
 Shorts = NDArray[np.int32]
 Members = NDArray[np.uint32] | NDArray[np.int64]

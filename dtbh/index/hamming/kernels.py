@@ -8,46 +8,20 @@ same whatever k. Nothing here holds Python's lock. Importing this needs numba an
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-from pickle import UnpicklingError
-from typing import Any, TypeVar, cast
-
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from dtbh.index.hamming.planes import HALVES, MOST, TOGETHER, close, spread
 from dtbh.index.hamming.rows import Rows
 from dtbh.index.hamming.vectors import GROUP, least, lowest_bit, near
+from dtbh.utils.compiled import compiled
 
-F = TypeVar("F", bound=Callable[..., Any])
 Ints = NDArray[np.int64]
 Words = NDArray[np.uint64]
 
 WHOLE, LISTED, MARKED = 0, 1, 2  # which rows count: all, those of a list, those marked
 ROW_BITS = 48  # a key is distance << ROW_BITS | row: keys sort as results do
 BLOCK = 2048  # words, 16 kB: a block of codes and the queries lie in the first cache together; at most 64 groups
-
-
-def compiled(function: F) -> F:
-    """Compile without Python's lock, and keep what was compiled for other processes.
-
-    Where a power cut or a full disk left half a file of what was kept, it is compiled again and kept anew.
-    """
-    made = numba.njit(nogil=True, cache=True)(function)
-    if cache := getattr(made, "_cache", None):  # with NUMBA_DISABLE_JIT there is none
-        cache.load_overload = partial(_loaded, cache, cache.load_overload)
-    return cast(F, made)
-
-
-def _loaded(cache: Any, load: Callable[..., Any], *arguments: Any) -> Any:
-    """What the cache has; None, so that it is compiled, where that can't be read."""
-    try:
-        return load(*arguments)
-    except (EOFError, UnpicklingError):
-        cache.flush()
-        return None
 
 
 def arguments(rows: Rows) -> tuple[Words, int, Ints, NDArray[np.bool_]]:

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dtbh.index.hamming.kernels import LISTED, MARKED, ROW_BITS, Ints, Words, arguments, compiled
+from dtbh.index.hamming.kernels import LISTED, MARKED, ROW_BITS, Ints, Words, arguments
 from dtbh.index.hamming.rows import Found, Rows
 from dtbh.index.hamming.scan import split
 from dtbh.index.hamming.vectors import ones
+from dtbh.utils.compiled import compiled
 
 LEAST = 1 << 16  # rows, below which looking at all is as quick
 DEAR = 128  # codes looked at in a row that take as long as one row or list that is looked up

@@ -16,7 +16,6 @@ from dtbh.index.hamming.kernels import (
     ROW_BITS,
     Ints,
     Words,
-    compiled,
     gather,
     take,
     taken,
@@ -25,6 +24,7 @@ from dtbh.index.hamming.kernels import (
 from dtbh.index.hamming.planes import HALVES, TOGETHER, spread
 from dtbh.index.hamming.vectors import GROUP
 from dtbh.index.hamming.weighted_planes import ORDER, weigh, weigh_once
+from dtbh.utils.compiled import compiled
 
 ONCE = 2  # queries for which putting codes in planes does not pay
 
