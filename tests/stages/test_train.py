@@ -121,6 +121,12 @@ def test_given_weights_go_by_a_rate_of_their_own(
     assert 0.5 * rate * 1e-2 < moved < 1.1 * rate * 1e-2 * steps
 
 
+def training_process(config: Path, data: Path, run: Path) -> list[str]:
+    """Says where it stands if it dies."""
+    started = [sys.executable, "-X", "faulthandler", "-m", "dtbh.cli", "train", str(config)]
+    return [*started, "--data", str(data), "--out", str(run)]
+
+
 @pytest.mark.parametrize("case", ["both from nothing", "a memory and a text tower", "images from given weights"])
 def test_killed_and_resumed_gives_the_same_numbers(
     case: str, tiny_run: Path, tiny_config: Config, tiny_data: Path, tmp_path: Path
@@ -133,7 +139,7 @@ def test_killed_and_resumed_gives_the_same_numbers(
     if case != "both from nothing":
         tiny_run = train(tiny_config, tiny_data, tmp_path / "whole")
     config, run = write_config(tiny_config, tmp_path / "c.yaml"), tmp_path / "run"
-    command = [sys.executable, "-m", "dtbh.cli", "train", str(config), "--data", str(tiny_data), "--out", str(run)]
+    command = training_process(config, tiny_data, run)
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     while not (run / "resume.safetensors").exists():
         if process.poll() is not None:
@@ -163,7 +169,7 @@ def test_interrupted_says_so_and_goes_on_later(
     workers = int(how == signal.SIGTERM)  # which have to end too
     long = changed(tiny_config, training={"epochs": 40, "patience": 40, "workers": workers})
     config, run = write_config(long, tmp_path / "c.yaml"), tmp_path / "run"
-    command = [sys.executable, "-m", "dtbh.cli", "train", str(config), "--data", str(tiny_data), "--out", str(run)]
+    command = training_process(config, tiny_data, run)
     process = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts
     )
