@@ -29,7 +29,7 @@ LEFT_OUT = (
 )  # fmt: skip
 COMPILED = (
     "utils.compiled", "evaluation.counts_kernel", "index.rescoring_kernel", "index.hamming.kernels",
-    "index.hamming.vectors", "index.hamming.weighted_kernels", "index.hamming.weighted_planes",
+    "index.hamming.vectors", "index.hamming.weighted_planes",
     "index.hamming.planes", "index.hamming.scan", "index.hamming.grouping", "index.hamming.multiindex",
     "index.hamming.adaptive",
 )  # fmt: skip

@@ -39,7 +39,7 @@ def test_answers_stay_the_same_while_it_learns(distinct, grouped, listed, filter
     states = {(searcher.distinct is not None, searcher.tabled)}
     for start in range(0, 60, 3):
         queries = words[start : start + 3]
-        assert same(searcher.nearest(queries, 20), plain.nearest(queries, rows, 20))
+        assert same(searcher.nearest(queries, 20), plain.nearest(queries[:, None], rows, 20))
         for found, wanted in zip(searcher.within(queries, 1), plain.within(queries, rows, 1), strict=True):
             assert same(found, wanted)
         states.add((searcher.distinct is not None, searcher.tabled))
@@ -62,7 +62,7 @@ def test_a_radius_for_which_tables_do_not_pay_is_looked_at():
 def test_several_threads_at_once():
     words = codes(50)
     searcher = search.Searcher(words)
-    wanted = plain.nearest(words[:4], choose(words, None), 30)
+    wanted = plain.nearest(words[:4, None], choose(words, None), 30)
     with ThreadPoolExecutor(4) as pool:
         assert all(same(found, wanted) for found in pool.map(lambda _: searcher.nearest(words[:4], 30), range(40)))
     assert searcher.distinct == 50
@@ -76,5 +76,5 @@ def test_a_cache_that_can_not_be_written_any_more(monkeypatch):
     words = codes(50)
     searcher = search.Searcher(words)
     for _ in range(30):
-        assert same(searcher.nearest(words[:4], 30), plain.nearest(words[:4], choose(words, None), 30))
+        assert same(searcher.nearest(words[:4], 30), plain.nearest(words[:4, None], choose(words, None), 30))
     assert searcher.distinct is None

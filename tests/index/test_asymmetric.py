@@ -13,15 +13,16 @@ from llvmlite import ir
 
 from dtbh.codes import SUREST, HashCodes, bit_weights, pack, unpack
 from dtbh.errors import CodesError, ConfigError
-from dtbh.index.hamming import adaptive, plain, planes, scan, search
+from dtbh.index.hamming import adaptive, kernels, plain, planes, scan, search
 from dtbh.index.hamming.search import Searcher
+from dtbh.index.hamming.weighing import LEVELS
 from dtbh.index.memory import MemoryIndex
 from tests.index.made import make_codes
 from tests.index.test_hamming import random_words
 from tests.index.test_rescoring import reference as rescoring
 from tests.reference import asymmetric as reference
 
-PATHS = ["numpy", "looked up", "looked up, 3 threads", "one by one"]
+PATHS = ["numpy", "looked up", "looked up, 3 threads", "counted"]
 
 
 @pytest.fixture(params=PATHS)
@@ -32,17 +33,24 @@ def path(request, monkeypatch):
     monkeypatch.setattr(search, "WORTH", 1 << 62 if request.param == "numpy" else 1)
     monkeypatch.setattr(scan, "PART", 1)
     monkeypatch.setattr(search, "_threads", lambda given: 3 if request.param.endswith("threads") else 1)
-    monkeypatch.setattr(planes, "usable", lambda: request.param.startswith("looked up"))
+    for known in ("usable", "quickest"):
+        monkeypatch.setattr(planes, known, lambda: request.param.startswith("looked up"))
     used = set()
-    for module in (plain, scan):
 
-        def noted(weighing, rows, *rest, module=module, call=module.weighted):
-            used.add(module)
-            return call(weighing, rows, *rest)
+    def noted(asked, rows, *rest, call=plain.nearest):
+        used.add("numpy")
+        return call(asked, rows, *rest)
 
-        monkeypatch.setattr(module, "weighted", noted)
+    def searched(*arguments, call=kernels.search):
+        *_, levels, tables = arguments
+        if len(levels) == LEVELS:
+            used.add("looked up" if len(tables) else "counted")
+        return call(*arguments)
+
+    monkeypatch.setattr(plain, "nearest", noted)
+    monkeypatch.setattr(kernels, "search", searched)
     yield request.param
-    assert used == {plain if request.param == "numpy" else scan}
+    assert used == {request.param.partition(",")[0]}
 
 
 def drawn(rng, q, bits):
@@ -105,7 +113,7 @@ def test_rows_by_distinct_code(monkeypatch):
         if searcher.distinct:
             break
     assert searcher.distinct == 50
-    wanted = plain.weighted(search.weighing(queries, weights), search.choose(gallery, None), 200)
+    wanted = plain.nearest(search.weighing(queries, weights), search.choose(gallery, None), 200)
     for _ in range(2):
         for one, other in zip(found, wanted, strict=True):
             np.testing.assert_array_equal(one, other)
@@ -192,6 +200,8 @@ def test_codes_without_weights_are_refused():
     for wrong in (np.ones((2, 20), np.uint8), np.ones((1, 65), np.uint8), np.ones((1, 20)), np.ones(20, np.uint8)):
         with pytest.raises(CodesError, match=r"weights must be uint8 \[1, bits\], at most 64 bits, found"):
             Searcher(np.zeros((3, 1), np.uint64)).asymmetric(stored.words, wrong, 1)
+    with pytest.raises(CodesError, match="weights must be 0 to 7, found 8"):
+        Searcher(np.zeros((3, 1), np.uint64)).asymmetric(stored.words, np.full((1, 64), 8, np.uint8), 1)
     with pytest.raises(CodesError, match="are NaN"):
         bit_weights(np.array([[1.0, np.nan]]))
 
@@ -225,11 +235,11 @@ def test_where_the_cache_has_no_room_for_more_numpy_weighs(monkeypatch):
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    search._weighs.cache_clear()
-    monkeypatch.setattr(scan, "weighted", full)
+    search._loads.cache_clear()
+    monkeypatch.setattr(scan, "nearest", full)
     for one, other in zip(searcher.asymmetric(queries, weights, 9), wanted, strict=True):
         np.testing.assert_array_equal(one, other)
-    search._weighs.cache_clear()
+    search._loads.cache_clear()
 
 
 def test_memory_does_not_grow_with_the_queries():
@@ -238,7 +248,7 @@ def test_memory_does_not_grow_with_the_queries():
     weights, rows = rng.integers(0, SUREST + 1, (1500, 640), np.uint8), search.choose(random_words(rng, 9, 10, 9), None)
     asked = search.weighing(random_words(rng, 1500, 10, 90), weights)
     values = rng.normal(size=(30_000, 64)).astype(np.float32)
-    for call, most in ((lambda: plain.weighted(asked, rows, 3), 10e6), (lambda: bit_weights(values), 16e6)):
+    for call, most in ((lambda: plain.nearest(asked, rows, 3), 10e6), (lambda: bit_weights(values), 16e6)):
         tracemalloc.start()
         call()
         peak = tracemalloc.get_traced_memory()[1]

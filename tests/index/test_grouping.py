@@ -30,12 +30,12 @@ def test_groups_hold_the_same_rows(which, w, distinct):
     assert (np.diff(groups.members[groups.starts[:-1]].astype(np.int64)) > 0).all()
     queries = np.concatenate([rows.words[:2], codes(rng, 3, w, 3)])
     for k in (1, 7, 300, rows.count):
-        found = groups.nearest(scan.nearest(queries, groups.rows, min(k, groups.rows.count), 1), k)
-        wanted = plain.nearest(queries, rows, k)
+        found = groups.nearest(scan.nearest(queries[:, None], groups.rows, min(k, groups.rows.count), 1), k)
+        wanted = plain.nearest(queries[:, None], rows, k)
         assert [part.dtype for part in found] == [np.int32, np.int64]
         assert (found[0] == wanted[0]).all()
         assert (found[1] == wanted[1]).all()
-    radius = int(np.median(plain.nearest(queries, rows, rows.count)[0]))
+    radius = int(np.median(plain.nearest(queries[:, None], rows, rows.count)[0]))
     wanted = plain.within(queries, rows, radius)
     for one, other in zip(scan.within(queries, groups.rows, radius, 1), wanted, strict=True):
         distances, numbers = groups.within(one)
@@ -90,8 +90,8 @@ def test_rows_beyond_32_bits_are_kept_whole(monkeypatch):
     groups = grouping.group(choose(words, None))
     assert groups.members.dtype == np.int64
     assert sorted(groups.members.tolist()) == list(range(600))
-    found = groups.nearest(scan.nearest(words[:2], groups.rows, 5, 1), 5)
-    assert (found[1] == plain.nearest(words[:2], choose(words, None), 5)[1]).all()
+    found = groups.nearest(scan.nearest(words[:2, None], groups.rows, 5, 1), 5)
+    assert (found[1] == plain.nearest(words[:2, None], choose(words, None), 5)[1]).all()
 
 
 @pytest.mark.parametrize("which", WHICH.values(), ids=WHICH.keys())

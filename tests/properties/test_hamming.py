@@ -68,7 +68,7 @@ def test_every_path_gives_the_same(compiled, sets, data):
     mask = rng.random(len(gallery)) < data.draw(st.sampled_from([0.02, 0.3, 1]), "share")
     which = data.draw(st.sampled_from([None, mask, np.flatnonzero(mask)]), "filter")
     rows = choose(gallery, which)
-    wanted = plain.nearest(queries, rows, min(k, rows.count))
+    wanted = plain.nearest(queries[:, None], rows, min(k, rows.count))
     found = nearest(queries, gallery, k, rows=which, threads=threads)
     for one, other in zip(found, wanted, strict=True):
         assert one.tolist() == other.tolist()
@@ -88,10 +88,10 @@ def test_groups_and_tables_give_the_same(monkeypatch, sets, k, radius, seed):
     queries, gallery = pack(sets[0]), np.tile(pack(sets[1]), (6, 1))
     rows = choose(gallery, np.random.default_rng(seed).random(len(gallery)) < 0.7)
     k = min(k, rows.count)
-    near, inside = plain.nearest(queries, rows, max(k, 1)) if k else None, plain.within(queries, rows, radius)
+    near, inside = plain.nearest(queries[:, None], rows, max(k, 1)) if k else None, plain.within(queries, rows, radius)
     groups = grouping.group(rows) if k else None
     if groups is not None:
-        found = groups.nearest(scan.nearest(queries, groups.rows, min(k, groups.rows.count), 1), k)
+        found = groups.nearest(scan.nearest(queries[:, None], groups.rows, min(k, groups.rows.count), 1), k)
         assert [part.tolist() for part in found] == [part.tolist() for part in near]
         for one, wanted in zip(scan.within(queries, groups.rows, radius, 1), inside, strict=True):
             assert [part.tolist() for part in groups.within(one)] == [part.tolist() for part in wanted]

@@ -8,7 +8,6 @@ pays more than about twice the least. Importing this needs numba.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,20 +47,12 @@ class Learned:
         self._group_at, self._list_at = float(GROUPING), float(LISTING)
         self._guessed = False
 
-    def nearest(self, queries: NDArray[np.uint64], k: int, threads: int) -> Found:
-        """Distances int32 [q, k] and rows int64 [q, k] of the nearest; at least k rows must count."""
-        return self._nearest(lambda rows, k: scan.nearest(queries, rows, k, threads), len(queries), k)
-
-    def weighted(self, weighing: NDArray[np.uint8], k: int, threads: int) -> Found:
-        """As `scan.weighted`, of the rows that count."""
-        return self._nearest(lambda rows, k: scan.weighted(weighing, rows, k, threads), len(weighing), k)
-
-    def _nearest(self, search: Callable[[Rows, int], Found], queries: int, k: int) -> Found:
-        """What a search for the k nearest gives, of the groups where there are any."""
-        self._learn(queries)
+    def nearest(self, asked: NDArray[np.uint64], k: int, threads: int) -> Found:
+        """As `scan.nearest`, of the rows that count."""
+        self._learn(len(asked))
         if (groups := self.groups) is None:
-            return search(self.rows, k)
-        return groups.nearest(search(groups.rows, min(k, groups.rows.count)), k)
+            return scan.nearest(asked, self.rows, k, threads)
+        return groups.nearest(scan.nearest(asked, groups.rows, min(k, groups.rows.count), threads), k)
 
     def within(self, queries: NDArray[np.uint64], radius: int, threads: int) -> list[Found]:
         """For each query the distances and rows of all within a radius."""

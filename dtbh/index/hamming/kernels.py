@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from dtbh.index.hamming.planes import HALVES, MOST, TOGETHER, close, spread
 from dtbh.index.hamming.rows import Rows
 from dtbh.index.hamming.vectors import GROUP, least, lowest_bit, near
+from dtbh.index.hamming.weighted_planes import weigh, weigh_once
 from dtbh.utils.compiled import compiled
 
 Ints = NDArray[np.int64]
@@ -21,6 +22,8 @@ Words = NDArray[np.uint64]
 
 WHOLE, LISTED, MARKED = 0, 1, 2  # which rows count: all, those of a list, those marked
 ROW_BITS = 48  # a key is distance << ROW_BITS | row: keys sort as results do
+ONCE = 2  # queries with weights for which putting codes in planes does not pay
+PAIR = TOGETHER // GROUP
 BLOCK = 2048  # words, 16 kB: a block of codes and the queries lie in the first cache together; at most 64 groups
 
 
@@ -51,12 +54,13 @@ def search(
     k: int,
     radius: int,
     width: tuple[int, ...],
+    levels: tuple[int, ...],
     tables: NDArray[np.uint8],
 ) -> tuple[Ints, Ints]:
     """The keys of each query's k nearest rows of those within a radius.
 
     Args:
-        patterns: uint64 [q, 8], each query's words over and over.
+        patterns: uint64 [q, 1 + levels, 8], as `vectors.least` takes them.
         codes: uint64 [n, w], C-contiguous.
         kind: WHOLE, LISTED or MARKED.
         rows: With LISTED, int64 [m], ascending.
@@ -66,6 +70,7 @@ def search(
         k: From 1; above the number of rows it bounds nothing.
         radius: The largest distance that counts.
         width: As many values as a code has words, rounded up to 1, 2, 4 or 8.
+        levels: As many values as a weight has bits; none where all bits weigh alike.
         tables: What `planes.tables` makes of the queries, so rounded up, for an even number of them (the last may
             stand twice); of no query where look-ups are not wanted.
 
@@ -99,11 +104,15 @@ def search(
                 tail[i, word] = codes[start + even + i, word] if direct else buffer[even + i, word]
         looked_up = size - size % TOGETHER if len(tables) else 0
         if looked_up:
-            spread(np.intp(block), looked_up, np.intp(planes.ctypes.data), width)
-            _look_up(tables, planes, looked_up, limits, wanted, width)
+            if len(levels):
+                _weigh(tables, np.intp(block), planes, looked_up, limits, wanted, width)
+            else:
+                spread(np.intp(block), looked_up, np.intp(planes.ctypes.data), width)
+                _look_up(tables, planes, looked_up, limits, wanted, width)
         for query in range(count):
             pattern = patterns[query].ctypes.data
-            if least(pattern, np.intp(block) + 8 * len(width) * looked_up, even - looked_up, width) < limits[query]:
+            place = np.intp(block) + 8 * len(width) * looked_up
+            if least(pattern, place, even - looked_up, width, levels) < limits[query]:
                 wanted[query] |= _bits(looked_up // GROUP, even // GROUP)
             if size > even:
                 wanted[query] |= _bits(even // GROUP, even // GROUP + 1)
@@ -113,7 +122,7 @@ def search(
                 place, count_here = np.intp(block) + 8 * len(width) * group, GROUP
                 if group == even:
                     place, count_here = np.intp(tail.ctypes.data), size - even
-                found = near(pattern, place, limits[query], far.ctypes.data, width) & _bits(0, count_here)
+                found = near(pattern, place, limits[query], far.ctypes.data, width, levels) & _bits(0, count_here)
                 while found:
                     code = np.intp(lowest_bit(found))
                     found &= found - np.uint64(1)
@@ -145,6 +154,26 @@ def _look_up(
         for bounded in (query, other):
             if limits[bounded] > MOST:  # as far as bytes go, nothing can be told
                 wanted[bounded] |= _bits(0, size // GROUP)
+
+
+@compiled
+def _weigh(
+    tables: NDArray[np.uint8], block: np.intp, planes: NDArray[np.uint8], size: int, limits: Ints, wanted: Words,
+    width: tuple[int, ...],
+) -> None:  # fmt: skip
+    """As `_look_up`, where bits have weights."""
+    if len(limits) > ONCE:
+        spread(block, size, np.intp(planes.ctypes.data), width)
+    for query in range(len(limits)):
+        table = np.intp(tables[query].ctypes.data)
+        for group in range(size // GROUP):
+            if len(limits) > ONCE:
+                part = HALVES * TOGETHER * len(width) * (group // PAIR) + GROUP * (group % PAIR)
+                far = weigh(table, np.intp(planes.ctypes.data) + part, width)
+            else:
+                far = weigh_once(table, block + 8 * len(width) * GROUP * group, width)
+            if far < limits[query]:
+                wanted[query] |= np.uint64(1) << np.uint64(group)
 
 
 @compiled

@@ -5,12 +5,13 @@ Memory is bounded: it grows with k, but not with the number of queries or of cod
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dtbh.index.hamming.rows import Found, Rows
+from dtbh.index.hamming.weighing import weighed
 
 GALLERY_BLOCK = 1 << 16
 CELLS = 1 << 20  # query times gallery cells worked on at once: some 30 MB
@@ -21,31 +22,22 @@ def distances(queries: NDArray[np.uint64], gallery: NDArray[np.uint64]) -> NDArr
     result = np.empty((len(queries), len(gallery)), np.int32)
     for some in _slices(len(queries), max(1, CELLS // GALLERY_BLOCK)):
         for part in _slices(len(gallery), GALLERY_BLOCK):
-            result[some, part] = _block(queries[some], gallery[part])
+            result[some, part] = _block(queries[some, None], gallery[part])
     return result
 
 
-def nearest(queries: NDArray[np.uint64], rows: Rows, k: int) -> Found:
-    """Distances int32 [q, k] and rows int64 [q, k] of the nearest; at least k rows must count."""
-    return _nearest(lambda some, codes: _block(queries[some], codes), len(queries), rows, k)
-
-
-def weighted(weighing: NDArray[np.uint8], rows: Rows, k: int) -> Found:
-    """Asymmetric distances int32 [q, k] and rows int64 [q, k] of the nearest; at least k rows must count.
-
-    ``weighing`` is that of `dtbh.index.hamming.weighing.weighing`, uint8 [q, 16 w, 16].
-    """
-
-    def block(some: slice, codes: NDArray[np.uint64]) -> NDArray[np.int32]:
-        octets = np.ascontiguousarray(codes, "<u8").view(np.uint8)
-        total = np.zeros((len(weighing[some]), len(codes)), np.int32)
-        for place in range(octets.shape[1]):
-            low, high = weighing[some, 2 * place, None, :], weighing[some, 2 * place + 1, :, None]
-            by_byte = np.add(low, high, dtype=np.int32).reshape(-1, 256)  # what each byte adds
-            total += by_byte.take(octets[:, place], axis=1)
-        return total
-
-    return _nearest(block, len(weighing), rows, k)
+def nearest(asked: NDArray[np.uint64], rows: Rows, k: int) -> Found:
+    """As `dtbh.index.hamming.scan.nearest`."""
+    n = max(len(rows.words), 1)
+    keys = np.empty((len(asked), k), np.int64)
+    for some in _slices(len(asked), max(1, CELLS // (GALLERY_BLOCK + k))):
+        # distance * n + row: no two keys are alike, so any selection algorithm gives the same order.
+        best = np.empty((len(keys[some]), 0), np.int64)
+        for here, codes in _parts(rows):
+            near = _block(asked[some], codes).astype(np.int64) * n + here
+            best = _smallest(np.concatenate([best, near], axis=1), k)
+        keys[some] = np.sort(best, axis=1)
+    return (keys // n).astype(np.int32), keys % n + rows.first
 
 
 def within(queries: NDArray[np.uint64], rows: Rows, radius: int) -> list[Found]:
@@ -53,27 +45,11 @@ def within(queries: NDArray[np.uint64], rows: Rows, radius: int) -> list[Found]:
     return [_within(query[None], rows, radius) for query in queries]
 
 
-def _nearest(
-    block: Callable[[slice, NDArray[np.uint64]], NDArray[np.int32]], queries: int, rows: Rows, k: int
-) -> Found:
-    """What `nearest` gives; ``block`` gives the distances of some queries to some codes."""
-    n = max(len(rows.words), 1)
-    keys = np.empty((queries, k), np.int64)
-    for some in _slices(queries, max(1, CELLS // (GALLERY_BLOCK + k))):
-        # distance * n + row: no two keys are alike, so any selection algorithm gives the same order.
-        best = np.empty((len(keys[some]), 0), np.int64)
-        for here, codes in _parts(rows):
-            near = block(some, codes).astype(np.int64) * n + here
-            best = _smallest(np.concatenate([best, near], axis=1), k)
-        keys[some] = np.sort(best, axis=1)
-    return (keys // n).astype(np.int32), keys % n + rows.first
-
-
 def _within(query: NDArray[np.uint64], rows: Rows, radius: int) -> Found:
     """The rows within the radius of one query [1, w]."""
     found_distances, found_rows = [np.empty(0, np.int32)], [np.empty(0, np.int64)]
     for here, codes in _parts(rows):
-        near = _block(query, codes)[0]
+        near = _block(query[None], codes)[0]
         inside = np.flatnonzero(near <= radius)
         found_distances.append(near[inside])
         found_rows.append(here[inside] + rows.first)
@@ -93,11 +69,12 @@ def _parts(rows: Rows) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint64]]]
         yield here, rows.words[part] if rows.listed is None and rows.marked is None else rows.words[here]
 
 
-def _block(queries: NDArray[np.uint64], gallery: NDArray[np.uint64]) -> NDArray[np.int32]:
+def _block(asked: NDArray[np.uint64], gallery: NDArray[np.uint64]) -> NDArray[np.int32]:
     """Distances int32 [q, n] of a block that fits in memory, one word at a time."""
-    total = np.zeros((len(queries), len(gallery)), np.int32)
+    total = np.zeros((len(asked), len(gallery)), np.int32)
     for word in range(gallery.shape[1]):
-        total += np.bitwise_count(queries[:, word, None] ^ gallery[None, :, word])
+        signs, levels = asked[:, 0, word, None], asked[:, 1:, word, None].swapaxes(0, 1)
+        total += weighed(signs ^ gallery[None, :, word], levels)
     return total
 
 

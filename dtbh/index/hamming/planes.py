@@ -21,6 +21,7 @@ from numba import types
 from numpy.typing import NDArray
 
 from dtbh.index.hamming.vectors import WORD, call, cgutils, inlined
+from dtbh.index.hamming.weighing import weighed
 
 TOGETHER = 128  # codes that `close` looks at, and of which `spread` wants a multiple
 SIDE = 32  # bytes in a vector
@@ -30,7 +31,6 @@ MOST = 255  # distances stop here
 BYTE = ir.IntType(8)
 BYTES = ir.VectorType(BYTE, SIDE)
 INDEX = ir.IntType(32)
-DIFFER = np.bitwise_count(np.arange(16)[:, None] ^ np.arange(16)).astype(np.uint8)
 
 
 @functools.cache
@@ -45,12 +45,14 @@ def quickest() -> bool:
     return usable() and not binding.get_host_cpu_features().get("avx512vpopcntdq")
 
 
-def tables(patterns: NDArray[np.uint64]) -> NDArray[np.uint8]:
-    """For each half byte of each query how many bits differ from each value: uint8 [q, 16 w, 16] of uint64 [q, w]."""
-    whole = np.ascontiguousarray(patterns).view(np.uint8)
-    halves = np.stack([whole & 15, whole >> 4], axis=-1).reshape(len(patterns), HALVES * patterns.shape[1])
-    made: NDArray[np.uint8] = DIFFER[halves]
-    return made
+def tables(asked: NDArray[np.uint64]) -> NDArray[np.uint8]:
+    """What each half byte of a code adds to the distance, for each of its values: uint8 [q, 16 w, 16].
+
+    Of queries uint64 [q, 1 + levels, w] as `weighing` has them.
+    """
+    whole = np.ascontiguousarray(asked).view(np.uint8)
+    halves = np.stack([whole & 15, whole >> 4], axis=-1).reshape(*asked.shape[:2], HALVES * asked.shape[2], 1)
+    return weighed(halves[:, 0] ^ np.arange(16, dtype=np.uint8), halves[:, 1:].swapaxes(0, 1)).astype(np.uint8)
 
 
 @inlined

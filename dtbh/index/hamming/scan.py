@@ -15,8 +15,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dtbh.index.hamming import kernels, planes, weighted_kernels
+from dtbh.index.hamming import kernels, planes
 from dtbh.index.hamming.rows import Found, Rows
+from dtbh.index.hamming.weighing import farthest
 
 T = TypeVar("T")
 Keys = tuple[NDArray[np.int64], NDArray[np.int64]]  # of all queries one after the other, and how many each has
@@ -25,34 +26,41 @@ QUERIES = 128  # queries over a block of codes at once
 SHARED = 16  # with as many queries for each core, cores share the queries, not the codes
 HELD = 1 << 21  # keys of a block of queries, 16 MB
 PART = 1 << 22  # query words times code words that are worth a thread
-LOOKED_UP = 4  # from so many queries on, putting codes in planes pays where bits are not counted in vectors
+LOOKED_UP = (
+    4  # from so many queries on, looking half bytes up pays: of bits alike where they are not counted in vectors
+)
 PADDING = np.iinfo(np.int64).max
 
 
-def nearest(queries: NDArray[np.uint64], rows: Rows, k: int, threads: int) -> Found:
-    """Distances int32 [q, k] and rows int64 [q, k] of the nearest; at least k rows must count."""
-    patterns, radius = _patterns(queries), 64 * queries.shape[1]
-    return _nearest(lambda block: partial(_search, patterns[block], rows, k, radius), len(queries), rows, k, threads)
-
-
-def weighted(weighing: NDArray[np.uint8], rows: Rows, k: int, threads: int) -> Found:
-    """Asymmetric distances int32 [q, k] and rows int64 [q, k] of the nearest; at least k rows must count.
+def nearest(asked: NDArray[np.uint64], rows: Rows, k: int, threads: int) -> Found:
+    """The nearest rows; at least k must count.
 
     Args:
-        weighing: As `dtbh.index.hamming.weighing.weighing` makes it, uint8 [q, 16 w, 16].
+        asked: uint64 [q, 1 + levels, w], as `dtbh.index.hamming.weighing.weighing` makes it; of no level bits have no
+            weights.
         rows: Whose codes of w words are looked at.
         k: From 1.
         threads: From 1.
+
+    Returns:
+        Distances int32 [q, k] and rows int64 [q, k].
     """
-    padded = np.zeros((len(weighing), planes.HALVES * _width(rows.words.shape[1]), 16), np.uint8)
-    padded[:, : weighing.shape[1]] = weighing
-    most = int(padded.max(axis=2, initial=0).sum(axis=1, dtype=np.int64).max(initial=0))
-    return _nearest(lambda block: partial(_weighted, padded[block], rows, k, most), len(padded), rows, k, threads)
+    patterns, radius = _patterns(asked), farthest(asked)
+    keys = np.empty((len(asked), k), np.int64)
+    blocks, parts = _plan(len(asked), rows, max(1, min(QUERIES, HELD // k)), threads)
+
+    def fill(block: slice) -> None:
+        tables = [_table(*found, k) for found in _each(partial(_search, patterns[block], rows, k, radius), parts)]
+        keys[block] = np.sort(np.concatenate(tables, axis=1), axis=1)[:, :k]
+
+    for _ in _each(fill, blocks, threads if len(parts) == 1 else 1):
+        pass
+    return split(keys, rows.first)
 
 
 def within(queries: NDArray[np.uint64], rows: Rows, radius: int, threads: int) -> list[Found]:
     """For each query the distances and rows of all within a radius."""
-    patterns, k = _patterns(queries), rows.span + 1
+    patterns, k = _patterns(queries[:, None]), rows.span + 1
     radius = min(radius, 64 * queries.shape[1])
     blocks, parts = _plan(len(queries), rows, SHARED, threads)
 
@@ -69,35 +77,16 @@ def split(keys: NDArray[np.int64], first: int) -> Found:
     return (keys >> kernels.ROW_BITS).astype(np.int32), (keys & ((1 << kernels.ROW_BITS) - 1)) + first
 
 
-def _nearest(
-    search: Callable[[slice], Callable[[slice], Keys]], queries: int, rows: Rows, k: int, threads: int
-) -> Found:
-    """What `nearest` gives; ``search`` gives, for a block of queries, what finds the keys in a part of the rows."""
-    keys = np.empty((queries, k), np.int64)
-    blocks, parts = _plan(queries, rows, max(1, min(QUERIES, HELD // k)), threads)
-
-    def fill(block: slice) -> None:
-        tables = [_table(*found, k) for found in _each(search(block), parts)]
-        keys[block] = np.sort(np.concatenate(tables, axis=1), axis=1)[:, :k]
-
-    for _ in _each(fill, blocks, threads if len(parts) == 1 else 1):
-        pass
-    return split(keys, rows.first)
-
-
 def _search(patterns: NDArray[np.uint64], rows: Rows, k: int, radius: int, part: slice) -> Keys:
-    width = (0,) * _width(rows.words.shape[1])  # its length is known when compiling
-    asked = patterns[:0, : len(width)]
-    if len(patterns) >= LOOKED_UP and planes.quickest():
-        asked = patterns[[*range(len(patterns)), *[-1] * (len(patterns) % 2)], : len(width)]
-    tables = planes.tables(asked)
-    return kernels.search(patterns, *kernels.arguments(rows), part.start, part.stop, k, radius, width, tables)
-
-
-def _weighted(weighing: NDArray[np.uint8], rows: Rows, k: int, most: int, part: slice) -> Keys:
-    width = (0,) * _width(rows.words.shape[1])
-    found = kernels.arguments(rows)
-    return weighted_kernels.search(weighing, *found, part.start, part.stop, k, most, width, planes.usable())
+    """The keys of a block of queries in a part of the rows; the lengths of two tuples are known when compiling."""
+    width, levels = (0,) * _width(rows.words.shape[1]), (0,) * (patterns.shape[1] - 1)
+    # Half bytes are looked up where the processor can, if that is quicker than to count: of bits that weigh alike only
+    # where they are not counted in vectors, and there weighed bits of any number of queries.
+    many, asked = len(patterns) >= LOOKED_UP, patterns[:0]
+    if (planes.usable() and (many or planes.quickest())) if levels else (many and planes.quickest()):
+        asked = patterns[[*range(len(patterns)), *[-1] * (len(patterns) % 2)]]
+    tables = planes.tables(asked[:, :, : len(width)])
+    return kernels.search(patterns, *kernels.arguments(rows), part.start, part.stop, k, radius, width, levels, tables)
 
 
 def _plan(queries: int, rows: Rows, size: int, threads: int) -> tuple[list[slice], list[slice]]:
@@ -124,12 +113,12 @@ def _each(work: Callable[[slice], T], slices: list[slice], threads: int | None =
         yield from pool.map(work, slices)
 
 
-def _patterns(queries: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Each query padded to 1, 2, 4 or 8 words and repeated to 8: uint64 [q, 8]."""
-    width = _width(queries.shape[1])
-    padded = np.zeros((len(queries), width), np.uint64)
-    padded[:, : queries.shape[1]] = queries
-    return np.tile(padded, (1, WIDEST // width))
+def _patterns(asked: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Words padded to 1, 2, 4 or 8 and repeated to 8: uint64 [q, 1 + levels, 8] of [q, 1 + levels, w]."""
+    width = _width(asked.shape[2])
+    padded = np.zeros((*asked.shape[:2], width), np.uint64)
+    padded[:, :, : asked.shape[2]] = asked
+    return np.tile(padded, (1, 1, WIDEST // width))
 
 
 def _width(words: int) -> int:

@@ -145,12 +145,7 @@ class Searcher:
         """As `dtbh.index.hamming.search.nearest`, of the rows that count."""
         _check("queries", queries)
         _check_same(queries, self._rows.words)
-        check_k(k)
-        threads, k = _threads(threads), min(int(k), len(self))
-        if not len(queries) or not k:
-            return np.empty((len(queries), k), np.int32), np.empty((len(queries), k), np.int64)
-        learned = self._compiled(queries)
-        return plain.nearest(queries, self._rows, k) if learned is None else learned.nearest(queries, k, threads)
+        return self._nearest(queries[:, None], k, threads)
 
     def asymmetric(
         self, queries: NDArray[np.uint64], weights: NDArray[np.uint8], k: int, *, threads: int | None = None
@@ -172,15 +167,7 @@ class Searcher:
         """
         _check("queries", queries)
         _check_same(queries, self._rows.words)
-        asked = weighing(queries, weights)
-        check_k(k)
-        threads, k = _threads(threads), min(int(k), len(self))
-        if not len(queries) or not k:
-            return np.empty((len(queries), k), np.int32), np.empty((len(queries), k), np.int64)
-        learned = self._compiled(queries)
-        if learned is None or not _weighs(queries.shape[1]):
-            return plain.weighted(asked, self._rows, k)
-        return learned.weighted(asked, k, threads)
+        return self._nearest(weighing(queries, weights), k, threads)
 
     def within(self, queries: NDArray[np.uint64], radius: int, *, threads: int | None = None) -> list[Found]:
         """As `dtbh.index.hamming.search.within`, of the rows that count."""
@@ -192,6 +179,17 @@ class Searcher:
         if learned is None:
             return plain.within(queries, self._rows, radius)
         return learned.within(queries, radius, threads)
+
+    def _nearest(self, asked: NDArray[np.uint64], k: int, threads: int | None) -> Found:
+        """The nearest rows of queries, uint64 [q, 1 + levels, w], as `dtbh.index.hamming.scan.nearest` takes them."""
+        check_k(k)
+        threads, k = _threads(threads), min(int(k), len(self))
+        if not len(asked) or not k:
+            return np.empty((len(asked), k), np.int32), np.empty((len(asked), k), np.int64)
+        learned = self._compiled(asked[:, 0])
+        if learned is None or not _loads(asked.shape[1:]):
+            return plain.nearest(asked, self._rows, k)
+        return learned.nearest(asked, k, threads)
 
     def _compiled(self, queries: NDArray[np.uint64]) -> Learned | None:
         """What searches compiled, once there has been enough to do in this process, and if it is to be had."""
@@ -232,24 +230,24 @@ def _threads(threads: int | None) -> int:
 @functools.cache
 def _load(words: int) -> ModuleType | None:
     try:
-        from dtbh.index.hamming import adaptive, scan
-
-        one = np.zeros((1, words), np.uint64)
-        scan.nearest(one, Rows(one, 1), 1, 1)  # compiles, or loads what was compiled
-    except (ImportError, OSError, RuntimeError):  # no numba, or no place for its cache
+        from dtbh.index.hamming import adaptive
+    except (ImportError, RuntimeError):  # no numba, or no place for its cache
         return None
-    return adaptive
+    return adaptive if _loads((1, words)) else None
 
 
 @functools.cache
-def _weighs(words: int) -> bool:
-    """Whether weighing is compiled too; not where the cache took what `_load` compiles, and has no room for more."""
+def _loads(shape: tuple[int, int]) -> bool:
+    """Whether queries of so many levels and words are searched compiled; weights are compiled for only when asked by.
+
+    Not where the cache can't be written, or has no room for more.
+    """
     from dtbh.index.hamming import scan
 
-    one = np.zeros((1, words), np.uint64)
+    one = np.zeros((1, *shape), np.uint64)
     try:
-        scan.weighted(weighing(one, np.zeros((1, 1), np.uint8)), Rows(one, 1), 1, 1)
-    except OSError:
+        scan.nearest(one, Rows(one[0, :1], 1), 1, 1)  # compiles, or loads what was compiled
+    except (OSError, RuntimeError):
         return False
     return True
 

@@ -1,10 +1,11 @@
 """Two loops in LLVM's vector instructions: the least distance of many codes, and which of 64 codes lie near.
 
 A vector holds eight words; codes have 1, 2, 4 or 8 words, so that a vector holds whole codes and one pattern, the
-query's words over and over, meets them all. LLVM turns ``ctpop`` into VPOPCNTQ where the processor has it, and into
-table look-ups of bytes elsewhere. Distances are small, so the least of two is taken of 32-bit halves and they are
-compared as signed: AVX2 has one instruction for each of these, and needs four or five for unsigned words. Importing
-this needs numba.
+query's words over and over, meets them all. Where bits have weights, those that differ are counted once for each bit of
+the weights, from the highest on, what was counted before being doubled. LLVM turns ``ctpop`` into VPOPCNTQ where the
+processor has it, and into table look-ups of bytes elsewhere. Distances are small, so the least of two is taken of
+32-bit halves and they are compared as signed: AVX2 has one instruction for each of these, and needs four or five for
+unsigned words. Importing this needs numba.
 
 Compiled code holds a copy of these: who changes this file touches the files that import it too, so that numba's cache
 of them is made anew.
@@ -37,54 +38,55 @@ def inlined(typed: Any) -> Any:
 
 
 @inlined
-def least(typing: Any, query: Any, codes: Any, count: Any, width: Any) -> Any:
+def least(typing: Any, query: Any, codes: Any, count: Any, width: Any, levels: Any) -> Any:
     """The least distance of ``count`` codes, a multiple of 64.
 
-    Args (in compiled code): address of the query's pattern (8 words), address of the codes, their count, and
-    a tuple with as many values as a code has words.
+    Args (in compiled code): address of the query's patterns, of 8 words: its own, and one for each bit of the weights,
+    from the highest on, of the bits whose weights have it; address of the codes, their count, a tuple with as
+    many values as a code has words, and one with as many as a weight has bits, none where all weigh alike.
     """
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        words = signature.args[3].count
-        pattern = _load(builder, args[0], 0)
-        best = [cgutils.alloca_once_value(builder, _constant(64 * LANES + 1)) for _ in range(2)]
+        words, patterns = signature.args[3].count, _patterns(builder, args[0], signature.args[4].count)
+        beyond = (1 << max(1, signature.args[4].count)) * 64 * LANES
+        best = [cgutils.alloca_once_value(builder, _constant(beyond)) for _ in range(2)]
         step = ir.Constant(WORD, GROUP)
         with cgutils.for_range(builder, builder.udiv(args[2], step)) as loop:
             start = builder.add(args[1], builder.mul(loop.index, ir.Constant(WORD, 8 * GROUP * words)))
             for part in range(GROUP // LANES):
                 fetch(builder, builder.add(start, ir.Constant(WORD, 8 * LANES * words * part)), words)
-                here = _distances(builder, start, part, words, pattern, _by_lanes)
+                here = _distances(builder, start, part, words, patterns, _by_lanes)
                 kept = best[part % 2]
                 builder.store(_least(builder, builder.load(kept), here), kept)
         both = _least(builder, *map(builder.load, best))
         return call(builder, "llvm.vector.reduce.umin.v8i64", WORD, both)
 
-    return types.int64(query, codes, count, width), generate
+    return types.int64(query, codes, count, width, levels), generate
 
 
 @inlined
-def near(typing: Any, query: Any, codes: Any, limit: Any, out: Any, width: Any) -> Any:
+def near(typing: Any, query: Any, codes: Any, limit: Any, out: Any, width: Any, levels: Any) -> Any:
     """Of 64 codes those nearer than ``limit``, as the bits of one word, code i as bit i.
 
-    Args (in compiled code): address of the query's pattern, address of the codes, the limit, an address that
-    takes the 64 distances (uint64), and a tuple with as many values as a code has words.
+    Args (in compiled code): address of the query's patterns, address of the codes, the limit, an address that
+    takes the 64 distances (uint64), and the tuples of `least`.
     """
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        words = signature.args[4].count
-        pattern, bits = _load(builder, args[0], 0), ir.Constant(WORD, 0)
+        words, patterns = signature.args[4].count, _patterns(builder, args[0], signature.args[5].count)
+        bits = ir.Constant(WORD, 0)
         limits = ir.Constant(VECTOR, ir.Undefined)
         for lane in range(LANES):
             limits = builder.insert_element(limits, args[2], ir.Constant(ir.IntType(32), lane))
         for part in range(GROUP // LANES):
-            here = _distances(builder, args[1], part, words, pattern, _in_order)
+            here = _distances(builder, args[1], part, words, patterns, _in_order)
             builder.store(here, _pointer(builder, args[3], part), align=8)
             below = builder.bitcast(builder.icmp_signed("<", here, limits), ir.IntType(LANES))
             place = ir.Constant(WORD, LANES * part)
             bits = builder.or_(bits, builder.shl(builder.zext(below, WORD), place))
         return bits
 
-    return types.uint64(query, codes, limit, out, width), generate
+    return types.uint64(query, codes, limit, out, width, levels), generate
 
 
 @inlined
@@ -107,12 +109,22 @@ def ones(typing: Any, word: Any) -> Any:
     return types.uint64(types.uint64), generate
 
 
-def _distances(builder: Any, start: Any, part: int, words: int, pattern: Any, pair: Pairing) -> Any:
+def _patterns(builder: Any, start: Any, levels: int) -> list[Any]:
+    """The query's own pattern, and those of its weights' bits."""
+    return [_load(builder, start, place) for place in range(1 + levels)]
+
+
+def _distances(builder: Any, start: Any, part: int, words: int, patterns: list[Any], pair: Pairing) -> Any:
     """Distances of the 8 codes of this part: the sums of a code's words, brought together pair by pair."""
     vectors = []
     for place in range(part * words, (part + 1) * words):
-        differ = builder.xor(_load(builder, start, place), pattern)
-        vectors.append(call(builder, "llvm.ctpop.v8i64", VECTOR, differ))
+        differ = builder.xor(_load(builder, start, place), patterns[0])
+        counted = [builder.and_(differ, level) for level in patterns[1:]] or [differ]
+        total = None
+        for bits in counted:
+            ones_here = call(builder, "llvm.ctpop.v8i64", VECTOR, bits)
+            total = ones_here if total is None else builder.add(builder.add(total, total), ones_here)
+        vectors.append(total)
     apart = 1
     while len(vectors) > 1:
         sides = [[_shuffled(builder, a, b, places) for places in pair(apart)]

@@ -7,33 +7,65 @@ sum with whole weights for ``|q_j|``, so that it is exact, and alike on every pa
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
+from dtbh.codes import SUREST, pack
 from dtbh.errors import CodesError
 
+LEVELS = SUREST.bit_length()
+"""Bits of a weight."""
 
-def weighing(queries: NDArray[np.uint64], weights: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """What each half byte of a code adds to a query's distance, for each of its 16 values: a query, to be searched by.
+
+def weighing(queries: NDArray[np.uint64], weights: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    """Queries to be searched by, whose bits have weights.
 
     Args:
         queries: uint64 [q, w], the signs, packed.
         weights: uint8 [q, bits], 0 to `dtbh.codes.SUREST`; bits beyond have no weight.
 
     Returns:
-        uint8 [q, 16 w, 16], 0 to 4 times `dtbh.codes.SUREST`.
+        uint64 [q, 1 + LEVELS, w]: the signs, and for each bit of the weights, from the highest on, those of the code's
+        bits whose weights have it.
 
     Raises:
-        CodesError: Weights of another dtype or shape.
+        CodesError: Weights of another dtype, shape or range.
     """
     count, words = queries.shape
     if weights.dtype != np.uint8 or weights.ndim != 2 or len(weights) != count or weights.shape[1] > 64 * words:
         wanted = f"uint8 [{count}, bits], at most {64 * words} bits"
         raise CodesError(f"weights must be {wanted}, found {weights.dtype} {list(weights.shape)}")
-    whole = np.zeros((count, 64 * words), np.uint8)
-    whole[:, : weights.shape[1]] = weights
-    signs = np.unpackbits(np.ascontiguousarray(queries, "<u8").view(np.uint8), axis=1, bitorder="little")
-    values = np.unpackbits(np.arange(16, dtype=np.uint8)[:, None], axis=1, count=4, bitorder="little")  # [16, 4]
-    shape = (count, 16 * words, 1, 4)
-    made: NDArray[np.uint8] = ((signs.reshape(shape) != values) * whole.reshape(shape)).sum(axis=3, dtype=np.uint8)
+    if weights.max(initial=0) > SUREST:
+        raise CodesError(f"weights must be 0 to {SUREST}, found {weights.max()}")
+    made = np.zeros((count, 1 + LEVELS, words), np.uint64)
+    made[:, 0] = queries
+    for level in range(LEVELS):
+        packed = pack(weights >> (LEVELS - 1 - level) & 1 == 1)
+        made[:, 1 + level, : packed.shape[1]] = packed
     return made
+
+
+def weighed(differ: NDArray[Any], levels: NDArray[Any]) -> NDArray[Any]:
+    """How far words are from each other: the sum of the weights of the bits in which they differ.
+
+    Args:
+        differ: Unsigned [...], the bits in which they differ.
+        levels: Unsigned [levels, ...], as of `weighing`; of no level each bit weighs 1.
+    """
+    if not len(levels):
+        return np.asarray(np.bitwise_count(differ))
+    total = np.zeros(np.broadcast_shapes(differ.shape, levels.shape[1:]), np.uint16)
+    for level in levels:
+        total += total
+        total += np.bitwise_count(differ & level)
+    return total
+
+
+def farthest(asked: NDArray[np.uint64]) -> int:
+    """The largest distance that any code can have from one of these queries, uint64 [q, 1 + levels, w]."""
+    if not len(asked):
+        return 0
+    ones = ~np.zeros_like(asked[:, 0])
+    return int(weighed(ones, asked[:, 1:].swapaxes(0, 1)).sum(axis=1, dtype=np.int64).max())

@@ -1,4 +1,4 @@
-"""Weighted distances of 64 codes to a query, by look-ups of half bytes, for processors with AVX2.
+"""The least weighted distance of 64 codes to a query, by look-ups of half bytes, for processors with AVX2.
 
 As in `planes`, but a query has a weight for each bit, and sums are of 16 bits: 8 half bytes are summed up in bytes,
 which weights of at most `dtbh.codes.SUREST` don't overflow, and then go into the wider sums. Importing
@@ -10,28 +10,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 
-from dtbh.index.hamming.planes import BYTES, HALVES, SIDE, TOGETHER, looked_up_in, moved, pointer, table_of, transposed
+from dtbh.index.hamming.planes import BYTES, HALVES, SIDE, TOGETHER, looked_up_in, pointer, table_of, transposed
 from dtbh.index.hamming.vectors import GROUP, WORD, call, fetch, inlined
 
 NARROW = 8  # half bytes whose sum a byte holds
 SHORT = ir.IntType(16)
 SHORTS = ir.VectorType(SHORT, SIDE // 2)
-_LANE, _ROW = np.arange(GROUP) % 4, np.arange(GROUP) % SIDE // 4
-ORDER = (np.arange(GROUP) // SIDE * SIDE + _LANE % 2 * (SIDE // 2) + _LANE // 2 * 8 + _ROW).astype(np.int64)
-"""Where among the sums of `weigh` that of each of the 64 codes lies."""
 
 
 @inlined
-def weigh(typing: Any, table: Any, planes: Any, sums: Any, width: Any) -> Any:
-    """The least distance of 64 codes; all of them are stored, in the order of `ORDER`.
+def weigh(typing: Any, table: Any, planes: Any, width: Any) -> Any:
+    """The least distance of 64 codes.
 
     Args (in compiled code): address of the query's tables, uint8 [16 w, 16]; address of the codes' first half bytes in
-    the planes that `planes.spread` makes; an address that takes 64 sums, uint16; and a tuple with as many values as a
-    code has words.
+    the planes that `planes.spread` makes; and a tuple with as many values as a code has words.
     """
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -39,21 +34,20 @@ def weigh(typing: Any, table: Any, planes: Any, sums: Any, width: Any) -> Any:
             at = builder.add(args[1], ir.Constant(WORD, TOGETHER * half + SIDE * vector))
             return builder.load(pointer(builder, at, BYTES), align=1)
 
-        words = signature.args[3].count
-        return _stored(builder, _sums(builder, args[0], words, half_byte), args[2])
+        return _least(builder, _sums(builder, args[0], signature.args[2].count, half_byte))
 
-    return types.int64(table, planes, sums, width), generate
+    return types.int64(table, planes, width), generate
 
 
 @inlined
-def weigh_once(typing: Any, table: Any, codes: Any, sums: Any, width: Any) -> Any:
+def weigh_once(typing: Any, table: Any, codes: Any, width: Any) -> Any:
     """As `weigh`, of codes as they lie: for one query, where it does not pay to put them in planes.
 
     Args (in compiled code): as those of `weigh`, but the address of the codes.
     """
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        words = signature.args[3].count
+        words = signature.args[2].count
         fetch(builder, args[1], GROUP * words // 8)
         fifteen, four = (ir.Constant(BYTES, [value] * SIDE) for value in (15, 4))
         found: dict[tuple[int, int], list[Any]] = {}
@@ -66,9 +60,9 @@ def weigh_once(typing: Any, table: Any, codes: Any, sums: Any, width: Any) -> An
             whole = found[word, vector][place // 2]
             return builder.and_(builder.lshr(whole, four) if place % 2 else whole, fifteen)
 
-        return _stored(builder, _sums(builder, args[0], words, half_byte), args[2])
+        return _least(builder, _sums(builder, args[0], words, half_byte))
 
-    return types.int64(table, codes, sums, width), generate
+    return types.int64(table, codes, width), generate
 
 
 def _sums(builder: Any, table: Any, words: int, half_byte: Callable[[int, int], Any]) -> list[Any]:
@@ -90,11 +84,9 @@ def _sums(builder: Any, table: Any, words: int, half_byte: Callable[[int, int], 
     return totals
 
 
-def _stored(builder: Any, totals: list[Any], sums: Any) -> Any:
-    """The least of the distances, which are stored."""
+def _least(builder: Any, totals: list[Any]) -> Any:
+    """The least of all sums."""
     least = totals[0]
-    for place, total in enumerate(totals):
-        to = moved(builder, sums, ir.Constant(WORD, place), SIDE)
-        builder.store(total, pointer(builder, to, SHORTS), align=2)
+    for total in totals[1:]:
         least = call(builder, "llvm.umin.v16i16", SHORTS, least, total)
     return builder.zext(call(builder, "llvm.vector.reduce.umin.v16i16", SHORT, least), WORD)
