@@ -18,6 +18,9 @@ from dtbh.errors import CodesError
 LEVELS = SUREST.bit_length()
 """Bits of a weight."""
 
+PLACES = np.arange(LEVELS, dtype=np.uint8)[::-1, None]
+"""The place of each, from the highest on."""
+
 
 def weighing(queries: NDArray[np.uint64], weights: NDArray[np.uint8]) -> NDArray[np.uint64]:
     """Queries to be searched by, whose bits have weights.
@@ -41,9 +44,8 @@ def weighing(queries: NDArray[np.uint64], weights: NDArray[np.uint8]) -> NDArray
         raise CodesError(f"weights must be 0 to {SUREST}, found {weights.max()}")
     made = np.zeros((count, 1 + LEVELS, words), np.uint64)
     made[:, 0] = queries
-    for level in range(LEVELS):
-        packed = pack(weights >> (LEVELS - 1 - level) & 1 == 1)
-        made[:, 1 + level, : packed.shape[1]] = packed
+    packed = pack((weights[:, None] >> PLACES & 1).reshape(count * LEVELS, weights.shape[1]) == 1)
+    made[:, 1:, : packed.shape[1]] = packed.reshape(count, LEVELS, packed.shape[1])
     return made
 
 
@@ -65,7 +67,7 @@ def weighed(differ: NDArray[Any], levels: NDArray[Any]) -> NDArray[Any]:
 
 def farthest(asked: NDArray[np.uint64]) -> int:
     """The largest distance that any code can have from one of these queries, uint64 [q, 1 + levels, w]."""
-    if not len(asked):
-        return 0
-    ones = ~np.zeros_like(asked[:, 0])
-    return int(weighed(ones, asked[:, 1:].swapaxes(0, 1)).sum(axis=1, dtype=np.int64).max())
+    if asked.shape[1] == 1:
+        return 64 * asked.shape[2]
+    ones = np.bitwise_count(asked[:, 1:]).sum(axis=2, dtype=np.int64)
+    return max(np.sum(ones << PLACES[:, 0], axis=1, dtype=np.int64).tolist(), default=0)
