@@ -42,7 +42,7 @@ def path(request, monkeypatch):
         return call(asked, rows, *rest)
 
     def searched(*arguments, call=kernels.search):
-        *_, levels, tables = arguments
+        *_, levels, _, tables = arguments
         if len(levels) == LEVELS:
             used.add("looked up" if len(tables) else "counted")
         return call(*arguments)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dtbh.index.hamming.planes import HALVES, MOST, TOGETHER, close, spread
 from dtbh.index.hamming.rows import Rows
-from dtbh.index.hamming.vectors import GROUP, least, lowest_bit, near
+from dtbh.index.hamming.vectors import GROUP, least, lowest_bit, near, turn
 from dtbh.index.hamming.weighted_planes import weigh, weigh_once
 from dtbh.utils.compiled import compiled
 
@@ -55,12 +55,13 @@ def search(
     radius: int,
     width: tuple[int, ...],
     levels: tuple[int, ...],
+    turned: tuple[int, ...],
     tables: NDArray[np.uint8],
 ) -> tuple[Ints, Ints]:
     """The keys of each query's k nearest rows of those within a radius.
 
     Args:
-        patterns: uint64 [q, 1 + levels, 8], as `vectors.least` takes them.
+        patterns: uint64 [q, 1 + levels, words], as `vectors.least` takes them.
         codes: uint64 [n, w], C-contiguous.
         kind: WHOLE, LISTED or MARKED.
         rows: With LISTED, int64 [m], ascending.
@@ -71,6 +72,7 @@ def search(
         radius: The largest distance that counts.
         width: As many values as a code has words, rounded up to 1, 2, 4 or 8.
         levels: As many values as a weight has bits; none where all bits weigh alike.
+        turned: One value where codes are to be turned (`vectors.turn`), which pays for several queries; else none.
         tables: What `planes.tables` makes of the queries, so rounded up, for an even number of them (the last may
             stand twice); of no query where look-ups are not wanted.
 
@@ -87,7 +89,8 @@ def search(
     some = kind == MARKED and direct  # then a mark counts only for a code that is near enough
     buffer = np.zeros((BLOCK // len(width), len(width)), np.uint64)
     ids = np.empty(len(buffer), np.int64)
-    tail = np.zeros((GROUP, len(width)), np.uint64)
+    tail = np.zeros(GROUP * len(width), np.uint64)
+    room = np.empty(BLOCK + 8 if len(turned) else 0, np.uint64)
     far = np.empty(GROUP, np.int64)
     planes = np.empty(HALVES * BLOCK if len(tables) else 0, np.uint8)
     wanted = np.zeros(count, np.uint64)  # the groups of a block that may change a query's answer
@@ -101,7 +104,12 @@ def search(
         even = size - size % GROUP
         for i in range(size - even):
             for word in range(codes.shape[1]):
-                tail[i, word] = codes[start + even + i, word] if direct else buffer[even + i, word]
+                to = (i // 8 * len(width) + word) * 8 + i % 8 if len(turned) else i * len(width) + word
+                tail[to] = codes[start + even + i, word] if direct else buffer[even + i, word]
+        counted = np.intp(block)
+        if len(turned):
+            counted = (np.intp(room.ctypes.data) + 63) // 64 * 64  # stores across two lines take twice as long
+            turn(np.intp(block), even, counted, width)
         looked_up = size - size % TOGETHER if len(tables) else 0
         if looked_up:
             if len(levels):
@@ -111,18 +119,19 @@ def search(
                 _look_up(tables, planes, looked_up, limits, wanted, width)
         for query in range(count):
             pattern = patterns[query].ctypes.data
-            place = np.intp(block) + 8 * len(width) * looked_up
-            if least(pattern, place, even - looked_up, width, levels) < limits[query]:
+            place = counted + 8 * len(width) * looked_up
+            if least(pattern, place, even - looked_up, width, levels, turned) < limits[query]:
                 wanted[query] |= _bits(looked_up // GROUP, even // GROUP)
             if size > even:
                 wanted[query] |= _bits(even // GROUP, even // GROUP + 1)
             while wanted[query]:
                 group = GROUP * np.intp(lowest_bit(wanted[query]))
                 wanted[query] &= wanted[query] - np.uint64(1)
-                place, count_here = np.intp(block) + 8 * len(width) * group, GROUP
+                place, count_here = counted + 8 * len(width) * group, GROUP
                 if group == even:
                     place, count_here = np.intp(tail.ctypes.data), size - even
-                found = near(pattern, place, limits[query], far.ctypes.data, width, levels) & _bits(0, count_here)
+                found = near(pattern, place, limits[query], far.ctypes.data, width, levels, turned)
+                found &= _bits(0, count_here)
                 while found:
                     code = np.intp(lowest_bit(found))
                     found &= found - np.uint64(1)

@@ -26,9 +26,7 @@ QUERIES = 128  # queries over a block of codes at once
 SHARED = 16  # with as many queries for each core, cores share the queries, not the codes
 HELD = 1 << 21  # keys of a block of queries, 16 MB
 PART = 1 << 22  # query words times code words that are worth a thread
-LOOKED_UP = (
-    4  # from so many queries on, looking half bytes up pays: of bits alike where they are not counted in vectors
-)
+MANY = 4  # from so many queries on, putting codes in planes pays, or turning them
 PADDING = np.iinfo(np.int64).max
 
 
@@ -78,15 +76,17 @@ def split(keys: NDArray[np.int64], first: int) -> Found:
 
 
 def _search(patterns: NDArray[np.uint64], rows: Rows, k: int, radius: int, part: slice) -> Keys:
-    """The keys of a block of queries in a part of the rows; the lengths of two tuples are known when compiling."""
+    """The keys of a block of queries in a part of the rows; the lengths of tuples are known when compiling."""
     width, levels = (0,) * _width(rows.words.shape[1]), (0,) * (patterns.shape[1] - 1)
     # Half bytes are looked up where the processor can, if that is quicker than to count: of bits that weigh alike only
     # where they are not counted in vectors, and there weighed bits of any number of queries.
-    many, asked = len(patterns) >= LOOKED_UP, patterns[:0]
+    many, asked = len(patterns) >= MANY, patterns[:0]
     if (planes.usable() and (many or planes.quickest())) if levels else (many and planes.quickest()):
         asked = patterns[[*range(len(patterns)), *[-1] * (len(patterns) % 2)]]
-    tables = planes.tables(asked[:, :, : len(width)])
-    return kernels.search(patterns, *kernels.arguments(rows), part.start, part.stop, k, radius, width, levels, tables)
+    tables = planes.tables(asked)
+    turned = (0,) if len(width) > 1 and many else ()
+    found = kernels.arguments(rows)
+    return kernels.search(patterns, *found, part.start, part.stop, k, radius, width, levels, turned, tables)
 
 
 def _plan(queries: int, rows: Rows, size: int, threads: int) -> tuple[list[slice], list[slice]]:
@@ -114,11 +114,10 @@ def _each(work: Callable[[slice], T], slices: list[slice], threads: int | None =
 
 
 def _patterns(asked: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Words padded to 1, 2, 4 or 8 and repeated to 8: uint64 [q, 1 + levels, 8] of [q, 1 + levels, w]."""
-    width = _width(asked.shape[2])
-    padded = np.zeros((*asked.shape[:2], width), np.uint64)
+    """Queries padded to 1, 2, 4 or 8 words: uint64 [q, 1 + levels, words]."""
+    padded = np.zeros((*asked.shape[:2], _width(asked.shape[2])), np.uint64)
     padded[:, :, : asked.shape[2]] = asked
-    return np.tile(padded, (1, 1, WIDEST // width))
+    return padded
 
 
 def _width(words: int) -> int:

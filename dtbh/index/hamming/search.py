@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from dtbh.index.hamming.adaptive import Learned
 
 LONGEST = 8  # words a code: longer codes are not compiled for
+ALIKE = 8  # queries from which on the same code runs whatever their number
 WORTH = 1 << 26  # query words times code words in NumPy that take as long as importing the compiler
 _spent, _compiled = 0, False
 
@@ -175,7 +176,7 @@ class Searcher:
         _check_same(queries, self._rows.words)
         check_radius(radius)
         threads, radius = _threads(threads), int(radius)
-        learned = self._compiled(queries)
+        learned = self._compiled(queries[:, None])
         if learned is None:
             return plain.within(queries, self._rows, radius)
         return learned.within(queries, radius, threads)
@@ -186,20 +187,21 @@ class Searcher:
         threads, k = _threads(threads), min(int(k), len(self))
         if not len(asked) or not k:
             return np.empty((len(asked), k), np.int32), np.empty((len(asked), k), np.int64)
-        learned = self._compiled(asked[:, 0])
-        if learned is None or not _loads(asked.shape[1:]):
+        learned = self._compiled(asked)
+        if learned is None:
             return plain.nearest(asked, self._rows, k)
         return learned.nearest(asked, k, threads)
 
-    def _compiled(self, queries: NDArray[np.uint64]) -> Learned | None:
+    def _compiled(self, asked: NDArray[np.uint64]) -> Learned | None:
         """What searches compiled, once there has been enough to do in this process, and if it is to be had."""
         global _spent, _compiled
-        work = queries.size * self._rows.span
-        if self._learned is None and work and queries.shape[1] <= LONGEST:
+        count, levels, words = asked.shape
+        work = count * words * self._rows.span
+        if self._learned is None and work and words <= LONGEST:
             _spent += work
-            if _spent >= WORTH and (adaptive := _load(queries.shape[1])) is not None:
+            if _spent >= WORTH and (adaptive := _load(words)) is not None:
                 self._learned, _compiled = adaptive.Learned(self._rows), True
-        return self._learned
+        return self._learned if self._learned is not None and _loads(min(count, ALIKE), levels, words) else None
 
 
 def compiled_already() -> bool:
@@ -233,20 +235,17 @@ def _load(words: int) -> ModuleType | None:
         from dtbh.index.hamming import adaptive
     except (ImportError, RuntimeError):  # no numba, or no place for its cache
         return None
-    return adaptive if _loads((1, words)) else None
+    return adaptive if _loads(1, 1, words) else None
 
 
 @functools.cache
-def _loads(shape: tuple[int, int]) -> bool:
-    """Whether queries of so many levels and words are searched compiled; weights are compiled for only when asked by.
-
-    Not where the cache can't be written, or has no room for more.
-    """
+def _loads(queries: int, levels: int, words: int) -> bool:
+    """Whether there is compiled code for such queries, [queries, levels, words]; not where its cache has no room."""
     from dtbh.index.hamming import scan
 
-    one = np.zeros((1, *shape), np.uint64)
+    asked = np.zeros((queries, levels, words), np.uint64)
     try:
-        scan.nearest(one, Rows(one[0, :1], 1), 1, 1)  # compiles, or loads what was compiled
+        scan.nearest(asked, Rows(asked[0, :1], 1), 1, 1)  # compiles, or loads what was compiled
     except (OSError, RuntimeError):
         return False
     return True

@@ -1,11 +1,12 @@
-"""Two loops in LLVM's vector instructions: the least distance of many codes, and which of 64 codes lie near.
+"""Loops in LLVM's vector instructions: the least distance of many codes, and which of 64 codes lie near.
 
-A vector holds eight words; codes have 1, 2, 4 or 8 words, so that a vector holds whole codes and one pattern, the
-query's words over and over, meets them all. Where bits have weights, those that differ are counted once for each bit of
-the weights, from the highest on, what was counted before being doubled. LLVM turns ``ctpop`` into VPOPCNTQ where the
-processor has it, and into table look-ups of bytes elsewhere. Distances are small, so the least of two is taken of
-32-bit halves and they are compared as signed: AVX2 has one instruction for each of these, and needs four or five for
-unsigned words. Importing this needs numba.
+A vector holds eight words; codes have 1, 2, 4 or 8 words. As codes lie, a vector holds whole ones: it meets the query's
+words over and over, and a code's sums are brought together after. For several queries codes are turned before: a
+vector holds the same word of eight codes, and meets one word of the query. Where bits have weights, those that differ
+are counted once for each bit of the weights, from the highest on, what was counted before being doubled. LLVM turns
+``ctpop`` into VPOPCNTQ where the processor has it, and into table look-ups of bytes elsewhere. Distances are small, so
+the least of two is taken of 32-bit halves and they are compared as signed: AVX2 has one instruction for each of these,
+and needs four or five for unsigned words. Importing this needs numba.
 
 Compiled code holds a copy of these: who changes this file touches the files that import it too, so that numba's cache
 of them is made anew.
@@ -38,46 +39,73 @@ def inlined(typed: Any) -> Any:
 
 
 @inlined
-def least(typing: Any, query: Any, codes: Any, count: Any, width: Any, levels: Any) -> Any:
-    """The least distance of ``count`` codes, a multiple of 64.
+def turn(typing: Any, codes: Any, count: Any, turned: Any, width: Any) -> Any:
+    """Turn ``count`` codes, a multiple of 8: first words of the first eight, their second words and so on.
 
-    Args (in compiled code): address of the query's patterns, of 8 words: its own, and one for each bit of the weights,
-    from the highest on, of the bits whose weights have it; address of the codes, their count, a tuple with as
-    many values as a code has words, and one with as many as a weight has bits, none where all weigh alike.
+    Args (in compiled code): address of the codes, their count, an address that takes as many words, and a tuple with as
+    many values as a code has words.
     """
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        words, patterns = signature.args[3].count, _patterns(builder, args[0], signature.args[4].count)
-        beyond = (1 << max(1, signature.args[4].count)) * 64 * LANES
+        words = signature.args[3].count
+        with cgutils.for_range(builder, builder.udiv(args[1], ir.Constant(WORD, LANES))) as loop:
+            passed = builder.mul(loop.index, ir.Constant(WORD, 8 * LANES * words))
+            source, target = builder.add(args[0], passed), builder.add(args[2], passed)
+            fetch(builder, source, words)
+            groups = [[_load(builder, source, place) for place in range(words)]]
+            while len(groups) < words:
+                groups = [side for vectors in groups for side in _sides(builder, vectors)]
+            for place, group in enumerate(groups):
+                word = int(f"{place:0{words.bit_length() - 1}b}"[::-1], 2)
+                builder.store(group[0], _pointer(builder, target, word), align=8)
+        return context.get_dummy_value()
+
+    return types.void(codes, count, turned, width), generate
+
+
+@inlined
+def least(typing: Any, query: Any, codes: Any, count: Any, width: Any, levels: Any, turned: Any) -> Any:
+    """The least distance of ``count`` codes, a multiple of 64.
+
+    Args (in compiled code): address of the query's words, followed by those of each bit of the weights, from the
+    highest on, which tell the bits whose weights have it; address of the codes; their count; a tuple with as many
+    values as a code has words; one with as many as a weight has bits, none where all weigh alike; and one with a value
+    where codes are turned.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        words, levels = signature.args[3].count, signature.args[4].count
+        patterns = _patterns(builder, args[0], words, levels, turned=signature.args[5].count)
+        beyond = (1 << max(1, levels)) * 64 * LANES
         best = [cgutils.alloca_once_value(builder, _constant(beyond)) for _ in range(2)]
         step = ir.Constant(WORD, GROUP)
         with cgutils.for_range(builder, builder.udiv(args[2], step)) as loop:
             start = builder.add(args[1], builder.mul(loop.index, ir.Constant(WORD, 8 * GROUP * words)))
             for part in range(GROUP // LANES):
-                fetch(builder, builder.add(start, ir.Constant(WORD, 8 * LANES * words * part)), words)
+                if not signature.args[5].count:
+                    fetch(builder, builder.add(start, ir.Constant(WORD, 8 * LANES * words * part)), words)
                 here = _distances(builder, start, part, words, patterns, _by_lanes)
                 kept = best[part % 2]
                 builder.store(_least(builder, builder.load(kept), here), kept)
         both = _least(builder, *map(builder.load, best))
         return call(builder, "llvm.vector.reduce.umin.v8i64", WORD, both)
 
-    return types.int64(query, codes, count, width, levels), generate
+    return types.int64(query, codes, count, width, levels, turned), generate
 
 
 @inlined
-def near(typing: Any, query: Any, codes: Any, limit: Any, out: Any, width: Any, levels: Any) -> Any:
+def near(typing: Any, query: Any, codes: Any, limit: Any, out: Any, width: Any, levels: Any, turned: Any) -> Any:
     """Of 64 codes those nearer than ``limit``, as the bits of one word, code i as bit i.
 
-    Args (in compiled code): address of the query's patterns, address of the codes, the limit, an address that
-    takes the 64 distances (uint64), and the tuples of `least`.
+    Args (in compiled code): address of the query's words, as of `least`; address of the codes; the limit; an address
+    that takes the 64 distances (uint64); and the tuples of `least`.
     """
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        words, patterns = signature.args[4].count, _patterns(builder, args[0], signature.args[5].count)
+        words, levels = signature.args[4].count, signature.args[5].count
+        patterns = _patterns(builder, args[0], words, levels, turned=signature.args[6].count)
         bits = ir.Constant(WORD, 0)
-        limits = ir.Constant(VECTOR, ir.Undefined)
-        for lane in range(LANES):
-            limits = builder.insert_element(limits, args[2], ir.Constant(ir.IntType(32), lane))
+        limits = _vector(builder, [args[2]] * LANES)
         for part in range(GROUP // LANES):
             here = _distances(builder, args[1], part, words, patterns, _in_order)
             builder.store(here, _pointer(builder, args[3], part), align=8)
@@ -86,7 +114,7 @@ def near(typing: Any, query: Any, codes: Any, limit: Any, out: Any, width: Any, 
             bits = builder.or_(bits, builder.shl(builder.zext(below, WORD), place))
         return bits
 
-    return types.uint64(query, codes, limit, out, width, levels), generate
+    return types.uint64(query, codes, limit, out, width, levels, turned), generate
 
 
 @inlined
@@ -109,28 +137,41 @@ def ones(typing: Any, word: Any) -> Any:
     return types.uint64(types.uint64), generate
 
 
-def _patterns(builder: Any, start: Any, levels: int) -> list[Any]:
-    """The query's own pattern, and those of its weights' bits."""
-    return [_load(builder, start, place) for place in range(1 + levels)]
+def _patterns(builder: Any, start: Any, words: int, levels: int, *, turned: int) -> list[list[Any]]:
+    """What codes meet: the query's words and those of its weights' bits, in one vector, or in one each."""
+    patterns = []
+    for level in range(1 + levels):
+        own = [builder.load(_pointer(builder, start, words * level + word, WORD), align=8) for word in range(words)]
+        lanes = [[word] * LANES for word in own] if turned else [own * (LANES // words)]
+        patterns.append([_vector(builder, of_lanes) for of_lanes in lanes])
+    return patterns
 
 
-def _distances(builder: Any, start: Any, part: int, words: int, patterns: list[Any], pair: Pairing) -> Any:
-    """Distances of the 8 codes of this part: the sums of a code's words, brought together pair by pair."""
-    vectors = []
-    for place in range(part * words, (part + 1) * words):
-        differ = builder.xor(_load(builder, start, place), patterns[0])
-        counted = [builder.and_(differ, level) for level in patterns[1:]] or [differ]
-        total = None
-        for bits in counted:
-            ones_here = call(builder, "llvm.ctpop.v8i64", VECTOR, bits)
-            total = ones_here if total is None else builder.add(builder.add(total, total), ones_here)
-        vectors.append(total)
+def _distances(builder: Any, start: Any, part: int, words: int, patterns: list[list[Any]], pair: Pairing) -> Any:
+    """Distances of the 8 codes of this part; as codes lie, sums of their words are brought together pair by pair."""
+    codes = [_load(builder, start, words * part + place) for place in range(words)]
+    if len(patterns[0]) == words:  # turned, or of one word
+        return _counted(builder, codes, patterns)
+    vectors = [_counted(builder, [code], patterns) for code in codes]
     apart = 1
     while len(vectors) > 1:
         sides = [[_shuffled(builder, a, b, places) for places in pair(apart)]
                  for a, b in zip(vectors[::2], vectors[1::2], strict=True)]  # fmt: skip
         vectors, apart = [builder.add(*two) for two in sides], 2 * apart
     return vectors[0]
+
+
+def _counted(builder: Any, codes: list[Any], patterns: list[list[Any]]) -> Any:
+    """How many bits differ in each lane of some vectors, summed up by their weights."""
+    differ = [builder.xor(*two) for two in zip(codes, patterns[0], strict=True)]
+    weighed = [[builder.and_(*two) for two in zip(differ, level, strict=True)] for level in patterns[1:]]
+    total = None
+    for level in weighed or [differ]:
+        total = None if total is None else builder.add(total, total)
+        for bits in level:
+            ones_here = call(builder, "llvm.ctpop.v8i64", VECTOR, bits)
+            total = ones_here if total is None else builder.add(total, ones_here)
+    return total
 
 
 def _in_order(_: int) -> Lanes:
@@ -145,6 +186,12 @@ def _by_lanes(apart: int) -> Lanes:
     """
     low = [lane if not lane & apart else LANES + lane - apart for lane in range(LANES)]
     return low, [lane + apart for lane in low]
+
+
+def _sides(builder: Any, vectors: list[Any]) -> list[list[Any]]:
+    """Of all lanes the even ones and the odd ones."""
+    pairs = [*zip(vectors[::2], vectors[1::2], strict=True)]
+    return [[_shuffled(builder, *two, places) for two in pairs] for places in _in_order(1)]
 
 
 def _least(builder: Any, *distances: Any) -> Any:
@@ -167,13 +214,22 @@ def _shuffled(builder: Any, first: Any, second: Any, places: list[int]) -> Any:
     return builder.shuffle_vector(first, second, ir.Constant(ir.VectorType(ir.IntType(32), LANES), places))
 
 
-def _pointer(builder: Any, address: Any, vector: int) -> Any:
-    place = builder.add(address, ir.Constant(WORD, 8 * LANES * vector))
-    return builder.inttoptr(place, ir.PointerType(VECTOR))
+def _pointer(builder: Any, address: Any, place: int, kind: Any = VECTOR) -> Any:
+    """The address of one of the words, or vectors, that lie from an address on."""
+    size = 8 if kind is WORD else 8 * LANES
+    return builder.inttoptr(builder.add(address, ir.Constant(WORD, size * place)), ir.PointerType(kind))
 
 
 def _load(builder: Any, address: Any, vector: int) -> Any:
     return builder.load(_pointer(builder, address, vector), align=8)
+
+
+def _vector(builder: Any, words: list[Any]) -> Any:
+    """A vector of eight words."""
+    vector = ir.Constant(VECTOR, ir.Undefined)
+    for lane, word in enumerate(words):
+        vector = builder.insert_element(vector, word, ir.Constant(ir.IntType(32), lane))
+    return vector
 
 
 def _constant(value: int) -> Any:

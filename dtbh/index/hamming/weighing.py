@@ -68,6 +68,6 @@ def weighed(differ: NDArray[Any], levels: NDArray[Any]) -> NDArray[Any]:
 def farthest(asked: NDArray[np.uint64]) -> int:
     """The largest distance that any code can have from one of these queries, uint64 [q, 1 + levels, w]."""
     if asked.shape[1] == 1:
-        return 64 * asked.shape[2]
+        return 64 * int(asked.shape[2])
     ones = np.bitwise_count(asked[:, 1:]).sum(axis=2, dtype=np.int64)
-    return max(np.sum(ones << PLACES[:, 0], axis=1, dtype=np.int64).tolist(), default=0)
+    return int(np.max(np.sum(ones << PLACES[:, 0], axis=1), initial=0))
