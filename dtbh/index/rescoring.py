@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from dtbh.codes import HashCodes
 from dtbh.errors import CodesError, ConfigError
 from dtbh.index.hamming.search import compiled_already
+from dtbh.utils.packages import where_compiled
 
 CELLS = 1 << 22  # numbers of candidates that are worked on at once in NumPy: 32 MB as float64
 NEEDS = "index again with --vectors"
@@ -91,11 +92,12 @@ def cosines(queries: NDArray[np.int16], vectors: NDArray[np.int8], places: NDArr
 
 @functools.cache
 def _kernel() -> ModuleType | None:
-    """The compiled loop; None where its cache can't be written."""
-    try:
+    """The compiled loop; None where it can't be had."""
+
+    def loaded() -> ModuleType:
         from dtbh.index import rescoring_kernel
 
         rescoring_kernel.warm()
-    except (ImportError, OSError, RuntimeError):
-        return None
-    return rescoring_kernel
+        return rescoring_kernel
+
+    return where_compiled(loaded)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from dtbh.errors import MissingExtraError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -72,3 +76,19 @@ def module_folder(name: str) -> Path | None:
     except ModuleNotFoundError:
         return None
     return None if spec is None or spec.origin is None else Path(spec.origin).parent
+
+
+def where_compiled(use: Callable[[], T]) -> T | None:
+    """What ``use`` gives, which imports compiled functions (`dtbh.utils.compiled`) and calls each once.
+
+    None where numba is not installed or not of a version that fits, and where there is no place for its cache, or no
+    room in it.
+    """
+    try:
+        return use()
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] == "dtbh":
+            raise
+    except (OSError, RuntimeError):
+        pass
+    return None

@@ -235,11 +235,11 @@ def test_where_the_cache_has_no_room_for_more_numpy_weighs(monkeypatch):
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    search._loads.cache_clear()
+    search._runs.cache_clear()
     monkeypatch.setattr(scan, "nearest", full)
     for one, other in zip(searcher.asymmetric(queries, weights, 9), wanted, strict=True):
         np.testing.assert_array_equal(one, other)
-    search._loads.cache_clear()
+    search._runs.cache_clear()
 
 
 def test_memory_does_not_grow_with_the_queries():

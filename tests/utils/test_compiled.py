@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
+import sys
 from types import ModuleType
 
 import pytest
+
+from dtbh.utils.packages import where_compiled
+from tests.index.test_hamming import WITHOUT
 
 HALF = {"empty": lambda size: b"", "cut": lambda size: b"\x80\x04", "zeros": bytes}
 
@@ -58,3 +63,29 @@ def test_code_for_other_types_is_never_called(tmp_path):
     mine, other = sorted((tmp_path / "__pycache__").glob("*.nbc"))
     mine.write_bytes(other.read_bytes())
     assert [called(one), called(two), called(one), called(two)] == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize("trouble", WITHOUT.values(), ids=WITHOUT.keys())
+def test_without_compiled_code_evaluation_counts_too(trouble):
+    code = f"import sys\n{trouble}\n" + (
+        "import numpy as np\nfrom dtbh.evaluation.metrics import counts\n"
+        "words, labels = np.arange(100, dtype=np.uint64)[:, None], np.arange(100) % 3\n"
+        "def counted():\n"
+        "    blocks = counts.each_block(lambda block: block.relevant, words, words, labels, labels, bits=7)\n"
+        "    return np.concatenate([*blocks]).tolist()\n"
+        "few, counts.MANY = counted(), 1\nassert counted() == few\nprint(np.sum(few))\n"
+    )
+    run = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
+    assert (run.stdout, run.stderr) == (f"{34**2 + 2 * 33**2}\n", "")
+
+
+def test_a_module_of_our_own_that_is_missing_is_no_excuse():
+    """A broken installation says so; it does not search at a tenth of its speed."""
+
+    def missing():
+        import dtbh.index.hamming.nothing
+
+        return dtbh
+
+    with pytest.raises(ModuleNotFoundError, match=r"dtbh\.index\.hamming\.nothing"):
+        where_compiled(missing)

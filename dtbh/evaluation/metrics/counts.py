@@ -19,7 +19,7 @@ from dtbh.errors import DataError
 from dtbh.evaluation.metrics.labels import SharedLabels
 from dtbh.index.hamming.search import distances
 from dtbh.utils.device import cores
-from dtbh.utils.packages import module_folder
+from dtbh.utils.packages import where_compiled
 from dtbh.utils.progress import track
 
 Ints = npt.NDArray[np.int64]
@@ -103,8 +103,7 @@ def each_block(
 
     An item is relevant to a query when the two numbers are equal and not negative. With class numbers this
     is relevance by class, with pair numbers relevance by true pair; with ``shared`` they are numbers of combinations of
-    labels, and relevant is what shares one at least. Large tasks run compiled, where numba is
-    installed, and on all cores.
+    labels, and relevant is what shares one at least. Large tasks run compiled, where that can be had, and on all cores.
 
     Args:
         work: What is done with the counts of some queries; called in several threads at once.
@@ -128,9 +127,10 @@ def each_block(
     check_labels(n_queries, n_gallery, query_labels, gallery_labels)
     own = np.full(n_queries, -1) if own is None else own
     task = _Task(query_words, gallery_words, query_labels, gallery_labels, bits, own, classes, shared)
-    compiled = n_queries * n_gallery >= MANY and module_folder("numba") is not None
-    count = _compiled(task) if compiled else partial(_by_numpy, task)
-    step = QUERIES if compiled else min(QUERIES, max(1, BLOCK // n_gallery))
+    if n_queries * n_gallery >= MANY and (compiled := where_compiled(lambda: _compiled(task))) is not None:
+        count, step = compiled, QUERIES
+    else:
+        count, step = partial(_by_numpy, task), min(QUERIES, max(1, BLOCK // n_gallery))
     return in_threads(lambda rows: work(count(rows)), n_queries, step, "comparing codes")
 
 
@@ -195,6 +195,7 @@ def _compiled(task: _Task) -> Callable[[slice], Block]:
         return Block(rows, relevant, total, shares, stable, task.at(rows),
                      None if shared is None else gains, task.grades(rows))  # fmt: skip
 
+    count(slice(0, 1))  # compiles, or loads what was compiled
     return count
 
 

@@ -19,6 +19,7 @@ from dtbh.index.hamming import plain
 from dtbh.index.hamming.rows import Found, Rows, Which, choose
 from dtbh.index.hamming.weighing import weighing
 from dtbh.utils.device import cores
+from dtbh.utils.packages import where_compiled
 
 if TYPE_CHECKING:
     from dtbh.index.hamming.adaptive import Learned
@@ -201,7 +202,7 @@ class Searcher:
             _spent += work
             if _spent >= WORTH and (adaptive := _load(words)) is not None:
                 self._learned, _compiled = adaptive.Learned(self._rows), True
-        return self._learned if self._learned is not None and _loads(min(count, ALIKE), levels, words) else None
+        return self._learned if self._learned is not None and _runs(min(count, ALIKE), levels, words) else None
 
 
 def compiled_already() -> bool:
@@ -231,24 +232,28 @@ def _threads(threads: int | None) -> int:
 
 @functools.cache
 def _load(words: int) -> ModuleType | None:
-    try:
+    """What learns while it searches; None where compiled code can't be had."""
+
+    def loaded() -> ModuleType:
         from dtbh.index.hamming import adaptive
-    except (ImportError, RuntimeError):  # no numba, or no place for its cache
-        return None
-    return adaptive if _loads(1, 1, words) else None
+
+        return adaptive
+
+    return where_compiled(loaded) if _runs(1, 1, words) else None
 
 
 @functools.cache
-def _loads(queries: int, levels: int, words: int) -> bool:
-    """Whether there is compiled code for such queries, [queries, levels, words]; not where its cache has no room."""
-    from dtbh.index.hamming import scan
+def _runs(queries: int, levels: int, words: int) -> bool:
+    """Whether such queries, [queries, levels, words], can be searched compiled."""
 
-    asked = np.zeros((queries, levels, words), np.uint64)
-    try:
-        scan.nearest(asked, Rows(asked[0, :1], 1), 1, 1)  # compiles, or loads what was compiled
-    except (OSError, RuntimeError):
-        return False
-    return True
+    def run() -> bool:
+        from dtbh.index.hamming import scan
+
+        asked = np.zeros((queries, levels, words), np.uint64)
+        scan.nearest(asked, Rows(asked[0, :1], 1), 1, 1)
+        return True
+
+    return where_compiled(run) or False
 
 
 def _check(name: str, words: NDArray[np.uint64]) -> None:
