@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import tracemalloc
 from dataclasses import replace
 
@@ -264,6 +267,30 @@ def test_no_instruction_that_the_processor_lacks(monkeypatch, there):
     builder = ir.IRBuilder(function.append_basic_block())
     builder.ret(planes.looked_up_in(builder, *function.args))
     assert ("llvm.x86" in str(function.module)) == there
+
+
+@pytest.mark.parametrize("name", ["generic", "haswell"])
+def test_numba_may_compile_for_another_processor(tmp_path, name):
+    """As caches are made that several machines share: NUMBA_CPU_NAME says for which."""
+    features = {"generic": "", "haswell": "+avx2,+bmi,+bmi2,+fma,+lzcnt,+popcnt,+sse4.2"}[name]
+    if name == "haswell" and not planes.usable():
+        pytest.skip("this processor has no AVX2")
+    code = (
+        "import numpy as np\nfrom dtbh.index.hamming import plain, planes, scan\n"
+        "from dtbh.index.hamming.rows import Rows\nfrom dtbh.index.hamming.weighing import weighing\n"
+        "rng = np.random.default_rng(0)\n"
+        "words, weights = rng.integers(0, 2**64, (300, 2), np.uint64), rng.integers(0, 8, (5, 128), np.uint8)\n"
+        "for asked in (words[:5, None], weighing(words[:5], weights)):\n"
+        "    found, wanted = scan.nearest(asked, Rows(words, 300), 9, 1), plain.nearest(asked, Rows(words, 300), 9)\n"
+        "    assert all((one == other).all() for one, other in zip(found, wanted))\n"
+        "print(planes.usable(), planes.quickest())\n"
+    )
+    told = {"NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": features, "NUMBA_CACHE_DIR": str(tmp_path)}
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env={**os.environ, **told}
+    )
+    wanted = "True True\n" if name == "haswell" else "False False\n"
+    assert (run.returncode, run.stdout, run.stderr) == (0, wanted, "")
 
 
 def test_only_one_place_names_such_instructions():

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from llvmlite import binding, ir  # type: ignore[import-untyped]
-from numba import types
+from numba import config, types
 from numpy.typing import NDArray
 
 from dtbh.index.hamming.vectors import WORD, call, cgutils, inlined
@@ -35,14 +35,22 @@ INDEX = ir.IntType(32)
 
 @functools.cache
 def usable() -> bool:
-    """Whether this processor has AVX2, so that half bytes can be looked up."""
-    return platform.machine().lower() in ("x86_64", "amd64") and bool(binding.get_host_cpu_features().get("avx2"))
+    """Whether what numba compiles for has AVX2, so that half bytes can be looked up."""
+    return platform.machine().lower() in ("x86_64", "amd64") and _has("avx2")
 
 
 @functools.cache
 def quickest() -> bool:
     """Whether it has no population count in vectors either, which would be quicker."""
-    return usable() and not binding.get_host_cpu_features().get("avx512vpopcntdq")
+    return usable() and not _has("avx512vpopcntdq")
+
+
+def _has(feature: str) -> bool:
+    """Numba compiles for this processor, or for what NUMBA_CPU_NAME and NUMBA_CPU_FEATURES say."""
+    told: str | None = config.CPU_FEATURES  # type: ignore[attr-defined]
+    if told is None:
+        return bool(binding.get_host_cpu_features().get(feature))
+    return f"+{feature}" in told.split(",")
 
 
 def tables(asked: NDArray[np.uint64]) -> NDArray[np.uint8]:
