@@ -80,12 +80,10 @@ def test_it_is_taken_where_no_other_is_given(tiles, tmp_path, monkeypatch, capsy
     assert main(["index", str(tiles), "--out", "mine", "--vectors"]) == 0
     assert dtbh.open_archive("mine").model == READY
     capsys.readouterr()
-    assert main(["search", "mine", "--text", "the open sea", "-k", "1", "--json"]) == 0
-    (answer,) = json.loads(capsys.readouterr().out)["queries"]
-    assert answer["hits"][0]["id"] == "blue.jpg"
-    assert main(["search", "mine", "--text", "dense woods", "-k", "1", "--rescore", "3", "--json"]) == 0
-    (answer,) = json.loads(capsys.readouterr().out)["queries"]
-    assert answer["hits"][0]["id"] != "blue.jpg"
+    for more in ([], ["--rescore", "3"]):
+        assert main(["search", "mine", "--text", "dense woods", "-k", "1", *more, "--json"]) == 0
+        (answer,) = json.loads(capsys.readouterr().out)["queries"]
+        assert answer["hits"][0]["id"] == "grey.tif"  # by 20 bits, so whatever the processor
 
 
 def test_archives_find_it_where_its_package_moved(tmp_path):
