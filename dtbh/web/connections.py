@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -78,7 +79,10 @@ def told(record: logging.LogRecord) -> bool:
 
 
 class Server(uvicorn.Server):
-    """uvicorn, which waits no longer for a handshake than for the head of a request, and ends without a traceback."""
+    """uvicorn, which waits no longer for a handshake than for the head of a request, and ends without a traceback.
+
+    From Python 3.12 on a server that ends waits for handshakes too, of which uvicorn knows nothing: `LEAVING` at most.
+    """
 
     def __init__(self, config: uvicorn.Config, head_seconds: float) -> None:
         super().__init__(config)
@@ -89,9 +93,21 @@ class Server(uvicorn.Server):
         """Begin to listen."""
         if self.config.ssl is not None:
             loop = asyncio.get_running_loop()
-            made: Callable[..., Any] = partial(loop.create_server, ssl_handshake_timeout=self.head_seconds)
+            create = partial(loop.create_server, ssl_handshake_timeout=self.head_seconds)
+
+            async def made(*arguments: Any, **options: Any) -> asyncio.Server:
+                server: asyncio.Server = await create(*arguments, **options)
+                server.wait_closed = partial(_closed, server.wait_closed)  # type: ignore[method-assign]
+                return server
+
             loop.create_server = made  # type: ignore[method-assign]
         await super().startup(sockets)
+
+
+async def _closed(wait: Callable[[], Awaitable[None]]) -> None:
+    """Wait for the end of all connections, but for no silent client."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(wait(), LEAVING)
 
 
 def connections(head_seconds: float, stall_seconds: float, most: int) -> type[H11Protocol]:
