@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+from dtbh.utils.device import session_options
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession  # type: ignore[import-untyped]
@@ -43,9 +45,7 @@ class Utterances:
     def _session(self) -> InferenceSession:
         import onnxruntime
 
-        options: Any = onnxruntime.SessionOptions()
-        options.log_severity_level = 3  # errors
-        options.intra_op_num_threads = 1  # of whoever listens, as Whisper
+        options = session_options(1)  # of whoever listens, as Whisper
         return onnxruntime.InferenceSession(FILE.read_bytes(), options, providers=["CPUExecutionProvider"])
 
 

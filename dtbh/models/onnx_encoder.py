@@ -30,7 +30,7 @@ from dtbh.models.cost import Cost
 from dtbh.models.encoder import EXPORTED, CodeBatch, FileEncoder
 from dtbh.models.hearing import as_meant, meanings, understood, word_shares
 from dtbh.models.senses import Senses
-from dtbh.utils.device import cores
+from dtbh.utils.device import cores, session_options
 from dtbh.utils.files import read_meta
 from dtbh.utils.progress import track
 from dtbh.utils.vectors import unit
@@ -392,9 +392,7 @@ def _open(path: Path, wanted: str, threads: int) -> InferenceSession:
         import onnxruntime
     except ImportError:
         raise MissingExtraError("onnxruntime", None, "an exported model") from None
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors
-    options.intra_op_num_threads = threads
+    options = session_options(threads)
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # waiting threads leave the core to others
     try:
         with path.open("rb") as file:

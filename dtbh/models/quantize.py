@@ -11,6 +11,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from dtbh.utils.device import session_options
 from dtbh.utils.progress import quiet_loggers
 
 KINDS = ("Conv", "Gemm", "Clip", "Relu", "Add", "ReduceMean")
@@ -92,8 +93,7 @@ def times_as_fast(before: bytes, after: bytes, media: Sequence[NDArray[Any]]) ->
     """
     import onnxruntime  # type: ignore[import-untyped]
 
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors
+    options = session_options()
     both = [onnxruntime.InferenceSession(one, options, providers=["CPUExecutionProvider"]) for one in (before, after)]
     best = [math.inf, math.inf]
     for _ in range(1 + ROUNDS):  # in turns, as other work on the machine comes and goes; the first is no better

@@ -26,6 +26,7 @@ from dtbh.models.onnx_encoder import BATCH, OnnxEncoder
 from dtbh.models.onnx_heads import OUTPUT, put_head, read_head, with_backbone
 from dtbh.models.run_files import MODEL
 from dtbh.models.shared_files import digest
+from dtbh.utils.device import session_options
 from dtbh.utils.files import write_file, write_text
 from dtbh.utils.packages import check_installed
 from dtbh.utils.progress import track
@@ -106,10 +107,8 @@ class ExportedStart:
         import onnxruntime  # type: ignore[import-untyped]
 
         modality = items[0].modality
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3  # errors
         network = with_backbone(self._networks[modality])
-        session = onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(network, session_options(), providers=["CPUExecutionProvider"])
         names, found = [given.name for given in session.get_inputs()], []
         for start in track(range(0, len(items), BATCH), f"looking at {modality}s", total=len(items), each=BATCH):
             media = self._model.read(modality, items[start : start + BATCH])
