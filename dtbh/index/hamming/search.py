@@ -232,14 +232,12 @@ def _threads(threads: int | None) -> int:
 
 @functools.cache
 def _load(words: int) -> ModuleType | None:
-    """What learns while it searches; None where compiled code can't be had."""
+    """What learns while it searches; None where codes of so many words can't be searched compiled."""
+    if not _runs(1, 1, words):
+        return None
+    from dtbh.index.hamming import adaptive
 
-    def loaded() -> ModuleType:
-        from dtbh.index.hamming import adaptive
-
-        return adaptive
-
-    return where_compiled(loaded) if _runs(1, 1, words) else None
+    return adaptive
 
 
 @functools.cache
