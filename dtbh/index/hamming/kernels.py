@@ -99,7 +99,7 @@ def search(
             size = min(len(buffer), stop - start)
             block, after = codes[start : start + size].ctypes.data, start + size
         else:
-            size, after = gather(codes, kind, rows, marks, start, stop, buffer, ids)
+            size, after = _gather(codes, kind, rows, marks, start, stop, buffer, ids)
             block = buffer.ctypes.data
         even = size - size % GROUP
         for i in range(size - even):
@@ -139,11 +139,11 @@ def search(
                     if distance >= limits[query] or (some and not marks[start + group + code]):
                         continue
                     if filled[query] == len(kept[query]):
-                        kept[query] = with_room(kept[query], filled, limits, below, query, k)
+                        kept[query] = _with_room(kept[query], filled, limits, below, query, k)
                     row = start + group + code if direct else ids[group + code]
-                    take(kept[query], filled, limits, at, below, query, k, distance << ROW_BITS | row)
+                    _take(kept[query], filled, limits, at, below, query, k, distance << ROW_BITS | row)
         start = after
-    return taken(k, kept, filled, limits, below)
+    return _taken(k, kept, filled, limits, below)
 
 
 @compiled
@@ -193,7 +193,7 @@ def _bits(start: int, stop: int) -> np.uint64:
 
 
 @compiled
-def with_room(keys: Ints, filled: Ints, limits: Ints, below: Ints, query: int, k: int) -> Ints:
+def _with_room(keys: Ints, filled: Ints, limits: Ints, below: Ints, query: int, k: int) -> Ints:
     """A query's keys with room for more: those that have lost are left out, or there is as much again."""
     if filled[query] < 2 * k:
         return _grown(keys)
@@ -202,7 +202,7 @@ def with_room(keys: Ints, filled: Ints, limits: Ints, below: Ints, query: int, k
 
 
 @compiled
-def take(
+def _take(
     keys: Ints, filled: Ints, limits: Ints, at: Ints, below: Ints, query: int, k: int, key: int | np.int64
 ) -> None:
     """Take a row that lies below a query's limit; the limit goes down where k rows do without the farthest."""
@@ -216,7 +216,7 @@ def take(
 
 
 @compiled
-def taken(k: int, kept: list[Ints], filled: Ints, limits: Ints, below: Ints) -> tuple[Ints, Ints]:
+def _taken(k: int, kept: list[Ints], filled: Ints, limits: Ints, below: Ints) -> tuple[Ints, Ints]:
     """The keys of all queries one after the other, and how many each has."""
     for query in range(len(filled)):
         filled[query] = _compact(kept[query], filled[query], limits[query], k - below[query])
@@ -229,7 +229,7 @@ def taken(k: int, kept: list[Ints], filled: Ints, limits: Ints, below: Ints) -> 
 
 
 @compiled
-def gather(
+def _gather(
     codes: Words,
     kind: int,
     rows: Ints,
