@@ -94,9 +94,9 @@ def sweep(
 ) -> Sweep:
     """Train and evaluate every method at every length with every seed, and write tables, figure and page.
 
-    Outputs of frozen networks are stored once, and a backbone is fine-tuned once for all lengths: while several cells
-    work at a time, the first that reads or tunes a network works before the others. A cell that fails is named, and the
-    others go on. After a kill, the same call goes on.
+    Outputs of frozen networks are stored once, and a backbone is fine-tuned once a seed, for all lengths: while several
+    cells work at a time, those that need what another computes wait for it. A cell that fails is named, and the others
+    go on. After a kill, the same call goes on.
 
     Args:
         configs: By the name of its row, the config file of each method.
@@ -152,7 +152,7 @@ def _work_through(
     if len(reports) < len(cells):
         echo(f"training and evaluating {len(cells) - len(reports)} runs, {jobs} at a time", event="start")
     waiting = [cell for cell in cells if cell not in reports]
-    with closing(_in_turn(waiting, manifest.root, jobs, threads)) as ended:
+    with closing(_processes(waiting, manifest.root, jobs, threads)) as ended:
         for cell, seconds in track(ended, "sweeping", total=len(waiting)):
             report = _done(cell, manifest)
             if report is None:
@@ -168,29 +168,16 @@ def _tell(cell: Cell, seconds: float, report: RetrievalReport | None, number: in
     echo(f"{number}/{of}  {cell}: {said}, {seconds:.0f} s")
 
 
-def _in_turn(
-    cells: Sequence[Cell], data: Path, jobs: int, threads: int | None
-) -> Generator[tuple[Cell, float], None, None]:
-    """As `_processes`, but where several work at a time, those that read a network first come before the others."""
-    first = _first(cells) if jobs > 1 else []
-    yield from _processes(first, data, 1, threads)
-    yield from _processes([cell for cell in cells if cell not in first], data, jobs, threads)
-
-
-def _first(cells: Sequence[Cell]) -> list[Cell]:
-    """For each set of frozen networks the first cell that reads them, so that what they say is stored once.
-
-    Where the image backbone is fine-tuned first, that is done once for each seed.
-    """
-    found: dict[str, Cell] = {}
-    for cell in cells:
-        towers = cell.config.encoders.image, cell.config.encoders.sound
-        frozen = [tower.model_dump_json() for tower in towers if tower is not None and tower.frozen]
-        if (tuning := cell.config.learning.finetuning) is not None:
-            frozen += [tuning.model_dump_json(), str(cell.seed)]
-        if frozen:
-            found.setdefault(" ".join(frozen), cell)
-    return [*found.values()]
+def _shared(cell: Cell) -> set[str]:
+    """What a cell computes once for others: outputs of its frozen networks, or the tuning of one for its seed."""
+    towers = [tower for tower in (cell.config.encoders.image, cell.config.encoders.sound) if tower is not None]
+    found = {tower.model_dump_json() for tower in towers if tower.frozen}
+    if (tuning := cell.config.learning.finetuning) is not None:
+        image = cell.config.encoders.image
+        assert image is not None
+        found -= {image.model_dump_json()}  # which none reads before it is tuned
+        found |= {f"{image.model_dump_json()} {tuning.model_dump_json()} {cell.seed}"}
+    return found
 
 
 def _done(cell: Cell, manifest: Manifest) -> RetrievalReport | None:
@@ -209,19 +196,26 @@ def _done(cell: Cell, manifest: Manifest) -> RetrievalReport | None:
 def _processes(
     cells: Sequence[Cell], data: Path, jobs: int, threads: int | None
 ) -> Generator[tuple[Cell, float], None, None]:
-    """Each cell when its process has ended, with its seconds; what still works is killed when this is closed."""
+    """Each cell when its process has ended, with its seconds; what still works is killed when this is closed.
+
+    A cell begins once no other computes what both need.
+    """
     waiting = [*cells]
     running: dict[Cell, tuple[subprocess.Popen[bytes], float]] = {}
+    stored: set[str] = set()
     try:
         while waiting or running:
-            while waiting and len(running) < jobs:
-                cell = waiting.pop(0)
-                running[cell] = _start(cell, data, jobs, threads), time.monotonic()
+            for cell in [*waiting]:
+                computed = {name for other in running for name in _shared(other)} - stored
+                if len(running) < jobs and not _shared(cell) & computed:
+                    waiting.remove(cell)
+                    running[cell] = _start(cell, data, jobs, threads), time.monotonic()
             time.sleep(PAUSE)
             for cell, (process, began) in [*running.items()]:
                 if process.poll() is not None:
                     process.communicate()
                     del running[cell]
+                    stored |= _shared(cell)
                     yield cell, time.monotonic() - began
     finally:
         for process, _ in running.values():

@@ -19,7 +19,8 @@ from dtbh.config import Config, FineTuning, read_config, write_config
 from dtbh.data.manifest import read_manifest
 from dtbh.errors import DtbhError
 from dtbh.evaluation.report import read_report
-from dtbh.stages.sweep import Cell, _done, _first, _start
+from dtbh.stages import sweep as sweeping
+from dtbh.stages.sweep import Cell, _done, _processes, _start
 from dtbh.utils.files import file_lock
 
 
@@ -156,21 +157,45 @@ def test_a_mistake_is_one_line(
     assert "invalid list of numbers value: '8;9'" in capsys.readouterr().err
 
 
-def test_frozen_networks_are_read_by_one_cell_first(tiny_config: Config, tmp_path: Path) -> None:
-    def cell(method: str, bits: int, **tower: object) -> Cell:
+def test_what_several_need_is_computed_by_one(
+    tiny_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cell(method: str, bits: int, seed: int = 0, tuning: FineTuning | None = None, **tower: object) -> Cell:
         image = tiny_config.encoders.image.model_copy(update=tower)
         encoders = tiny_config.encoders.model_copy(update={"image": image, "bits": bits})
-        return Cell(method, bits, 0, tmp_path / method, tiny_config.model_copy(update={"encoders": encoders}))
+        learning = tiny_config.learning.model_copy(update={"finetuning": tuning})
+        config = tiny_config.model_copy(update={"encoders": encoders, "learning": learning})
+        return Cell(method, bits, seed, tmp_path / method, config)
 
-    cells = [cell("a", 8), cell("b", 8, frozen=True), cell("b", 12, frozen=True), cell("c", 8, frozen=True),
-             cell("d", 8, frozen=True, backbone="efficientnet_lite0")]  # fmt: skip
-    assert [str(one) for one in _first(cells)] == ["b, 8 bits, seed 0", "d, 8 bits, seed 0"]
-    tuning = tiny_config.learning.model_copy(update={"finetuning": FineTuning()})
-    tuned = [
-        replace(one, seed=seed, config=one.config.model_copy(update={"learning": tuning}))
-        for seed in (0, 1) for one in cells[1:3]
-    ]  # fmt: skip
-    assert [str(one) for one in _first([*cells, *tuned])][2:] == ["b, 8 bits, seed 0", "b, 8 bits, seed 1"]
+    class Process:
+        """Ends when it is looked at the third time."""
+
+        pid, looks = 0, 0
+
+        def __init__(self, cell: Cell) -> None:
+            self.cell = cell
+
+        def poll(self) -> int | None:
+            self.looks += 1
+            return 0 if self.looks == 3 else None
+
+        def communicate(self) -> None:
+            pass
+
+    begun: list[str] = []
+    monkeypatch.setattr(sweeping, "PAUSE", 0)
+    monkeypatch.setattr(sweeping, "_start", lambda cell, *_: (begun.append(str(cell)), Process(cell))[1])
+    other = {"frozen": True, "backbone": "efficientnet_lite0"}
+    tuned = [cell("t", bits, seed, FineTuning(), frozen=True) for bits in (8, 12) for seed in (0, 1)]
+    cells = [cell("a", 8, frozen=True), cell("a", 12, frozen=True), *tuned, cell("b", 8, **other), cell("c", 8)]
+    seen = []
+    for ended, _ in _processes(cells, tmp_path, 6, 1):
+        seen.append((str(ended), len(begun)))
+    at_once = ["a, 8 bits, seed 0", "t, 8 bits, seed 0", "t, 8 bits, seed 1", "b, 8 bits, seed 0", "c, 8 bits, seed 0"]
+    after = ["a, 12 bits, seed 0", "t, 12 bits, seed 0", "t, 12 bits, seed 1"]
+    assert begun == at_once + after
+    assert [number for _, number in seen[:5]] == [5] * 5
+    assert sorted(name for name, _ in seen) == sorted(map(str, cells))
 
 
 def test_each_process_has_its_threads(tmp_path: Path, tiny_config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
