@@ -7,11 +7,12 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -144,27 +145,27 @@ class OnnxEncoder(FileEncoder):
         return collate(modality, [read(item) for item in items])
 
     def _batches(self, modality: Modality, items: Sequence[Item], stored: bool) -> Iterator[CodeBatch]:
-        """The codes of one modality's items; each core encodes a part of them while those to come are read."""
+        """The codes of one modality's items; each core takes a part of them, from files to codes.
+
+        One thread more than cores works where another waits for a file. None hands anything to another: where some
+        threads read and others encoded, they waited for each other and for Python's lock.
+        """
         read, size = self._reader(modality), AT_ONCE if self._tower(modality).get("words") else BATCH
         parts = [items[start : start + size] for start in range(0, len(items), size)]
+
+        def work(part: Sequence[Item], *, alone: bool) -> list[CodeBatch]:
+            return self._encoded(modality, part, [_tried(read, item) for item in part], alone=alone)
+
         if len(parts) == 1:
-            yield from self._encoded(modality, parts[0], [_tried(read, item) for item in parts[0]])
+            yield from work(parts[0], alone=True)
             return
-        ahead = cores() + 1
-        with ThreadPoolExecutor(thread_name_prefix="dtbh-read") as readers, ThreadPoolExecutor(cores()) as encoders:
-
-            def start(part: Sequence[Item]) -> Future[list[CodeBatch]]:
-                reading = [readers.submit(_tried, read, item) for item in part]
-                return encoders.submit(
-                    lambda: self._encoded(modality, part, [x.result() for x in reading], alone=False)
-                )
-
-            coming = deque(start(part) for part in parts[:ahead])
+        with ThreadPoolExecutor(cores() + 1, thread_name_prefix="dtbh-encode") as pool:
+            waiting = iter(parts)
+            coming = deque(pool.submit(work, part, alone=False) for part in islice(waiting, cores() + 3))
             try:
-                for number in track(range(len(parts)), f"encoding {modality}s", total=len(items), each=size):
+                for _ in track(parts, f"encoding {modality}s", total=len(items), each=size):
                     here = coming.popleft().result()
-                    if number + ahead < len(parts):
-                        coming.append(start(parts[number + ahead]))
+                    coming.extend(pool.submit(work, part, alone=False) for part in islice(waiting, 1))
                     yield from here
             finally:  # nobody may want what is still to come
                 for part in coming:
