@@ -6,19 +6,20 @@
 ``BOTH`` names the twelve classes that UCM and RSICD share. All tiles of these classes are searched, and both halves of
 the list are asked: nothing of the archive was seen in training, and nothing chosen on it.
 
-"Weighed" is by asymmetric distance. Then what bounds it: typed queries by real values, before their signs; queries that
-are no words but the mean of what a class's own tiles have, bits and vectors, which says how far the eye tells classes
-apart; and typed queries by class.
+"Weighed" is by asymmetric distance, "expanded" by that and by the first ten hits, as in ``own_words.py``. Then what
+bounds it: typed queries by real values, before their signs; queries that are no words but the mean of what a class's
+own tiles have, bits and vectors, which says how far the eye tells classes apart; and typed queries by class.
 """
 
 from __future__ import annotations
 
 import argparse
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
 from bounds import class_map
-from own_words import LIST, figure, keep, precision, queries, spoken, weighed
+from own_words import LIST, expanded, figure, keep, precision, queries, spoken, weighed
 
 from dtbh.codes import unpack
 from dtbh.data.manifest import read_manifest
@@ -49,14 +50,16 @@ def main() -> None:
     tiles = [absolute(manifest, item) for item in manifest.images if item.label in known]
     asked = [query for query in queries(args.list) if query.label in {item.label for item in tiles}]
     seen, texts = model.encode(tiles, stored=True, values=True, vectors=True), [query.text for query in asked]
-    told, gallery = model.encode([text_item(text) for text in texts], values=True), seen.codes
+    told, gallery = model.encode([text_item(text) for text in texts], values=True, vectors=True), seen.codes
     ways = {"typed": (told.codes, np.ones(len(texts), np.bool_))}
     if "sound" in model.config.encoders.modalities:
         ways["spoken"] = spoken(model, texts)
     found: dict[str, object] = {}
-    for way, (codes, there) in ways.items():
+    ranked = {f"{way}{more}": (by, *codes) for way, codes in ways.items()
+              for more, by in (("", precision), (", weighed", weighed), (", expanded", expanded))}  # fmt: skip
+    for way, (by, codes, there) in ranked.items():
         values = np.zeros(len(asked))  # of what has no code
-        values[there] = precision(codes, [q.label for q, has in zip(asked, there, strict=True) if has], gallery)
+        values[there] = by(codes, [query.label for query in compress(asked, there)], gallery)
         for name, plain in (("plain", True), ("own words", False)):
             own = values[[(query.kind == "plain") == plain for query in asked]]
             found[f"{way}, {name}"] = figure(f"{way}, {name}", own)
@@ -67,9 +70,7 @@ def main() -> None:
     assert seen.values is not None
     assert gallery.vectors is not None
     real = -unit(told.values) @ unit(seen.values).T
-    weights = weighed(told.codes, wanted.tolist(), gallery)
     for name, chosen in (("plain", plain_ones), ("own words", ~plain_ones)):
-        found[f"typed, weighed, {name}"] = figure(f"typed, weighed, {name}", weights[chosen])
         bound = found[f"real values, {name}"] = class_map(real[chosen], wanted[chosen, None] == labels)
         print(f"real values, {name}: mAP {bound:.3f}")
     signs = np.where(unpack(gallery.words, gallery.bits), 1.0, -1.0)

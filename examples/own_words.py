@@ -7,7 +7,8 @@
 ``own_words.tsv`` has 168 wishes of three kinds, none of whose content words any caption of UCM says, and 84 plain ones
 in the captions' words; half of either belongs to validation. ``own_words_rsicd.tsv`` has 180, none of whose content
 words more than ten of RSICD's 54,605 captions say, and 60 plain ones. The voices of flite speak in no training of ours.
-"Weighed" lines are by asymmetric distance (``dtbh search --asymmetric``), the others by the bits alone.
+"Weighed" lines are by asymmetric distance (``dtbh search --asymmetric``), "expanded" ones by that and by the first ten
+hits, which are taken as examples (``--asymmetric --rescore N --expand 10``, N all images), others by the bits alone.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from dtbh.data.manifest import Item
 from dtbh.evaluation.metrics.counts import distance_counts
 from dtbh.evaluation.metrics.intervals import interval
 from dtbh.evaluation.metrics.ranking import average_precision
+from dtbh.index.memory import MemoryIndex
 from dtbh.models.encoder import Encoder
 from dtbh.models.load import load
 from dtbh.stages.inputs import absolute, manifest_for, of_split
@@ -39,6 +41,7 @@ from dtbh.stages.perturbations import in_noise
 
 SNR = 10.0  # dB of speech above noise
 VOICES = ("slt", "rms", "awb", "kal")
+FIRST = 10  # hits that are taken as examples
 LIST = Path(__file__).with_name("own_words.tsv")
 
 
@@ -74,7 +77,8 @@ def spoken(model: Encoder, texts: list[str], snr_db: float | None = None) -> tup
         items = [Item(file.name, "sound", str(file)) for file in files]
         if snr_db is not None:
             items = in_noise(items, Path(folder), snr_db)
-        found = model.encode([replace(item, id=str(row)) for row, item in enumerate(items)], skip=True)
+        numbered = [replace(item, id=str(row)) for row, item in enumerate(items)]
+        found = model.encode(numbered, skip=True, vectors=True)
     codes = found.transcribed()
     there = {item.id for item in codes.items}
     return codes, np.array([str(row) in there for row in range(len(texts))])
@@ -105,12 +109,23 @@ def weighed(asked: HashCodes, labels: list[str], images: HashCodes) -> NDArray[n
     return precisions(-(asked.weights * signs[0]) @ signs[1].T, right)
 
 
+def expanded(asked: HashCodes, labels: list[str], images: HashCodes) -> NDArray[np.float64]:
+    """As `weighed`, with the first hits as examples."""
+    every = len(images)
+    found = MemoryIndex(images).search(asked, every, find="image", rescore=every, expand=FIRST, asymmetric=True)
+    assert found.similarities is not None
+    own = np.array([str(item.label) for item in images.items])[found.rows]
+    return precisions(-found.similarities.astype(np.float64), np.array(labels)[:, None] == own)
+
+
 def gallery_of(model: Encoder, split: str, data: Path | None) -> tuple[HashCodes, str]:
     """Codes of a split's images, and what they are in a line."""
     manifest, protocol = manifest_for(model, data)
     images = [absolute(manifest, item) for item in of_split(manifest, split) if item.modality == "image"]
     chance = 1 / len({item.label for item in images})
-    return model.encode(images, stored=True).codes, f"{protocol}, {split}: {len(images)} images; chance {chance:.3f}"
+    return model.encode(
+        images, stored=True, vectors=True
+    ).codes, f"{protocol}, {split}: {len(images)} images; chance {chance:.3f}"
 
 
 def figure(name: str, values: NDArray[np.float64]) -> dict[str, object]:
@@ -145,7 +160,7 @@ def main() -> None:
     gallery, said = gallery_of(model, args.split, args.data)
     asked = [query for query in queries(args.list) if query.split == args.split]
     texts = [query.text for query in asked]
-    ways = {"typed": (model.encode_texts(texts), np.ones(len(texts), np.bool_))}
+    ways = {"typed": (model.encode_texts(texts, vectors=True), np.ones(len(texts), np.bool_))}
     if "sound" in model.config.encoders.modalities:
         ways |= {"spoken": spoken(model, texts), "in noise": spoken(model, texts, SNR)}
         for way in ("spoken", "in noise"):
@@ -154,7 +169,7 @@ def main() -> None:
     found: dict[str, dict[str, object]] = {}
     kinds = ("thing", "phrase", "wish")
     ranked = {f"{way}{more}": (by, *codes) for way, codes in ways.items()
-              for more, by in (("", precision), (", weighed", weighed))}  # fmt: skip
+              for more, by in (("", precision), (", weighed", weighed), (", expanded", expanded))}  # fmt: skip
     for way, (by, codes, there) in ranked.items():
         values = np.zeros(len(asked))  # of what has no code
         values[there] = by(codes, [query.label for query in compress(asked, there)], gallery)

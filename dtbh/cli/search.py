@@ -34,6 +34,8 @@ def _add_search(parser: Parser) -> None:
     parser.add_argument("-k", type=int, default=10, help="how many hits (default 10)")
     parser.add_argument("--rescore", type=int, metavar="N", help="order the N nearest codes by their vectors, and show "
                         "the first k; for archives made with --vectors")  # fmt: skip
+    parser.add_argument("--expand", type=int, metavar="N", help="with --rescore: take the first N hits as examples of "
+                        "what is meant (pseudo-relevance feedback)")  # fmt: skip
     parser.add_argument(
         "--asymmetric", action="store_true", help="let each bit count as much as the query is sure of it"
     )
@@ -68,7 +70,7 @@ def search(args: Arguments) -> int:
     check_encoder(index, model)
     query = encode_query(model, sound=args.sound, image=args.image, text=args.text, vectors=bool(args.rescore))
     result = search_index(index, model, query, args.k, find=args.find, where=where, rescore=args.rescore,
-                          asymmetric=args.asymmetric)  # fmt: skip
+                          expand=args.expand, asymmetric=args.asymmetric)  # fmt: skip
     heard = query.heard.get(query.codes.items[0].id)
     if args.sound and model.senses.sentences is not None:
         progress.echo(f"heard: {heard}" if heard else "no words heard; searched by its sound")

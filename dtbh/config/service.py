@@ -21,6 +21,8 @@ class Service(Settings):
     hits: int = Field(1000, ge=1, description="most hits a query may ask for")
     rescore: int = Field(0, ge=0, description="nearest codes that a query which does not say has ordered by their "
                          "vectors; 0 for none")  # fmt: skip
+    expand: int = Field(0, ge=0, description="first hits that a rescored query which does not say takes as examples "
+                        "of what is meant; 0 for none")  # fmt: skip
     asymmetric: bool = Field(False, description="whether each bit counts as much as the query is sure of it, of "
                              "queries that do not say")  # fmt: skip
     queries: int = Field(32, ge=1, description="most queries in one request")

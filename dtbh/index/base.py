@@ -111,7 +111,7 @@ class Index(Protocol):
 
     def search(
         self, codes: HashCodes, k: int = 10, *, find: Find | None = None, where: Mapping[str, str] | None = None,
-        rescore: int | None = None, asymmetric: bool = False,
+        rescore: int | None = None, expand: int | None = None, asymmetric: bool = False,
     ) -> SearchResult:  # fmt: skip
         """The k nearest items of each query, exactly, by distance and then by order of insertion.
 
@@ -127,14 +127,17 @@ class Index(Protocol):
                 ``"bbox"`` takes ``"west,south,east,north"`` in degrees: what meets that box passes.
             rescore: Order so many nearest items, at least k, by the cosine of their vectors to the query's, ties as
                 otherwise, and give the first k of them. Queries and index must have vectors.
+            expand: Take so many first hits as examples of what is meant: order the candidates of ``rescore`` by how
+                alike the codes are and by the cosine to the mean of these hits, in which the query has a part.
             asymmetric: Take the nearest by asymmetric distance, in which a bit that differs counts as much as the
                 query is sure of it, and then by order of insertion. Queries must have weights.
 
         Raises:
             CodesError: Codes of another encoder or length; ``rescore`` where vectors are missing, ``asymmetric`` where
                 weights are.
-            ConfigError: k or ``rescore`` below 1, an unknown field or ``find``, queries of both modalities without
-                ``find``, or ``asymmetric`` of an index that can't weigh bits.
+            ConfigError: k, ``rescore`` or ``expand`` below 1, ``expand`` without ``rescore``, an unknown field or
+                ``find``, queries of both modalities without ``find``, or ``asymmetric`` of an index that can't weigh
+                bits.
         """
 
     def within(

@@ -264,19 +264,21 @@ class ExactIndex(ABC):
 
     def search(
         self, codes: HashCodes, k: int = 10, *, find: Find | None = None, where: Mapping[str, str] | None = None,
-        rescore: int | None = None, asymmetric: bool = False,
+        rescore: int | None = None, expand: int | None = None, asymmetric: bool = False,
     ) -> SearchResult:  # fmt: skip
         """As `Index.search`."""
         check_k(k)
         view = self._view()
         searcher = self._asked(view, codes, find, where)
-        if rescore is not None:
-            check_rescore(rescore, codes, view.vector_dim, of=self.name)
+        check_rescore(rescore, codes, view.vector_dim, of=self.name, expand=expand)
         distances, found, similarities = _nearest(view, searcher, codes, max(k, rescore or 0), asymmetric)
         if rescore is not None:
             assert codes.vectors is not None
             assert view.vectors is not None
-            distances, found, similarities = rescored(codes.vectors, distances, found, view.vectors, k)
+            likeness = 1 - 2 * distances / codes.bits if similarities is None else similarities
+            distances, found, similarities = rescored(
+                codes.vectors, distances, found, view.vectors, k, expand=expand, likeness=likeness
+            )
         items = view.items(found.ravel().tolist())
         width = found.shape[1]
         split = tuple(items[query * width : (query + 1) * width] for query in range(len(codes)))

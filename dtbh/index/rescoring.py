@@ -1,5 +1,8 @@
 """The second stage of a search: the nearest codes, ordered by the cosine of their vectors to the query's.
 
+A query may be expanded by its first hits, which show what it means here (pseudo-relevance feedback: Rocchio 1971; of
+images, average query expansion: Chum and others, ICCV 2007).
+
 Vectors are whole numbers, so that a product of two is exact in whatever order it is summed up: every engine, compiled
 or not, and any number of queries at once, gives the same order.
 """
@@ -8,34 +11,48 @@ from __future__ import annotations
 
 import functools
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dtbh.codes import HashCodes
+from dtbh.codes import HashCodes, whole_numbers
 from dtbh.errors import CodesError, ConfigError
 from dtbh.index.hamming.search import compiled_already
 from dtbh.utils.packages import where_compiled
+from dtbh.utils.vectors import unit
 
 CELLS = 1 << 22  # numbers of candidates that are worked on at once in NumPy: 32 MB as float64
 NEEDS = "index again with --vectors"
+OWN = 0.25  # of a query's own vector beside the mean of its first hits; chosen on validation (docs/search.md)
 
 
-def check_rescore(rescore: int, codes: HashCodes, dim: int | None, *, of: str) -> None:
-    """Raise unless a search may be rescored.
+def check_rescore(rescore: int | None, codes: HashCodes, dim: int | None, *, of: str, expand: int | None) -> None:
+    """Raise unless a search may be rescored, and expanded.
 
     Args:
-        rescore: How many candidates.
+        rescore: How many candidates; None where it is not wanted.
+        expand: By how many hits the query is expanded; None where it is not.
         codes: The queries.
         dim: How many numbers a vector of the index has; None where it keeps none.
         of: The index, for messages.
 
     Raises:
-        ConfigError: Not a whole number from 1.
+        ConfigError: Not a whole number from 1, or expanded without candidates.
         CodesError: Vectors are missing on one side, or of another dimension.
     """
-    if isinstance(rescore, bool) or not isinstance(rescore, (int, np.integer)) or rescore < 1:
-        raise ConfigError(f"rescore, the number of candidates, must be a whole number from 1, found {rescore!r}")
+    if rescore is None and expand is None:
+        return
+    if rescore is None:
+        raise ConfigError("expand goes with rescore, the number of candidates, as in rescore=1000")
+    for number, name in (
+        (rescore, "rescore, the number of candidates,"),
+        (expand, "expand, the number of first hits,"),
+    ):
+        if number is None:
+            continue
+        if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or number < 1:
+            raise ConfigError(f"{name} must be a whole number from 1, found {number!r}")
     if dim is None:
         raise CodesError(f"{of} keeps no vectors, so that nothing can be rescored; {NEEDS}")
     if codes.vector_dim is None:
@@ -52,6 +69,8 @@ def rescored(
     k: int,
     *,
     places: NDArray[np.int64] | None = None,
+    expand: int | None = None,
+    likeness: NDArray[np.floating[Any]] | None = None,
 ) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.float32]]:
     """The k candidates of each query that lie nearest by cosine, ties by distance and then by row.
 
@@ -62,14 +81,49 @@ def rescored(
         vectors: int8 [n, d]; they may be memory-mapped.
         k: At most c.
         places: int64 [q, c], where among the vectors that of each candidate stands; at its row unless given.
+        expand: Order by the mean of two likenesses: that of the codes, and the cosine to the query's vector once it is
+            expanded by so many first hits.
+        likeness: Of the codes, float [q, c], -1 to 1; needed where queries are expanded.
 
     Returns:
-        Distances int32 [q, k], rows int64 [q, k] and cosines float32 [q, k], -1 to 1; that of a vector of zeros is 0.
+        Distances int32 [q, k], rows int64 [q, k] and what they are ordered by, float32 [q, k], -1 to 1; the cosine of a
+        vector of zeros is 0.
     """
-    found = cosines(queries, vectors, rows if places is None else places)
+    places = rows if places is None else places
+    found = cosines(queries, vectors, places)
+    if expand is not None:
+        assert likeness is not None
+        meant = expanded(queries, vectors, places, likeness + OWN * found, expand)
+        found = (likeness + cosines(meant, vectors, places)) / 2
     order = np.argsort(-found, axis=1, kind="stable")[:, :k]
     every = np.arange(len(rows))[:, None]
     return distances[every, order], rows[every, order], found[every, order].astype(np.float32)
+
+
+def expanded(
+    queries: NDArray[np.int16],
+    vectors: NDArray[np.int8],
+    places: NDArray[np.int64],
+    found: NDArray[np.floating[Any]],
+    first: int,
+) -> NDArray[np.int16]:
+    """Queries brought to where their first hits lie: the mean of these, and a quarter of what was asked.
+
+    Args:
+        queries: int16 [q, d].
+        vectors: int8 [n, d].
+        places: int64 [q, c], of candidates among the vectors.
+        found: How likely each is meant, float [q, c]; the first are the highest.
+        first: How many are taken; all where there are fewer.
+
+    Returns:
+        int16 [q, d].
+    """
+    order = np.argsort(-found, axis=1, kind="stable")[:, :first]
+    sums = np.zeros(queries.shape)
+    for place in np.take_along_axis(places, order, axis=1).T:  # in this order, however many are asked together
+        sums += unit(vectors[place].astype(np.float64))
+    return whole_numbers(unit(sums) + OWN * unit(queries.astype(np.float64)), np.int16)
 
 
 def cosines(queries: NDArray[np.int16], vectors: NDArray[np.int8], places: NDArray[np.int64]) -> NDArray[np.float64]:

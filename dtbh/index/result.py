@@ -26,7 +26,8 @@ class Hit:
         item: The item, with an absolute path.
         probability: That it is right, 0 to 1; None where nobody knows.
         similarity: Cosine of its vector to the query's, -1 to 1, where the search was rescored; where it was asymmetric
-            alone, the weights of bits that agree less those of bits that differ, as a share of all; else None.
+            alone, the weights of bits that agree less those of bits that differ, as a share of all; where it was
+            expanded, the mean of that, or of the share of all bits, and of the cosine to the expanded query; else None.
     """
 
     rank: int

@@ -72,6 +72,7 @@ def query_file(
     find: Find | None = None,
     where: Mapping[str, str] | None = None,
     rescore: int | None = None,
+    expand: int | None = None,
     asymmetric: bool = False,
 ) -> SearchResult:
     """Search an index with one sound file, one image file or one text.
@@ -86,6 +87,7 @@ def query_file(
         find: What to find, as in `Index.search`.
         where: Filters, as in `Index.search`.
         rescore: Candidates that are ordered by their vectors, as in `Index.search`.
+        expand: First hits that are taken as examples, as in `Index.search`.
         asymmetric: Weigh bits by how sure the query is of them, as in `Index.search`.
 
     Raises:
@@ -95,16 +97,18 @@ def query_file(
     """
     check_encoder(index, model)
     query = encode_query(model, sound=sound, image=image, text=text, vectors=rescore is not None)
-    return search(index, model, query, k, find=find, where=where, rescore=rescore, asymmetric=asymmetric)
+    return search(index, model, query, k, find=find, where=where, rescore=rescore, expand=expand, asymmetric=asymmetric)
 
 
 def search(
     index: Index, model: Encoder, asked: Encoding, k: int = 10, *, find: Find | None = None,
-    where: Mapping[str, str] | None = None, rescore: int | None = None, asymmetric: bool = False,
+    where: Mapping[str, str] | None = None, rescore: int | None = None, expand: int | None = None,
+    asymmetric: bool = False,
 ) -> SearchResult:  # fmt: skip
     """Search an index with one query that is encoded, and say how far each hit can be believed."""
-    more: dict[str, Any] = {} if rescore is None else {"rescore": rescore}
-    if asymmetric:  # of a package's own engine, only what is asked for
+    asked_for = {"rescore": rescore, "expand": expand}  # of a package's own engine, only what is asked for
+    more: dict[str, Any] = {name: number for name, number in asked_for.items() if number is not None}
+    if asymmetric:
         check_weighs(index)
         more["asymmetric"] = True
     result = index.search(asked.codes, k, find=find, where=where, **more)

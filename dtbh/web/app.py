@@ -69,10 +69,13 @@ def create_app(
 
     Raises:
         CodesError: No archive there.
-        ConfigError: The limits say to rescore, and an archive keeps no vectors; or to weigh bits, and one can't.
+        ConfigError: The limits say to rescore, and an archive keeps no vectors, or to expand what is not rescored; or
+            to weigh bits, and an archive can't.
     """
     limits = limits or Service()
     registry, metrics = ArchiveRegistry(archives), Metrics()
+    if limits.expand and not limits.rescore:
+        raise ConfigError("expand: goes with rescore, the number of candidates, as in rescore=1000")
     registry.check_rescore(limits.rescore, registry.names)
     registry.check_asymmetric(limits.asymmetric, registry.names)
     models = Models(model, load, limits.language)
@@ -161,7 +164,7 @@ def _add_search(app: FastAPI, registry: ArchiveRegistry, service: QueryService, 
             ]
             if asks.rescore is not None:
                 for query in codes:
-                    check_rescore(asks.rescore, query, archive.vector_dim, of=asks.archives[0])
+                    check_rescore(asks.rescore, query, archive.vector_dim, of=asks.archives[0], expand=asks.expand)
         except CodesError as error:
             raise ConfigError(f"codes: {error}") from None
         by = None if asked.belief is None else Belief(asked.belief.modality, asked.belief.share)

@@ -39,6 +39,7 @@ class Question:
         where: Filters as (field, value).
         distance: Only hits at most so far away.
         rescore: Candidates that are ordered by their vectors, which the codes must have then; None for none.
+        expand: First hits that are taken as examples, of those that are rescored; None for none.
         asymmetric: Whether bits are weighed, which the codes must have weights for then.
     """
 
@@ -48,6 +49,7 @@ class Question:
     where: tuple[tuple[str, str], ...] = ()
     distance: int | None = None
     rescore: int | None = None
+    expand: int | None = None
     asymmetric: bool = False
 
 
@@ -177,6 +179,8 @@ class ArchiveRegistry:
         more: dict[str, Any] = {"asymmetric": True} if question.asymmetric else {}
         if question.rescore is not None:
             more["rescore"] = question.rescore
+        if question.expand is not None:
+            more["expand"] = question.expand
         if question.distance is not None:  # those that are near enough need not be the first k
             k = max(k, question.rescore or 0, AMONG if weighed else 0)
         for name in question.archives:

@@ -35,6 +35,9 @@ def question(
         if asked.rescore:
             raise ConfigError("rescore: the codes came without vectors; send those of an answer or of an item too")
         rescore = 0
+    if asked.expand and not rescore:
+        raise ConfigError("expand: goes with rescore, the number of candidates, as in rescore=1000")
+    expand = limits.expand if asked.expand is None else asked.expand
     asymmetric = limits.asymmetric if asked.asymmetric is None else asked.asymmetric
     if isinstance(asked, schemas.CodeQuery) and not asked.weights:
         if asked.asymmetric:
@@ -43,7 +46,16 @@ def question(
     together = registry.together(asked.archive)
     registry.check_rescore(rescore, together)
     registry.check_asymmetric(asymmetric, together)
-    return Question(together, asked.k, asked.find, where, asked.distance, rescore or None, asymmetric)
+    return Question(
+        together,
+        asked.k,
+        asked.find,
+        where,
+        asked.distance,
+        rescore or None,
+        expand if rescore and expand else None,
+        asymmetric,
+    )
 
 
 def few(count: int, most: int, what: str = "queries fit in one request") -> None:

@@ -25,6 +25,10 @@ RESCORE = (
     "so many nearest codes, at least k, are ordered by the cosine of their vectors to the query's; of archives that "
     "keep vectors. 0 for none; default: what the service was started with"
 )
+EXPAND = (
+    "so many first hits of a rescored query are taken as examples of what is meant, and the order is by how alike the "
+    "codes are and by the cosine to these hits. 0 for none; default: what the service was started with"
+)
 ASYMMETRIC = (
     "whether a bit that differs counts as much as the query is sure of it; of archives in files. Default: what the "
     "service was started with"
@@ -127,6 +131,7 @@ class Asked(Schema):
     where: list[Text] = Field(default_factory=list, description="filters as field=value")
     distance: Annotated[int, Field(ge=0)] | None = Field(None, description="only hits at most so far away")
     rescore: Annotated[int, Field(ge=0)] | None = Field(None, description=RESCORE)
+    expand: Annotated[int, Field(ge=0)] | None = Field(None, description=EXPAND)
     asymmetric: bool | None = Field(None, description=ASYMMETRIC)
     preview: bool = Field(False, description="whether to send pictures of the queries back")
 
@@ -175,6 +180,7 @@ class TextQuery(Schema):
     where: list[Text] = Field(default_factory=list, description="filters as field=value")
     distance: Annotated[int, Field(ge=0)] | None = Field(None, description="only hits at most so far away")
     rescore: Annotated[int, Field(ge=0)] | None = Field(None, description=RESCORE)
+    expand: Annotated[int, Field(ge=0)] | None = Field(None, description=EXPAND)
     asymmetric: bool | None = Field(None, description=ASYMMETRIC)
 
 
@@ -195,6 +201,7 @@ class CodeQuery(Schema):
     where: list[Text] = Field(default_factory=list, description="filters as field=value", examples=[["label=harbor"]])
     distance: Annotated[int, Field(ge=0)] | None = Field(None, description="only hits at most so far away")
     rescore: Annotated[int, Field(ge=0)] | None = Field(None, description=RESCORE)
+    expand: Annotated[int, Field(ge=0)] | None = Field(None, description=EXPAND)
     asymmetric: bool | None = Field(None, description=ASYMMETRIC)
 
 

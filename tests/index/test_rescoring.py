@@ -28,17 +28,20 @@ with_vectors = partial(make_codes, dim=DIM)
 CODES, QUERIES = with_vectors(), with_vectors(7, seed=5, prefix="q")
 
 
-def expected(codes: HashCodes, query: int, k: int, rescore: int, passing=None):
+def expected(codes: HashCodes, query: int, k: int, rescore: int, passing=None, expand=None):
     """The (similarity, distance, row) of one query, by loops."""
     packed = [hamming.code_of_words(words) for words in codes.words]
     near = hamming.within(hamming.code_of_words(QUERIES.words[query]), packed, None, passing)[: max(k, rescore)]
     stored = [reference.rounded(vector.tolist(), 127) for vector in codes.vectors]
-    return reference.rescored(QUERIES.vectors[query].tolist(), [(d, row, stored[row]) for d, row in near], k)
+    asked, candidates = QUERIES.vectors[query].tolist(), [(d, row, stored[row]) for d, row in near]
+    if expand is not None:
+        return reference.expanded(asked, candidates, k, expand, codes.bits)
+    return reference.rescored(asked, candidates, k)
 
 
-def check(result, codes: HashCodes, k: int, rescore: int, passing=None) -> None:
+def check(result, codes: HashCodes, k: int, rescore: int, passing=None, expand=None) -> None:
     for query in range(len(QUERIES)):
-        wanted = expected(codes, query, k, rescore, passing)
+        wanted = expected(codes, query, k, rescore, passing, expand)
         assert result.rows[query].tolist() == [row for _, _, row in wanted]
         assert result.distances[query].tolist() == [distance for _, distance, _ in wanted]
         np.testing.assert_allclose(result.similarities[query], [alike for alike, _, _ in wanted], atol=1e-6)
@@ -55,6 +58,52 @@ def test_the_order_is_that_of_loops(make) -> None:
         check(index.search(QUERIES, k, find="any", where={"label": "beach"}, rescore=rescore), CODES, k, rescore, beach)
     assert index.search(QUERIES, k, find="any", where={"label": "nowhere"}, rescore=rescore).rows.shape == (7, 0)
     assert index.search(QUERIES.select([]), 3, rescore=9).rows.shape == (0, 3)
+
+
+def test_examples_are_those_of_loops(make) -> None:
+    index = make(CODES)
+    beach = [row for row, item in enumerate(CODES.items) if item.label == "beach"]
+    for k, rescore, expand in ((5, 20, 3), (60, 60, 10), (9, 30, 1), (4, 8, 500)):
+        result = index.search(QUERIES, k, find="any", rescore=rescore, expand=expand)
+        check(result, CODES, k, rescore, expand=expand)
+        some = index.search(QUERIES, k, find="any", where={"label": "beach"}, rescore=rescore, expand=expand)
+        check(some, CODES, k, rescore, beach, expand)
+    assert index.search(QUERIES, 3, find="any", where={"label": "nowhere"}, rescore=9, expand=2).rows.shape == (7, 0)
+    for wrong in (0, -3, 1.5, True):
+        with pytest.raises(ConfigError, match="expand, the number of first hits, must be a whole number from 1"):
+            index.search(QUERIES, 3, find="any", rescore=9, expand=wrong)
+    with pytest.raises(ConfigError, match="expand goes with rescore, the number of candidates, as in rescore=1000"):
+        index.search(QUERIES, 3, find="any", expand=2)
+
+
+def test_examples_tell_what_words_do_not() -> None:
+    """Two kinds whose codes are all alike to the query, of which the first hit is one: its kind comes first."""
+    items = [replace(CODES.items[0], id=f"k{row}") for row in range(8)]
+    kinds = np.array([[100, 3], [3, 100]] * 4, np.int16) + np.arange(16, dtype=np.int16).reshape(8, 2) % 5
+    words = np.zeros((8, 1), np.uint64)
+    words[1:] = 1
+    codes = HashCodes(words, 20, "e1", items, kinds)
+    query = HashCodes(np.zeros((1, 1), np.uint64), 20, "e1", items[:1], np.array([[1, 1]], np.int16))
+    index = MemoryIndex(codes)
+    assert sorted(index.search(query, 4, find="any", rescore=8, expand=1).rows[0].tolist()) == [0, 2, 4, 6]
+    assert sorted(index.search(query, 4, find="any", rescore=8).rows[0].tolist()) != [0, 2, 4, 6]
+
+
+def test_bits_that_are_weighed_choose_examples(monkeypatch) -> None:
+    given = {}
+
+    def rescored(*args, **named):
+        given.update(named)
+        return rescoring.rescored(*args, **named)
+
+    monkeypatch.setattr("dtbh.index.exact.rescored", rescored)
+    queries = replace(QUERIES, weights=np.random.default_rng(0).integers(0, 8, (7, 20)).astype(np.uint8))
+    index = MemoryIndex(CODES)
+    result = index.search(queries, 9, find="any", rescore=30, expand=4, asymmetric=True)
+    weighed = index.search(queries, 30, find="any", asymmetric=True)
+    np.testing.assert_array_equal(given["likeness"], weighed.similarities)
+    assert (np.diff(result.similarities, axis=1) <= 0).all()
+    assert all(set(mine) <= set(near) for mine, near in zip(result.rows.tolist(), weighed.rows.tolist(), strict=True))
 
 
 def test_the_case_is_not_vacuous() -> None:
@@ -129,10 +178,12 @@ def test_what_holds_of_any_vectors(n, d, q, k, rescore, seed) -> None:
         assert len(mine) == min(k, n)
     again = MemoryIndex(codes.select(np.random.default_rng(seed).permutation(n)))
     np.testing.assert_array_equal(again.search(queries, n, find="any", rescore=n).similarities, every.similarities)
-    together = [
-        index.search(queries.select([row]), k, find="any", rescore=rescore).rows[0].tolist() for row in range(q)
-    ]
-    assert together == result.rows.tolist()
+    for expand in (None, 3):
+        result = index.search(queries, k, find="any", rescore=rescore, expand=expand)
+        alone = [index.search(queries.select([row]), k, find="any", rescore=rescore, expand=expand) for row in range(q)]
+        assert [one.rows[0].tolist() for one in alone] == result.rows.tolist()
+        assert [one.similarities[0].tolist() for one in alone] == result.similarities.tolist()
+        assert (np.abs(result.similarities) <= 1 + 1e-6).all()
 
 
 def test_blocks_of_queries_change_nothing(monkeypatch) -> None:

@@ -179,6 +179,12 @@ def test_two_stages_from_the_shell(tiny_run, tiny_data, tmp_path, capsys):
     alike = [hit["similarity"] for hit in answer["hits"]]
     assert alike == sorted(alike, reverse=True)
     assert alike[0] > alike[-1]
+    told = ["--rescore", "20", "--expand", "5", "--asymmetric"]
+    assert main(["search", place, "--sound", str(sound), "-k", "4", *told, "--json"]) == 0
+    (answer,) = json.loads(capsys.readouterr().out)["queries"]
+    found = query_file(open_archive(place), load(tiny_run), sound=sound, k=4, rescore=20, expand=5, asymmetric=True)
+    assert [hit["id"] for hit in answer["hits"]] == [hit.item.id for hit in found.hits()]
+    assert [hit["similarity"] for hit in answer["hits"]] == [round(hit.similarity, 4) for hit in found.hits()] != alike
     assert main(["search", bare, "--sound", str(sound), "-k", "4", "--asymmetric", "--json"]) == 0
     (weighed,) = json.loads(capsys.readouterr().out)["queries"]
     found = query_file(open_archive(bare), load(tiny_run), sound=sound, k=4, asymmetric=True)
@@ -187,6 +193,7 @@ def test_two_stages_from_the_shell(tiny_run, tiny_data, tmp_path, capsys):
     for arguments, message in (
         ([bare, "--rescore", "20"], "keeps no vectors, so that nothing can be rescored; index again with --vectors"),
         ([place, "--rescore", "0"], "rescore, the number of candidates, must be a whole number from 1, found 0"),
+        ([place, "--expand", "5"], "expand goes with rescore, the number of candidates, as in rescore=1000"),
     ):
         assert main(["search", *arguments, "--sound", str(sound)]) == 2
         said = capsys.readouterr().err

@@ -170,6 +170,31 @@ def test_the_page_goes_on_weighing(
         assert seen.outside == seen.errors == []
 
 
+def test_first_hits_are_examples_where_that_is_asked_for(
+    client: TestClient, make: Making, place: Path, archive: Archive, a_sound: Path, tiny_model: Encoder
+) -> None:
+    codes = tiny_model.encode_sounds([a_sound], vectors=True)
+    found = [
+        (hit.item.id, hit.distance, round(hit.similarity or 0, 4))
+        for hit in archive.search(codes, 7, rescore=R, expand=3).hits()
+    ]
+    answer = asked(client, a_sound, f"k=7&rescore={R}&expand=3")
+    assert hits(answer) == found != wanted(archive, tiny_model, a_sound, 7, R)
+    assert hits(asked(client, a_sound, f"k=7&rescore={R}&expand=0")) == wanted(archive, tiny_model, a_sound, 7, R)
+    again = {"codes": [answer["code"]], "vectors": [answer["vector"]], "rescore": R, "expand": 3, "k": 7,
+             "find": "image", "archive": ["vectors"]}  # fmt: skip
+    assert hits(client.post("/v1/search/code", json=again).json()["queries"][0]) == found
+    refused = client.post("/v1/search/code", json={**again, "rescore": None})
+    assert refused.status_code == 422
+    assert "expand: goes with rescore, the number of candidates, as in rescore=1000" in refused.json()["detail"]
+    with TestClient(make(place, limits={"rescore": R, "expand": 3})) as by_itself:
+        assert hits(asked(by_itself, a_sound, "k=7")) == found
+        alone = by_itself.post("/v1/search/code", json={"codes": [answer["code"]], "k": 7}).json()["queries"][0]
+        assert alone["hits"][0]["similarity"] is None, "a code that comes alone is searched as before"
+    with pytest.raises(ConfigError, match="expand: goes with rescore"):
+        make(place, limits={"expand": 3})
+
+
 def test_several_archives_are_one_order(make: Making, place: Path, a_sound: Path) -> None:
     with TestClient(make(place, place)) as both:
         reply = both.post(f"/v1/search/sound?k=6&rescore={R}", files={"file": a_sound.read_bytes()}).json()

@@ -193,7 +193,7 @@ class MilvusIndex:
 
     def search(
         self, codes: HashCodes, k: int = 10, *, find: Find | None = None, where: Mapping[str, str] | None = None,
-        rescore: int | None = None, asymmetric: bool = False,
+        rescore: int | None = None, expand: int | None = None, asymmetric: bool = False,
     ) -> SearchResult:  # fmt: skip
         """As `Index.search`."""
         check_k(k)
@@ -202,16 +202,16 @@ class MilvusIndex:
                 f"{self.name}: Milvus knows no asymmetric distance; search an archive on disk, or rescore"
             )
         found, end = self._asked(codes, find, where)
+        check_rescore(rescore, codes, self.vector_dim, of=self.name, expand=expand)
         if rescore is None:
             return self._result(self._nearest(codes, k, found, end))
-        check_rescore(rescore, codes, self.vector_dim, of=self.name)
         assert codes.vectors is not None
         pairs = self._nearest(codes, max(k, rescore), found, end)
         rows = pairs[..., 1]
         wanted, places = np.unique(rows, return_inverse=True)
         near, rows, alike = rescored(
             codes.vectors, pairs[..., 0].astype(np.int32), rows, self._vectors(wanted), k,
-            places=places.reshape(rows.shape),
+            places=places.reshape(rows.shape), expand=expand, likeness=1 - 2 * pairs[..., 0] / self.bits,
         )  # fmt: skip
         return self._result(np.stack([near, rows], axis=-1), alike)
 
