@@ -3,7 +3,8 @@
 A word is placed among images by what the text tower makes of it in a few prompts. How much likelier one word is than
 another is a softmax over the list, so a probability is one among the words of that list: where "harbor" and "marina"
 both stand in it, they share. Prompts and temperatures were chosen on validation (docs/how-to/naming.md), and so was
-that vectors and codes together, by the geometric mean of their probabilities, say more than either.
+that vectors and codes together, by the geometric mean of their probabilities, say more than either. Where there are
+vectors, what lies in one heap has one name: the probabilities of an item's neighbours count too.
 """
 
 from __future__ import annotations
@@ -27,6 +28,11 @@ PROMPTS = ("{}", "an aerial view of {}")
 
 BY_VECTORS, BY_CODES = 0.05, 0.1
 """Temperatures of the softmax over cosines: of vectors, and of codes as +1 and -1."""
+
+NEIGHBOURS, NEARNESS, AMONG = 10, 0.2, 4096
+"""Items nearest by vector, itself one of them, whose probabilities are averaged, each with a weight that falls by a
+factor of e for so much of a cosine; they are looked for among so many that come in a row. Chosen on validation
+(docs/how-to/naming.md)."""
 
 CELLS = 1 << 22  # likenesses that are worked on at once: 32 MB
 BATCH = 256  # words that are encoded at once
@@ -52,7 +58,13 @@ class PlacedWords:
 
     def stamp(self, top: int) -> str:
         """Tells a naming of items from any other, as in ``"287 words 3f2a9c01b2d4"``."""
-        by = [PROMPTS, BY_CODES, None if self.vectors is None else BY_VECTORS, self.encoder, top]
+        by = [
+            PROMPTS,
+            BY_CODES,
+            None if self.vectors is None else [BY_VECTORS, NEIGHBOURS, NEARNESS, AMONG],
+            self.encoder,
+            top,
+        ]
         digest = hashlib.sha256(json.dumps([self.names, by]).encode()).hexdigest()
         return f"{len(self.names)} words {digest[:12]}"
 
@@ -110,7 +122,7 @@ def place_words(
 
 
 def nearest_words(codes: HashCodes, words: PlacedWords, top: int) -> Names:
-    """The likeliest words of items.
+    """The likeliest words of items; of those with vectors, of each and its nearest neighbours among these same items.
 
     Args:
         codes: Of the words' encoder; with vectors where the words have them.
@@ -125,13 +137,40 @@ def nearest_words(codes: HashCodes, words: PlacedWords, top: int) -> Names:
     top = min(top, len(words.names))
     places = np.empty((len(codes), top), np.int64)
     probabilities = np.empty((len(codes), top))
-    for part in _blocks(len(codes), len(words.names)):
-        likely = softmax(logits(codes, words, part))
-        # In steps of a billionth: what differs by rounding alone is in the order of the list, on any machine.
-        order = np.argsort(-likely.round(9), axis=1, kind="stable")[:, :top]
-        places[part] = order
-        probabilities[part] = np.take_along_axis(likely, order, axis=1)
+    for first in range(0, len(codes), AMONG):
+        here = codes.select(range(first, min(first + AMONG, len(codes))))
+        each = np.concatenate([softmax(logits(here, words, part)) for part in _blocks(len(here), len(words.names))])
+        near, shares = _neighbours(here, words)
+        for part in _blocks(len(here), len(words.names)):
+            pairs = zip(near[part].T, shares[part].T, strict=True)
+            likely = np.asarray(sum(share[:, None] * each[rows] for rows, share in pairs))
+            # In steps of a billionth: what differs by rounding alone is in the order of the list, on any machine.
+            order = np.argsort(-likely.round(9), axis=1, kind="stable")[:, :top]
+            rows = slice(first + part.start, first + part.start + len(likely))
+            places[rows], probabilities[rows] = order, np.take_along_axis(likely, order, axis=1)
     return Names(places, probabilities)
+
+
+def _neighbours(codes: HashCodes, words: PlacedWords) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Of each item the rows of the nearest, itself one of them, and their shares of one, both [n, m].
+
+    Without vectors each is alone.
+    """
+    if words.vectors is None:
+        return np.arange(len(codes))[:, None], np.ones((len(codes), 1))
+    own, most = _directions(codes, slice(None)), min(NEIGHBOURS, len(codes))
+    near, weights = np.empty((len(codes), most), np.int64), np.empty((len(codes), most))
+    for part in _blocks(len(codes), len(codes)):
+        alike = own[part] @ own.T
+        near[part] = np.sort(np.argpartition(-alike, most - 1, axis=1)[:, :most], axis=1)
+        weights[part] = np.exp((np.take_along_axis(alike, near[part], axis=1) - 1) / NEARNESS)
+    return near, weights / weights.sum(axis=1, keepdims=True)
+
+
+def _directions(codes: HashCodes, part: slice) -> NDArray[np.float32]:
+    """Vectors of length one, float32 [n, d]."""
+    assert codes.vectors is not None
+    return unit(codes.vectors[part].astype(np.float64)).astype(np.float32)
 
 
 def logits(codes: HashCodes, words: PlacedWords, part: slice) -> NDArray[np.float64]:
@@ -140,9 +179,7 @@ def logits(codes: HashCodes, words: PlacedWords, part: slice) -> NDArray[np.floa
     by_codes = np.asarray((1 - 2 * apart / words.bits) / BY_CODES)
     if words.vectors is None:
         return by_codes
-    assert codes.vectors is not None
-    own = unit(codes.vectors[part].astype(np.float64)).astype(np.float32)
-    by_vectors = (own @ words.vectors.T).astype(np.float64) / BY_VECTORS
+    by_vectors = (_directions(codes, part) @ words.vectors.T).astype(np.float64) / BY_VECTORS
     return np.asarray((by_vectors + by_codes) / 2)
 
 

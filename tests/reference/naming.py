@@ -17,6 +17,17 @@ def together(first, second):
     return [root / sum(roots) for root in roots]
 
 
+def of_neighbours(each, alike, most, nearness):
+    """The mean of the distributions of the items that are most alike, by weights that fall with their cosine."""
+    near = ranked(alike)[:most]
+    weights = [math.exp((alike[place] - 1) / nearness) for place in near]
+    shares = [weight / sum(weights) for weight in weights]
+    return [
+        sum(share * each[place][word] for share, place in zip(shares, near, strict=True))
+        for word in range(len(each[0]))
+    ]
+
+
 def cosine_of_codes(first, second, bits):
     """Cosine of two codes, whole numbers, whose bits stand for +1 and -1."""
     return sum(1 if (first >> j & 1) == (second >> j & 1) else -1 for j in range(bits)) / bits

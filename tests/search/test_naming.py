@@ -13,7 +13,7 @@ from dtbh.codes import HashCodes, whole_numbers
 from dtbh.data.manifest import Item
 from dtbh.errors import ConfigError
 from dtbh.search import naming
-from dtbh.search.naming import BY_CODES, BY_VECTORS, PlacedWords, nearest_words
+from dtbh.search.naming import BY_CODES, BY_VECTORS, NEARNESS, NEIGHBOURS, PlacedWords, nearest_words
 from tests.reference import naming as loops
 from tests.reference.hamming import code_of_words
 from tests.reference.rescoring import cosine
@@ -40,6 +40,7 @@ def test_as_loops(n, w, seed, top, vectors):
     words = words if vectors else replace(words, vectors=None)
     found = nearest_words(codes, words, top)
     assert found.places.shape == found.probabilities.shape == (n, min(top, w))
+    own_likely = []
     for row in range(n):
         asked, own = code_of_words(codes.words[row]), codes.vectors[row].tolist()
         by_codes = [loops.cosine_of_codes(asked, code_of_words(code), words.bits) for code in words.codes]
@@ -47,6 +48,11 @@ def test_as_loops(n, w, seed, top, vectors):
         if vectors:
             by_vectors = [cosine(own, (vector * 1e6).round().tolist()) for vector in words.vectors.astype(float)]
             likely = loops.together(likely, loops.probabilities(by_vectors, BY_VECTORS))
+        own_likely.append(likely)
+    for row, likely in enumerate(own_likely):
+        if vectors:
+            alike = [cosine(codes.vectors[row].tolist(), other.tolist()) for other in codes.vectors]
+            likely = loops.of_neighbours(own_likely, alike, NEIGHBOURS, NEARNESS)
         order = loops.ranked([round(value, 5) for value in likely])[:top]
         np.testing.assert_allclose(found.probabilities[row], [likely[place] for place in order], atol=1e-4)
         if not vectors:
@@ -60,6 +66,20 @@ def test_blocks_change_nothing(monkeypatch):
     parts = nearest_words(codes, words, 3)
     assert (whole.places == parts.places).all()
     np.testing.assert_allclose(whole.probabilities, parts.probabilities, rtol=1e-4)
+
+
+def test_neighbours_are_those_of_a_row_of_items(monkeypatch):
+    """A tile that words mistake is called as the tiles of its heap are; beyond so many items no neighbour is sought."""
+    codes, words = drawn(6, 4, 3)
+    words = replace(words, names=("harbor", "river"), codes=words.codes[:2], vectors=np.zeros((2, 6), np.float32))
+    heap = np.array([[9, 1, 0, 0, 0, 0]] * 5 + [[0, 0, 0, 9, 1, 0]], np.int16)
+    codes = replace(codes, vectors=heap, words=words.codes[[0, 0, 0, 0, 1, 1]])
+    alone = nearest_words(codes, replace(words, vectors=None), 1).places[:, 0].tolist()
+    assert alone == [0, 0, 0, 0, 1, 1]
+    monkeypatch.setattr(naming, "NEIGHBOURS", 3)
+    assert nearest_words(codes, words, 1).places[:, 0].tolist()[:5] == [0] * 5
+    monkeypatch.setattr(naming, "AMONG", 1)
+    assert nearest_words(codes, words, 1).places[:, 0].tolist() == alone
 
 
 def test_words_alike_keep_the_order_of_the_list():
