@@ -4,7 +4,7 @@
     python examples/other_archive.py runs/ucm --data data/rsicd --list examples/own_words_rsicd.tsv
 
 ``BOTH`` names the twelve classes that UCM and RSICD share. All tiles of these classes are searched, and both halves of
-the list are asked: nothing of the archive was seen in training, and nothing chosen on it.
+the list are asked: nothing of the archive was seen in training.
 
 "Weighed" is by asymmetric distance, "expanded" by that and by the first ten hits, as in ``own_words.py``. Then what
 bounds it: typed queries by real values, before their signs; queries that are no words but the mean of what a class's

@@ -58,6 +58,8 @@ def search(args: Arguments) -> int:
     from dtbh.search.query import search as search_index
     from dtbh.search.table import render_table
 
+    if args.expand is not None and args.rescore is None:
+        raise ConfigError("--expand goes with --rescore, the number of candidates, as in --rescore 1000")
     index, where = opened(args), pairs(args.where)
     where |= {"bbox": args.bbox} if args.bbox else {}
     run = args.model or index.model

@@ -229,11 +229,27 @@ def known(what: str, name: str, names: tuple[str, ...]) -> None:
 
 def check_weighs(index: Index) -> None:
     """Raise `ConfigError` unless the index can weigh bits; one of an own engine may know no ``asymmetric``."""
-    words, weights = np.empty((0, word_count(index.bits)), np.uint64), np.empty((0, index.bits), np.uint8)
     try:
-        index.search(HashCodes(words, index.bits, index.encoder, (), weights=weights), 1, find="any", asymmetric=True)
+        index.search(_no_queries(index), 1, find="any", asymmetric=True)
     except TypeError as error:
         raise ConfigError(f"{index.name}: its engine can't weigh bits ({error}); search without asymmetric") from error
+
+
+def check_expands(index: Index) -> None:
+    """Raise `ConfigError` if the index keeps vectors and can't expand queries, as one of an own engine may."""
+    if index.vector_dim is None:
+        return
+    try:
+        index.search(_no_queries(index), 1, find="any", rescore=1, expand=1)
+    except TypeError as error:
+        raise ConfigError(f"{index.name}: its engine can't expand queries ({error}); search without expand") from error
+
+
+def _no_queries(index: Index) -> HashCodes:
+    """Codes of no items, with all that queries may have."""
+    words, weights = np.empty((0, word_count(index.bits)), np.uint64), np.empty((0, index.bits), np.uint8)
+    vectors = None if index.vector_dim is None else np.empty((0, index.vector_dim), np.int16)
+    return HashCodes(words, index.bits, index.encoder, (), vectors, weights)
 
 
 def refuse_known(name: str, ids: Iterable[str]) -> None:

@@ -24,7 +24,7 @@ from dtbh.utils.vectors import unit
 
 CELLS = 1 << 22  # numbers of candidates that are worked on at once in NumPy: 32 MB as float64
 NEEDS = "index again with --vectors"
-OWN = 0.25  # of a query's own vector beside the mean of its first hits; chosen on validation (docs/search.md)
+OWN = 0.25  # of a query's own vector beside the mean of its first hits; chosen as docs/search.md tells
 
 
 def check_rescore(rescore: int | None, codes: HashCodes, dim: int | None, *, of: str, expand: int | None) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dtbh.data.manifest import Item
 from dtbh.errors import CodesError
-from dtbh.models.confidence import Strength, strength
+from dtbh.models.confidence import Strength, likeliest, strength
 
 SHOWN = 10  # queries, and hits of each, in a notebook
 
@@ -27,7 +27,8 @@ class Hit:
         probability: That it is right, 0 to 1; None where nobody knows.
         similarity: Cosine of its vector to the query's, -1 to 1, where the search was rescored; where it was asymmetric
             alone, the weights of bits that agree less those of bits that differ, as a share of all; where it was
-            expanded, the mean of that, or of the share of all bits, and of the cosine to the expanded query; else None.
+            expanded, the mean of this, each bit weighing one unless it was asymmetric too, and of the cosine to the
+            expanded query; else None.
     """
 
     rank: int
@@ -98,8 +99,8 @@ class SearchResult:
         return tuple(Hit(rank, *hit) for rank, hit in enumerate(found, start=1))
 
     def strength(self, query: int = 0) -> Strength | None:
-        """One query's answer in a word, by its nearest hit; None where nobody knows."""
-        return strength(next((hit.probability for hit in self.hits(query)), None))
+        """One query's answer in a word, by its likeliest hit; None where nobody knows."""
+        return strength(likeliest(hit.probability for hit in self.hits(query)))
 
     def _repr_html_(self) -> str:
         """A row of tiles and players a query, as notebooks show it; of many queries the first."""

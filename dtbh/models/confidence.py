@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -24,7 +24,7 @@ VERSION = 1
 
 Strength = Literal["strong", "weak", "nothing close"]
 STRONG, WEAK = 0.6, 0.25
-"""From which probability of the nearest hit on an answer is strong, or weak."""
+"""From which probability of the likeliest hit on an answer is strong, or weak."""
 
 TRUST = {"minilm_l6": (0.426, 13.8), "multilingual_e5_small": (0.853, 75.0)}
 """Of each text backbone: the familiarity that halves a probability, and how steeply.
@@ -90,8 +90,13 @@ def trust(familiarity: float, backbone: str) -> float:
     return 1 / (1 + math.exp(-slope * (familiarity - middle)))
 
 
+def likeliest(probabilities: Iterable[float | None]) -> float | None:
+    """The highest that is known: of the nearest hit, wherever rescoring has put it."""
+    return max((known for known in probabilities if known is not None), default=None)
+
+
 def strength(probability: float | None) -> Strength | None:
-    """An answer in a word, by the probability of its nearest hit; None where none is known."""
+    """An answer in a word, by the probability of its likeliest hit; None where none is known."""
     if probability is None:
         return None
     return "strong" if probability >= STRONG else "weak" if probability >= WEAK else "nothing close"

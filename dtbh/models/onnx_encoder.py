@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 BATCH = 16
+WAITING = 4  # threads beyond the cores, for files that are waited for
 AGAIN = "export the run again with dtbh export"
 
 ROUNDING = 1e-3
@@ -145,27 +146,30 @@ class OnnxEncoder(FileEncoder):
         return collate(modality, [read(item) for item in items])
 
     def _batches(self, modality: Modality, items: Sequence[Item], stored: bool) -> Iterator[CodeBatch]:
-        """The codes of one modality's items; each core takes a part of them, from files to codes.
+        """The codes of one modality's items; each thread takes a part of them from files to codes.
 
-        One thread more than cores works where another waits for a file. None hands anything to another: where some
-        threads read and others encoded, they waited for each other and for Python's lock.
+        As many encode at a time as there are cores, while others wait for their files. None hands anything to another:
+        where some read for others that encoded, they waited for each other and for Python's lock.
         """
         read, size = self._reader(modality), AT_ONCE if self._tower(modality).get("words") else BATCH
         parts = [items[start : start + size] for start in range(0, len(items), size)]
+        encoding, threads = threading.Semaphore(cores()), cores() + WAITING
 
-        def work(part: Sequence[Item], *, alone: bool) -> list[CodeBatch]:
-            return self._encoded(modality, part, [_tried(read, item) for item in part], alone=alone)
+        def work(part: Sequence[Item]) -> list[CodeBatch]:
+            rows = [_tried(read, item) for item in part]
+            with encoding:
+                return self._encoded(modality, part, rows, alone=len(parts) == 1)
 
         if len(parts) == 1:
-            yield from work(parts[0], alone=True)
+            yield from work(parts[0])
             return
-        with ThreadPoolExecutor(cores() + 1, thread_name_prefix="dtbh-encode") as pool:
+        with ThreadPoolExecutor(threads, thread_name_prefix="dtbh-encode") as pool:
             waiting = iter(parts)
-            coming = deque(pool.submit(work, part, alone=False) for part in islice(waiting, cores() + 3))
+            coming = deque(pool.submit(work, part) for part in islice(waiting, threads))
             try:
                 for _ in track(parts, f"encoding {modality}s", total=len(items), each=size):
                     here = coming.popleft().result()
-                    coming.extend(pool.submit(work, part, alone=False) for part in islice(waiting, 1))
+                    coming.extend(pool.submit(work, part) for part in islice(waiting, 1))
                     yield from here
             finally:  # nobody may want what is still to come
                 for part in coming:

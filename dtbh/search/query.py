@@ -13,7 +13,7 @@ from typing import Any
 
 from dtbh.data.manifest import Item, Modality
 from dtbh.errors import CodesError, ConfigError, DataError
-from dtbh.index.base import Find, Index, check_weighs
+from dtbh.index.base import Find, Index, check_expands, check_weighs
 from dtbh.index.bounds import BOX
 from dtbh.index.result import SearchResult
 from dtbh.media.files import check_media
@@ -108,6 +108,8 @@ def search(
     """Search an index with one query that is encoded, and say how far each hit can be believed."""
     asked_for = {"rescore": rescore, "expand": expand}  # of a package's own engine, only what is asked for
     more: dict[str, Any] = {name: number for name, number in asked_for.items() if number is not None}
+    if expand is not None:
+        check_expands(index)
     if asymmetric:
         check_weighs(index)
         more["asymmetric"] = True

@@ -152,7 +152,8 @@ def _work_through(
     if len(reports) < len(cells):
         echo(f"training and evaluating {len(cells) - len(reports)} runs, {jobs} at a time", event="start")
     waiting = [cell for cell in cells if cell not in reports]
-    with closing(_processes(waiting, manifest.root, jobs, threads)) as ended:
+    stored = {name for cell in reports for name in _shared(cell)}
+    with closing(_processes(waiting, manifest.root, jobs, threads, stored)) as ended:
         for cell, seconds in track(ended, "sweeping", total=len(waiting)):
             report = _done(cell, manifest)
             if report is None:
@@ -170,13 +171,13 @@ def _tell(cell: Cell, seconds: float, report: RetrievalReport | None, number: in
 
 def _shared(cell: Cell) -> set[str]:
     """What a cell computes once for others: outputs of its frozen networks, or the tuning of one for its seed."""
-    towers = [tower for tower in (cell.config.encoders.image, cell.config.encoders.sound) if tower is not None]
-    found = {tower.model_dump_json() for tower in towers if tower.frozen}
-    if (tuning := cell.config.learning.finetuning) is not None:
-        image = cell.config.encoders.image
-        assert image is not None
-        found -= {image.model_dump_json()}  # which none reads before it is tuned
-        found |= {f"{image.model_dump_json()} {tuning.model_dump_json()} {cell.seed}"}
+    image, sound, tuning = cell.config.encoders.image, cell.config.encoders.sound, cell.config.learning.finetuning
+    found = set()
+    if image is not None and image.frozen:
+        how = "" if tuning is None else f"{tuning.model_dump_json()} {cell.seed}"
+        found.add(f"image {image.backbone} {how}")
+    if sound is not None and sound.frozen and not sound.words_alone:
+        found.add(f"sound {sound.backbone}")
     return found
 
 
@@ -194,15 +195,14 @@ def _done(cell: Cell, manifest: Manifest) -> RetrievalReport | None:
 
 
 def _processes(
-    cells: Sequence[Cell], data: Path, jobs: int, threads: int | None
+    cells: Sequence[Cell], data: Path, jobs: int, threads: int | None, stored: set[str]
 ) -> Generator[tuple[Cell, float], None, None]:
     """Each cell when its process has ended, with its seconds; what still works is killed when this is closed.
 
-    A cell begins once no other computes what both need.
+    A cell begins once no other computes what both need, unless that is stored.
     """
     waiting = [*cells]
     running: dict[Cell, tuple[subprocess.Popen[bytes], float]] = {}
-    stored: set[str] = set()
     try:
         while waiting or running:
             for cell in [*waiting]:
@@ -215,7 +215,8 @@ def _processes(
                 if process.poll() is not None:
                     process.communicate()
                     del running[cell]
-                    stored |= _shared(cell)
+                    if process.returncode == 0:
+                        stored |= _shared(cell)
                     yield cell, time.monotonic() - began
     finally:
         for process, _ in running.values():

@@ -74,9 +74,7 @@ def create_app(
     """
     limits = limits or Service()
     registry, metrics = ArchiveRegistry(archives), Metrics()
-    if limits.expand and not limits.rescore:
-        raise ConfigError("expand: goes with rescore, the number of candidates, as in rescore=1000")
-    registry.check_rescore(limits.rescore, registry.names)
+    registry.check_rescore(limits.rescore, limits.expand, registry.names)
     registry.check_asymmetric(limits.asymmetric, registry.names)
     models = Models(model, load, limits.language)
     service = QueryService(registry, models, limits, metrics)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from dtbh.codes import HashCodes
 from dtbh.data.manifest import Item
 from dtbh.errors import CodesError, ConfigError, DtbhError
-from dtbh.index.base import Find, Index, check_weighs
+from dtbh.index.base import Find, Index, check_expands, check_weighs
 from dtbh.index.engines.archive import ArchiveEngine
 from dtbh.index.engines.base import Engine
 
@@ -125,11 +125,15 @@ class ArchiveRegistry:
             raise ConfigError(f"{', '.join(chosen)} were made by different encoders; name those to search together")
         return chosen
 
-    def check_rescore(self, rescore: int | None, names: Sequence[str]) -> None:
-        """Raise `ConfigError` if any of these archives is to be rescored, and keeps no vectors."""
-        for name in names:
-            if rescore and self.archive(name).vector_dim is None:
+    def check_rescore(self, rescore: int | None, expand: int | None, names: Sequence[str]) -> None:
+        """Raise `ConfigError` if any of these archives is to be rescored or expanded, and can't be."""
+        if expand and not rescore:
+            raise ConfigError("expand: goes with rescore, the number of candidates, as in rescore=1000")
+        for name in names if rescore else ():
+            if self.archive(name).vector_dim is None:
                 raise ConfigError(f"{name}: keeps no vectors, so nothing can be rescored; index again with --vectors")
+            if expand:
+                check_expands(self.archive(name))
 
     def check_asymmetric(self, asymmetric: bool, names: Sequence[str]) -> None:
         """Raise `ConfigError` if bits are to be weighed, and any of these archives can't."""

@@ -21,7 +21,7 @@ from dtbh.codes import HashCodes
 from dtbh.config import Service
 from dtbh.data.manifest import Item
 from dtbh.errors import DtbhError, MediaError
-from dtbh.models.confidence import Confidence, strength
+from dtbh.models.confidence import Confidence, likeliest, strength
 from dtbh.models.encoder import Encoder, Encoding, as_query, text_item
 from dtbh.search.confidence import Belief, belief, hit_probabilities
 from dtbh.web.archives import ArchiveRegistry, Found, Question, to_base64, to_digits, to_hex
@@ -205,7 +205,7 @@ def _answer(
         "code": to_hex(code.words[0], code.bits), "belief": by and by._asdict(), "hits": hits,
         "vector": None if code.vectors is None else to_base64(code.vectors[0]),
         "weights": to_digits(code.weights[0]) if question.asymmetric and code.weights is not None else None,
-        "strength": strength(next(iter(likely), None)),
+        "strength": strength(likeliest(likely)),
     }  # fmt: skip
 
 

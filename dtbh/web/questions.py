@@ -32,30 +32,19 @@ def question(
     if (asked.rescore or 0) > limits.hits:
         raise ConfigError(f"rescore: at most {limits.hits} codes can be rescored, found {rescore}")
     if isinstance(asked, schemas.CodeQuery) and not asked.vectors:
-        if asked.rescore:
-            raise ConfigError("rescore: the codes came without vectors; send those of an answer or of an item too")
+        if wanted := [name for name in ("rescore", "expand") if getattr(asked, name)]:
+            raise ConfigError(f"{wanted[0]}: the codes came without vectors; send those of an answer or of an item too")
         rescore = 0
-    if asked.expand and not rescore:
-        raise ConfigError("expand: goes with rescore, the number of candidates, as in rescore=1000")
-    expand = limits.expand if asked.expand is None else asked.expand
+    expand = asked.expand if asked.expand is not None else limits.expand if rescore else 0
     asymmetric = limits.asymmetric if asked.asymmetric is None else asked.asymmetric
     if isinstance(asked, schemas.CodeQuery) and not asked.weights:
         if asked.asymmetric:
             raise ConfigError("asymmetric: the codes came without weights; send those of an answer too")
         asymmetric = False
     together = registry.together(asked.archive)
-    registry.check_rescore(rescore, together)
+    registry.check_rescore(rescore, expand, together)
     registry.check_asymmetric(asymmetric, together)
-    return Question(
-        together,
-        asked.k,
-        asked.find,
-        where,
-        asked.distance,
-        rescore or None,
-        expand if rescore and expand else None,
-        asymmetric,
-    )
+    return Question(together, asked.k, asked.find, where, asked.distance, rescore or None, expand or None, asymmetric)
 
 
 def few(count: int, most: int, what: str = "queries fit in one request") -> None:

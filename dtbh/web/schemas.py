@@ -102,7 +102,7 @@ class Answer(Schema):
     heard: str | None = Field(None, description="the words of a sound whose code is that of its words")
     used: str | None = Field(None, description="what of a long sound was heard, as in: 5.0 to 8.2 s of 60.0 s used")
     strength: Literal["strong", "weak", "nothing close"] | None = Field(
-        None, description="by the probability of the nearest hit: from 0.6 on, from 0.25 on, or less"
+        None, description="by the probability of the likeliest hit: from 0.6 on, from 0.25 on, or less"
     )
     belief: Belief | None = Field(None, description="null for a code that came without")
     code: str = Field(description="the query's hash code, in hex")
@@ -232,6 +232,7 @@ class Limits(Schema):
     batch_mb: float
     export_items: int = Field(description="most items whose files are given away at once")
     rescore: int = Field(0, description="nearest codes that are rescored where a query does not say; 0 for none")
+    expand: int = Field(0, description="first hits that are examples where a query does not say; 0 for none")
 
 
 class ArchivesReply(Schema):

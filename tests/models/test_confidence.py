@@ -9,7 +9,17 @@ from hypothesis import strategies as st
 
 from dtbh.codes import pack
 from dtbh.errors import RunError
-from dtbh.models.confidence import STRONG, TRUST, WEAK, WORDLESS, Confidence, read_confidence, strength, trust
+from dtbh.models.confidence import (
+    STRONG,
+    TRUST,
+    WEAK,
+    WORDLESS,
+    Confidence,
+    likeliest,
+    read_confidence,
+    strength,
+    trust,
+)
 from dtbh.models.run_files import CONFIDENCE
 from dtbh.search.confidence import Belief, hit_probabilities
 from dtbh.training.confidence import fit_confidence
@@ -56,6 +66,7 @@ def test_an_answer_in_a_word():
         None, "nothing close", "nothing close", "weak", "weak", "strong", "strong",
     ]  # fmt: skip
     assert strength(WORDLESS) == "weak"  # what has no words is never strong
+    assert [likeliest(x) for x in ([], [None], [0.2, None, 0.7, 0.1])] == [None, None, 0.7]
 
 
 def test_hits_beyond_a_table_and_without_one():

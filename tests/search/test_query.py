@@ -67,6 +67,7 @@ def test_a_sound_finds_images_and_an_image_sounds(archive, folder):
     assert ids(by_sound) == [(1, 0, "1.tif"), (2, 1, "3.tif"), (3, 1, "0.tif")]
     assert [hit.probability for hit in by_sound.hits()] == [1, 0.875, 0.875]
     assert by_sound.strength() == by_sound.to_dict()["queries"][0]["strength"] == "strong"
+    assert replace(by_sound, probabilities=((0.1, None, 0.9),)).strength() == "strong", "the nearest came last"
     by_image = query_file(archive, FakeModel(), image=folder / "1.tif", k=2)
     assert by_image.strength() is None
     assert "probability" not in by_image.hits()[0].to_dict()
@@ -193,7 +194,7 @@ def test_two_stages_from_the_shell(tiny_run, tiny_data, tmp_path, capsys):
     for arguments, message in (
         ([bare, "--rescore", "20"], "keeps no vectors, so that nothing can be rescored; index again with --vectors"),
         ([place, "--rescore", "0"], "rescore, the number of candidates, must be a whole number from 1, found 0"),
-        ([place, "--expand", "5"], "expand goes with rescore, the number of candidates, as in rescore=1000"),
+        ([place, "--expand", "5"], "--expand goes with --rescore, the number of candidates, as in --rescore 1000"),
     ):
         assert main(["search", *arguments, "--sound", str(sound)]) == 2
         said = capsys.readouterr().err

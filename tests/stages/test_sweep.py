@@ -20,7 +20,7 @@ from dtbh.data.manifest import read_manifest
 from dtbh.errors import DtbhError
 from dtbh.evaluation.report import read_report
 from dtbh.stages import sweep as sweeping
-from dtbh.stages.sweep import Cell, _done, _processes, _start
+from dtbh.stages.sweep import Cell, _done, _processes, _shared, _start
 from dtbh.utils.files import file_lock
 
 
@@ -157,45 +157,66 @@ def test_a_mistake_is_one_line(
     assert "invalid list of numbers value: '8;9'" in capsys.readouterr().err
 
 
-def test_what_several_need_is_computed_by_one(
-    tiny_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def cell(method: str, bits: int, seed: int = 0, tuning: FineTuning | None = None, **tower: object) -> Cell:
+class Ends:
+    """A process that ends when it is looked at the third time."""
+
+    pid, looks = 0, 0
+
+    def __init__(self, cell: Cell) -> None:
+        self.cell, self.returncode = cell, int(cell.method == "fails")
+
+    def poll(self) -> int | None:
+        self.looks += 1
+        return self.returncode if self.looks == 3 else None
+
+    def communicate(self) -> None:
+        pass
+
+
+def in_turn(cells: list[Cell], monkeypatch: pytest.MonkeyPatch, *stored: Cell) -> list[list[str]]:
+    """Which cells begin together, where as many as there are may."""
+    begun: list[list[str]] = [[]]
+    monkeypatch.setattr(sweeping, "PAUSE", 0)
+    monkeypatch.setattr(sweeping, "_start", lambda cell, *_: (begun[-1].append(str(cell)), Ends(cell))[1])
+    known = {name for cell in stored for name in _shared(cell)}
+    for ended, _ in enumerate(_processes(cells, Path(), len(cells), 1, known), start=1):
+        if ended == sum(map(len, begun)):
+            begun.append([])
+    assert sorted(name for names in begun for name in names) == sorted(map(str, cells))
+    return begun[:-1]
+
+
+def test_what_several_need_is_computed_by_one(tiny_config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cell(method: str, bits: int, **tower: object) -> Cell:
         image = tiny_config.encoders.image.model_copy(update=tower)
         encoders = tiny_config.encoders.model_copy(update={"image": image, "bits": bits})
-        learning = tiny_config.learning.model_copy(update={"finetuning": tuning})
-        config = tiny_config.model_copy(update={"encoders": encoders, "learning": learning})
-        return Cell(method, bits, seed, tmp_path / method, config)
+        return Cell(method, bits, 0, Path(method), tiny_config.model_copy(update={"encoders": encoders}))
 
-    class Process:
-        """Ends when it is looked at the third time."""
+    cells = [cell("a", 8, frozen=True), cell("a", 12, frozen=True), cell("a", 16, frozen=True),
+             cell("b", 8, frozen=True, backbone="efficientnet_lite0"), cell("c", 8)]  # fmt: skip
+    together = ["a, 8 bits, seed 0", "b, 8 bits, seed 0", "c, 8 bits, seed 0"]
+    assert in_turn(cells, monkeypatch) == [together, ["a, 12 bits, seed 0", "a, 16 bits, seed 0"]]
+    assert in_turn(cells[1:3], monkeypatch, cells[0]) == [["a, 12 bits, seed 0", "a, 16 bits, seed 0"]]
+    cells[0] = replace(cells[0], method="fails")
+    wait_again = [["fails, 8 bits, seed 0"], ["a, 12 bits, seed 0"], ["a, 16 bits, seed 0"]]
+    assert in_turn(cells[:3], monkeypatch) == wait_again
 
-        pid, looks = 0, 0
 
-        def __init__(self, cell: Cell) -> None:
-            self.cell = cell
+@pytest.mark.parametrize("preset", ["rsicd", "ready"])
+def test_backbones_of_several_seeds_are_tuned_side_by_side(preset: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = Path(__file__).parents[2] / "configs" / "any-words" / f"{preset}.yaml"
+    cells = [
+        Cell("any", bits, seed, Path("any"), read_config(path, [f"encoders.bits={bits}", f"seed={seed}"]))
+        for bits in (64, 128) for seed in (0, 1)
+    ]  # fmt: skip
+    assert in_turn(cells, monkeypatch) == [[f"any, {bits} bits, seed {seed}" for seed in (0, 1)] for bits in (64, 128)]
 
-        def poll(self) -> int | None:
-            self.looks += 1
-            return 0 if self.looks == 3 else None
 
-        def communicate(self) -> None:
-            pass
-
-    begun: list[str] = []
-    monkeypatch.setattr(sweeping, "PAUSE", 0)
-    monkeypatch.setattr(sweeping, "_start", lambda cell, *_: (begun.append(str(cell)), Process(cell))[1])
-    other = {"frozen": True, "backbone": "efficientnet_lite0"}
-    tuned = [cell("t", bits, seed, FineTuning(), frozen=True) for bits in (8, 12) for seed in (0, 1)]
-    cells = [cell("a", 8, frozen=True), cell("a", 12, frozen=True), *tuned, cell("b", 8, **other), cell("c", 8)]
-    seen = []
-    for ended, _ in _processes(cells, tmp_path, 6, 1):
-        seen.append((str(ended), len(begun)))
-    at_once = ["a, 8 bits, seed 0", "t, 8 bits, seed 0", "t, 8 bits, seed 1", "b, 8 bits, seed 0", "c, 8 bits, seed 0"]
-    after = ["a, 12 bits, seed 0", "t, 12 bits, seed 0", "t, 12 bits, seed 1"]
-    assert begun == at_once + after
-    assert [number for _, number in seen[:5]] == [5] * 5
-    assert sorted(name for name, _ in seen) == sorted(map(str, cells))
+def test_a_cell_that_cant_be_trained_ends_alone(tiny_config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    learning = tiny_config.learning.model_copy(update={"finetuning": FineTuning()})
+    encoders = tiny_config.encoders.model_copy(update={"image": None})
+    wrong = tiny_config.model_copy(update={"learning": learning, "encoders": encoders})
+    assert in_turn([Cell("fails", 8, 0, Path("a"), wrong)], monkeypatch) == [["fails, 8 bits, seed 0"]]
 
 
 def test_each_process_has_its_threads(tmp_path: Path, tiny_config: Config, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -184,11 +184,16 @@ def test_first_hits_are_examples_where_that_is_asked_for(
     again = {"codes": [answer["code"]], "vectors": [answer["vector"]], "rescore": R, "expand": 3, "k": 7,
              "find": "image", "archive": ["vectors"]}  # fmt: skip
     assert hits(client.post("/v1/search/code", json=again).json()["queries"][0]) == found
-    refused = client.post("/v1/search/code", json={**again, "rescore": None})
-    assert refused.status_code == 422
-    assert "expand: goes with rescore, the number of candidates, as in rescore=1000" in refused.json()["detail"]
+    for wrong, said in (
+        ({"rescore": None}, "expand: goes with rescore, the number of candidates, as in rescore=1000"),
+        ({"rescore": None, "vectors": None}, "expand: the codes came without vectors; send those of an answer"),
+    ):
+        refused = client.post("/v1/search/code", json={**again, **wrong})
+        assert (refused.status_code, said in refused.json()["detail"]) == (422, True), refused.text
     with TestClient(make(place, limits={"rescore": R, "expand": 3})) as by_itself:
         assert hits(asked(by_itself, a_sound, "k=7")) == found
+        assert by_itself.get("/v1/archives").json()["limits"]["expand"] == 3
+        assert hits(asked(by_itself, a_sound, "k=7&rescore=0"))[0][2] is None, "and nothing is expanded"
         alone = by_itself.post("/v1/search/code", json={"codes": [answer["code"]], "k": 7}).json()["queries"][0]
         assert alone["hits"][0]["similarity"] is None, "a code that comes alone is searched as before"
     with pytest.raises(ConfigError, match="expand: goes with rescore"):

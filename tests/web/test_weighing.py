@@ -14,7 +14,7 @@ from dtbh.config import Service
 from dtbh.data.manifest import Item
 from dtbh.errors import ConfigError
 from dtbh.index.archive.archive import create_archive
-from dtbh.index.base import check_weighs
+from dtbh.index.base import check_expands, check_weighs
 from dtbh.index.memory import MemoryIndex
 from dtbh.index.result import SearchResult
 from dtbh.web.app import create_app
@@ -71,6 +71,27 @@ def test_an_engine_that_knows_no_weights_says_so() -> None:
     registry.check_asymmetric(False, registry.names)
     with pytest.raises(ConfigError, match=said):
         registry.check_asymmetric(True, registry.names)
+
+
+class Rescoring(OfAnotherPackage):
+    """As engines were before queries were expanded."""
+
+    def search(self, codes: HashCodes, k: int = 10, *, find: Any = None, where: Any = None, rescore: Any = None) -> Any:  # type: ignore[override]
+        return MemoryIndex.search(self, codes, k, find=find, where=where, rescore=rescore)
+
+
+def test_an_engine_that_expands_nothing_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "its engine can't expand queries .*; search without expand"
+    with pytest.raises(ConfigError, match=said):
+        check_expands(Rescoring(make_codes(dim=5)))
+    for able in (MemoryIndex(make_codes(dim=5)), MemoryIndex(make_codes())):
+        check_expands(able)
+    monkeypatch.setattr(Its, "open", lambda self: Rescoring(make_codes(dim=5)))
+    engine: Any = Its()
+    registry = ArchiveRegistry([engine])
+    registry.check_rescore(9, 0, registry.names)
+    with pytest.raises(ConfigError, match=said):
+        registry.check_rescore(9, 2, registry.names)
 
 
 def test_a_service_of_such_an_engine_is_not_started_to_weigh() -> None:
