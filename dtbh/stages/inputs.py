@@ -90,7 +90,7 @@ def items_of(
         raise DataError(f"{source}: a prepared data folder, which is not cut; give the scenes themselves to --tile")
     if _is_manifest(source):
         manifest, _ = manifest_for(model, source)
-        items = [absolute(manifest, item) for item in with_towers(model, of_split(manifest, split))]
+        items = [absolute(manifest, item) for item in _spoken(manifest, with_towers(model, of_split(manifest, split)))]
     elif split != "all":
         raise DataError(f"{source}: has no splits, only a prepared data folder has; leave --split away")
     else:
@@ -101,6 +101,18 @@ def items_of(
         wanted = " or ".join(f"{kind}s" for kind in model.senses.modalities)
         raise DataError(f"{source}: has no {wanted}, and {model.path} can encode nothing else")
     return items
+
+
+def _spoken(manifest: Manifest, items: list[Item]) -> list[Item]:
+    """The items without captions that nobody has spoken yet, which are left aside beside others; says so."""
+    there = [item for item in items if item.path is not None]
+    if not there or len(there) == len(items):
+        return items
+    echo(
+        f"{manifest.root}: {len(items) - len(there)} captions left aside, which nobody has spoken yet; dtbh speak "
+        f"{manifest.root} makes sounds of them"
+    )
+    return there
 
 
 def _say_what_is_long(items: Iterable[Item], longest: float) -> None:

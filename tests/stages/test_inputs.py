@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +12,14 @@ import pytest
 from PIL import Image
 
 from dtbh.cli.main import main
+from dtbh.data.manifest import read_manifest, write_manifest
 from dtbh.data.sources.folders import folders
 from dtbh.data.sources.table import table
 from dtbh.data.tiling import Tiling, media_of
 from dtbh.errors import DataError
 from dtbh.media.image import load_pixels
-from dtbh.stages.inputs import items_at
+from dtbh.models.load import load
+from dtbh.stages.inputs import items_at, items_of
 from tests.data.test_sources import picture, problems
 
 
@@ -72,3 +76,19 @@ def test_a_tif_that_is_a_jpeg(tmp_path: Path) -> None:
     whole = np.concatenate([np.concatenate([load_pixels(media_of(item), 20) for item in cut[row : row + 2]], 2)
                             for row in (0, 2)], 1)  # fmt: skip
     np.testing.assert_allclose(whole.astype(int), load_pixels(tmp_path / "a.jpg", 40), atol=4)  # two JPEG decoders
+
+
+def test_captions_that_nobody_has_spoken_are_left_aside(
+    tiny_data: Path, tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, spoken = load(tiny_run), read_manifest(tiny_data)
+    images = [replace(item, path=os.path.relpath(tiny_data / str(item.path), tmp_path)) for item in spoken.images]
+    sounds = [replace(item, path=None, transcript="a red square") for item in spoken.sounds]
+    write_manifest(replace(spoken.replaced([*images, *sounds]), root=tmp_path))
+    found = items_of(model, tmp_path, "all")
+    assert [item.id for item in found] == [item.id for item in images]
+    said = f"{tmp_path}: {len(sounds)} captions left aside, which nobody has spoken yet; dtbh speak {tmp_path}"
+    assert said in capsys.readouterr().err
+    write_manifest(replace(spoken.replaced(sounds), root=tmp_path))
+    with pytest.raises(DataError, match="has no file yet; run: dtbh speak"):
+        items_of(model, tmp_path, "all")
