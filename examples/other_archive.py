@@ -6,7 +6,7 @@
 ``BOTH`` names the twelve classes that UCM and RSICD share. All tiles of these classes are searched, and both halves of
 the list are asked: nothing of the archive was seen in training.
 
-"Weighed" is by asymmetric distance, "expanded" by that and by the first ten hits, as in ``own_words.py``. Then what
+"Weighed" is by asymmetric distance, "expanded" by that and by the first 20 hits, as in ``own_words.py``. Then what
 bounds it: typed queries by real values, before their signs; queries that are no words but the mean of what a class's
 own tiles have, bits and vectors, which says how far the eye tells classes apart; and typed queries by class.
 """

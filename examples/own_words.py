@@ -7,8 +7,8 @@
 ``own_words.tsv`` has 168 wishes of three kinds, none of whose content words any caption of UCM says, and 84 plain ones
 in the captions' words; half of either belongs to validation. ``own_words_rsicd.tsv`` has 180, none of whose content
 words more than ten of RSICD's 54,605 captions say, and 60 plain ones. The voices of flite speak in no training of ours.
-"Weighed" lines are by asymmetric distance (``dtbh search --asymmetric``), "expanded" ones by that and by the first ten
-hits, which are taken as examples (``--asymmetric --rescore N --expand 10``, N all images), others by the bits alone.
+"Weighed" lines are by asymmetric distance (``dtbh search --asymmetric``), "expanded" ones by that and by the first 20
+hits, which are taken as examples (``--asymmetric --rescore N --expand 20``, N all images), others by the bits alone.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from dtbh.stages.perturbations import in_noise
 
 SNR = 10.0  # dB of speech above noise
 VOICES = ("slt", "rms", "awb", "kal")
-FIRST = 10  # hits that are taken as examples
+FIRST = 20  # hits that are taken as examples
 LIST = Path(__file__).with_name("own_words.tsv")
 
 

@@ -24,7 +24,9 @@ from dtbh.utils.vectors import unit
 
 CELLS = 1 << 22  # numbers of candidates that are worked on at once in NumPy: 32 MB as float64
 NEEDS = "index again with --vectors"
-OWN = 0.25  # of a query's own vector beside the mean of its first hits; chosen as docs/search.md tells
+OWN, BEHIND = 0.25, 0.1
+"""Weight of a query's own vector beside the mean of its first hits, of which each weighs less by a factor of e for so
+much of a cosine that it lies behind the first. Chosen as docs/search.md tells."""
 
 
 def check_rescore(rescore: int | None, codes: HashCodes, dim: int | None, *, of: str, expand: int | None) -> None:
@@ -107,7 +109,7 @@ def expanded(
     found: NDArray[np.floating[Any]],
     first: int,
 ) -> NDArray[np.int16]:
-    """Queries brought to where their first hits lie: the mean of these, and a quarter of what was asked.
+    """Queries brought to where their first hits lie: the weighted mean of these, and a quarter of what was asked.
 
     Args:
         queries: int16 [q, d].
@@ -120,9 +122,11 @@ def expanded(
         int16 [q, d].
     """
     order = np.argsort(-found, axis=1, kind="stable")[:, :first]
+    likely = np.take_along_axis(found, order, axis=1)
+    weights = np.exp((likely - likely[:, :1]) / BEHIND)
     sums = np.zeros(queries.shape)
-    for place in np.take_along_axis(places, order, axis=1).T:  # in this order, however many are asked together
-        sums += unit(vectors[place].astype(np.float64))
+    for place, weight in zip(np.take_along_axis(places, order, axis=1).T, weights.T, strict=True):
+        sums += weight[:, None] * unit(vectors[place].astype(np.float64))  # in this order, however many are asked
     return whole_numbers(unit(sums) + OWN * unit(queries.astype(np.float64)), np.int16)
 
 

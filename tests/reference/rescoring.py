@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 
 
@@ -34,12 +35,15 @@ def expanded(query, candidates, k, first, bits):
     """The first k (likeness, distance, row) of candidates (distance, row, vector), whose first ones are examples.
 
     By the mean of how alike the codes are, of so many bits, and of the cosine to the query as it is then: the direction
-    of the mean of the examples' directions, and a quarter of its own.
+    of the mean of the examples' directions, each weighing less the further it is behind the first, and a quarter of its
+    own.
     """
     near = [1 - 2 * distance / bits for distance, _, _ in candidates]
     likely = [alike + 0.25 * cosine(query, vector) for alike, (_, _, vector) in zip(near, candidates, strict=True)]
     examples = sorted(range(len(candidates)), key=lambda place: -likely[place])[:first]
-    mean = unit([sum(values) for values in zip(*(unit(candidates[place][2]) for place in examples), strict=True)])
+    weights = [math.exp((likely[place] - likely[examples[0]]) / 0.1) for place in examples]
+    scaled = [[w * x for x in unit(candidates[place][2])] for w, place in zip(weights, examples, strict=True)]
+    mean = unit([sum(values) for values in zip(*scaled, strict=True)])
     meant = rounded([there + 0.25 * own for there, own in zip(mean, unit(query), strict=True)], 32767)
     found = [
         (-(alike + cosine(meant, vector)) / 2, place, distance, row)
