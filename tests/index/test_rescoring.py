@@ -314,7 +314,7 @@ def test_one_without_replaces_one_with(archive) -> None:
 
 def test_info_says_so(archive, capsys) -> None:
     assert main(["info", str(archive.path), "--verify"]) == 0
-    assert "\nvectors   5 bytes an item, 300 bytes, for search --rescore\n" in capsys.readouterr().out
+    assert "\nvectors   5 bytes an item, 300 bytes, for search --rescore and --expand\n" in capsys.readouterr().out
     assert main(["info", str(archive.path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["vectors"] == {"bytes_an_item": 5, "bytes": 300}
     archive.remove(["i3"])

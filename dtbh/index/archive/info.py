@@ -76,9 +76,8 @@ class ArchiveInfo:
             f"format    {self.version}, written in {self.segments:,} part{'' if self.segments == 1 else 's'}",
         ]
         if self.vector_dim:
-            lines.insert(
-                3, f"vectors   {self.vector_dim} bytes an item, {_size(self.vector_bytes)}, for search --rescore"
-            )
+            size = f"{self.vector_dim} bytes an item, {_size(self.vector_bytes)}"
+            lines.insert(3, f"vectors   {size}, for search --rescore and --expand")
         if self.shard:
             lines.append(f"shard     {self.shard} of a source; dtbh merge joins them")
         if self.removed:
