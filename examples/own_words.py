@@ -123,9 +123,8 @@ def gallery_of(model: Encoder, split: str, data: Path | None) -> tuple[HashCodes
     manifest, protocol = manifest_for(model, data)
     images = [absolute(manifest, item) for item in of_split(manifest, split) if item.modality == "image"]
     chance = 1 / len({item.label for item in images})
-    return model.encode(
-        images, stored=True, vectors=True
-    ).codes, f"{protocol}, {split}: {len(images)} images; chance {chance:.3f}"
+    codes = model.encode(images, stored=True, vectors=True).codes
+    return codes, f"{protocol}, {split}: {len(images)} images; chance {chance:.3f}"
 
 
 def figure(name: str, values: NDArray[np.float64]) -> dict[str, object]:
