@@ -2,7 +2,7 @@
 
     model = dtbh.load("runs/ucm")
     archive = dtbh.open_archive("archives/ucm")
-    hits = archive.search(model.encode_sounds(["query.wav"]), k=10)
+    hits = dtbh.ask(archive, model, sound="query.wav", k=10)
 
 Everything from ``dtbh.codes`` down works without torch, so names here are imported when they are first used.
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from dtbh.index.result import Hit, SearchResult
     from dtbh.models.encoder import Encoder
     from dtbh.models.load import load
+    from dtbh.search.query import ask
 
 
 _HOMES = {
@@ -42,6 +43,7 @@ _HOMES = {
     "Manifest": "data.manifest",
     "MemoryIndex": "index.memory",
     "SearchResult": "index.result",
+    "ask": "search.query",
     "create_archive": "index.archive.archive",
     "load": "models.load",
     "open_archive": "index.archive.archive",
@@ -61,6 +63,7 @@ __all__ = [
     "MemoryIndex",
     "SearchResult",
     "__version__",
+    "ask",
     "create_archive",
     "load",
     "open_archive",

@@ -57,8 +57,9 @@ def _add_index(parser: Parser) -> None:
     _add_made(parser)
     parser.add_argument("--out", dest="archive", type=Path)
     parser.add_argument("--add", action="store_true", help="add to the archive what it does not have")
-    parser.add_argument("--vectors", action="store_true", help="keep the model's vectors too, for search "
-                        "--rescore and --expand, and for label")  # fmt: skip
+    parser.add_argument("--vectors", action=argparse.BooleanOptionalAction, help="keep the model's vectors too, by "
+                        "which search orders what is near (default: where the model takes any words; an archive that "
+                        "stands there goes on as it is)")  # fmt: skip
     add_engine(parser, making=True)
 
 

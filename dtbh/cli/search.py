@@ -32,8 +32,9 @@ def _add_search(parser: Parser) -> None:
     parser.add_argument("--language", default="auto", metavar="XX", help="what is spoken, as in es, for models that "
                         "hear any language (default auto)")  # fmt: skip
     parser.add_argument("-k", type=int, default=10, help="how many hits (default 10)")
-    parser.add_argument("--rescore", type=int, metavar="N", help="order the N nearest codes by their vectors, and show "
-                        "the first k; for archives made with --vectors")  # fmt: skip
+    parser.add_argument("--rescore", type=int, metavar="N", help="order the N nearest codes by their vectors, 0 for "
+                        "none (where no order is asked for: --rescore 1000 --expand 20 --asymmetric if the archive "
+                        "keeps vectors, else by the bits alone)")  # fmt: skip
     parser.add_argument("--expand", type=int, metavar="N", help="with --rescore: take the first N hits as examples of "
                         "what is meant (pseudo-relevance feedback)")  # fmt: skip
     parser.add_argument(
@@ -56,10 +57,11 @@ def search(args: Arguments) -> int:
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")  # NumPy's threads sleep where they wait
     from dtbh.search.query import check_encoder, encode_query, why_nothing
     from dtbh.search.query import search as search_index
+    from dtbh.search.ranking import Ranking, best
     from dtbh.search.table import render_table
 
-    if args.expand is not None and args.rescore is None:
-        raise ConfigError("--expand goes with --rescore, the number of candidates, as in --rescore 1000")
+    told = (args.rescore, args.expand, args.asymmetric or None) != (None, None, None)
+    ranking = Ranking(args.rescore or None, args.expand, args.asymmetric) if told else None
     index, where = opened(args), pairs(args.where)
     where |= {"bbox": args.bbox} if args.bbox else {}
     run = args.model or index.model
@@ -70,9 +72,10 @@ def search(args: Arguments) -> int:
     model = load(run)
     model.language = args.language
     check_encoder(index, model)
-    query = encode_query(model, sound=args.sound, image=args.image, text=args.text, vectors=bool(args.rescore))
-    result = search_index(index, model, query, args.k, find=args.find, where=where, rescore=args.rescore,
-                          expand=args.expand, asymmetric=args.asymmetric)  # fmt: skip
+    ranking = best(index) if ranking is None else ranking
+    vectors = ranking.rescore is not None
+    query = encode_query(model, sound=args.sound, image=args.image, text=args.text, vectors=vectors)
+    result = search_index(index, model, query, args.k, find=args.find, where=where, ranking=ranking)
     heard = query.heard.get(query.codes.items[0].id)
     if args.sound and model.senses.sentences is not None:
         progress.echo(f"heard: {heard}" if heard else "no words heard; searched by its sound")

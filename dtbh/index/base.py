@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dtbh.codes import HashCodes, word_count
+from dtbh.codes import HashCodes
 from dtbh.data.item_words import WORDS
 from dtbh.data.manifest import MODALITIES, SPLITS, Item, join_labels
 from dtbh.errors import CodesError, ConfigError
@@ -225,31 +225,6 @@ def known(what: str, name: str, names: tuple[str, ...]) -> None:
         near = difflib.get_close_matches(str(name), names, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise ConfigError(f"unknown {what} {name!r}; {hint}known are {', '.join(names)}")
-
-
-def check_weighs(index: Index) -> None:
-    """Raise `ConfigError` unless the index can weigh bits; one of an own engine may know no ``asymmetric``."""
-    try:
-        index.search(_no_queries(index), 1, find="any", asymmetric=True)
-    except TypeError as error:
-        raise ConfigError(f"{index.name}: its engine can't weigh bits ({error}); search without asymmetric") from error
-
-
-def check_expands(index: Index) -> None:
-    """Raise `ConfigError` if the index keeps vectors and can't expand queries, as one of an own engine may."""
-    if index.vector_dim is None:
-        return
-    try:
-        index.search(_no_queries(index), 1, find="any", rescore=1, expand=1)
-    except TypeError as error:
-        raise ConfigError(f"{index.name}: its engine can't expand queries ({error}); search without expand") from error
-
-
-def _no_queries(index: Index) -> HashCodes:
-    """Codes of no items, with all that queries may have."""
-    words, weights = np.empty((0, word_count(index.bits)), np.uint64), np.empty((0, index.bits), np.uint8)
-    vectors = None if index.vector_dim is None else np.empty((0, index.vector_dim), np.int16)
-    return HashCodes(words, index.bits, index.encoder, (), vectors, weights)
 
 
 def refuse_known(name: str, ids: Iterable[str]) -> None:

@@ -9,16 +9,16 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from dtbh.data.manifest import Item, Modality
 from dtbh.errors import CodesError, ConfigError, DataError
-from dtbh.index.base import Find, Index, check_expands, check_weighs
+from dtbh.index.base import Find, Index
 from dtbh.index.bounds import BOX
 from dtbh.index.result import SearchResult
 from dtbh.media.files import check_media
 from dtbh.models.encoder import Encoder, Encoding, as_query, text_item
 from dtbh.search.confidence import belief, hit_probabilities
+from dtbh.search.ranking import Ranking, best
 from dtbh.utils.progress import echo
 
 
@@ -61,7 +61,7 @@ def check_encoder(index: Index, model: Encoder) -> None:
         )
 
 
-def query_file(
+def ask(
     index: Index,
     model: Encoder,
     *,
@@ -71,11 +71,9 @@ def query_file(
     k: int = 10,
     find: Find | None = None,
     where: Mapping[str, str] | None = None,
-    rescore: int | None = None,
-    expand: int | None = None,
-    asymmetric: bool = False,
+    ranking: Ranking | None = None,
 ) -> SearchResult:
-    """Search an index with one sound file, one image file or one text.
+    """Search an index with one sound file, one image file or one text, and say how far each hit can be believed.
 
     Args:
         index: Where to search.
@@ -86,34 +84,26 @@ def query_file(
         k: Number of hits, from 1.
         find: What to find, as in `Index.search`.
         where: Filters, as in `Index.search`.
-        rescore: Candidates that are ordered by their vectors, as in `Index.search`.
-        expand: First hits that are taken as examples, as in `Index.search`.
-        asymmetric: Weigh bits by how sure the query is of them, as in `Index.search`.
+        ranking: The order of the hits; the best that the index can do, as in `dtbh.search.ranking.best`, unless given.
 
     Raises:
-        ConfigError: Several queries or none, or what `Index.search` refuses.
+        ConfigError: Several queries or none, a ranking that the index can't do, or what `Index.search` refuses.
         DataError: No such file.
         CodesError: The model is not the one the index was made with.
     """
     check_encoder(index, model)
-    query = encode_query(model, sound=sound, image=image, text=text, vectors=rescore is not None)
-    return search(index, model, query, k, find=find, where=where, rescore=rescore, expand=expand, asymmetric=asymmetric)
+    ranking = best(index) if ranking is None else ranking
+    query = encode_query(model, sound=sound, image=image, text=text, vectors=ranking.rescore is not None)
+    return search(index, model, query, k, find=find, where=where, ranking=ranking)
 
 
 def search(
     index: Index, model: Encoder, asked: Encoding, k: int = 10, *, find: Find | None = None,
-    where: Mapping[str, str] | None = None, rescore: int | None = None, expand: int | None = None,
-    asymmetric: bool = False,
+    where: Mapping[str, str] | None = None, ranking: Ranking,
 ) -> SearchResult:  # fmt: skip
     """Search an index with one query that is encoded, and say how far each hit can be believed."""
-    asked_for = {"rescore": rescore, "expand": expand}  # of a package's own engine, only what is asked for
-    more: dict[str, Any] = {name: number for name, number in asked_for.items() if number is not None}
-    if expand is not None:
-        check_expands(index)
-    if asymmetric:
-        check_weighs(index)
-        more["asymmetric"] = True
-    result = index.search(asked.codes, k, find=find, where=where, **more)
+    ranking.check(index)
+    result = index.search(asked.codes, k, find=find, where=where, **ranking.arguments())
     (items,), (distances,) = result.items, result.distances.tolist()
     pairs = [(item.modality, distance) for item, distance in zip(items, distances, strict=True)]
     return replace(result, probabilities=(tuple(hit_probabilities(model.confidence, belief(model, asked), pairs)),))

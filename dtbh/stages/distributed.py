@@ -41,7 +41,7 @@ def over_cluster(
     strict: bool = False,
     cutting: Tiling | None = None,
     passages: bool = False,
-    vectors: bool = False,
+    vectors: bool | None = None,
 ) -> StageResult:
     """Encode or index in shards, each a task of Ray, and merge them.
 
@@ -58,7 +58,7 @@ def over_cluster(
         strict: Stop at the first file that can't be read.
         cutting: How to cut scenes into tiles.
         passages: Cut long sounds into passages.
-        vectors: Keep vectors too; of an archive alone.
+        vectors: As in `dtbh.stages.index.index`; of an archive alone.
 
     Raises:
         MissingExtraError: Ray is not installed.
@@ -97,7 +97,7 @@ def over_cluster(
 def _one(row: dict[str, Any]) -> dict[str, Any]:
     """One shard, in a worker."""
     answer = {"number": row["number"], "said": "", "error": "", "count": 0, "new": 0, "failures": list[str]()}
-    more = {name: True for name in ("passages", "vectors") if row[name]}
+    more = {name: row[name] for name in ("passages", "vectors") if row[name] is not None}
     try:
         done = STAGES[row["stage"]](row["run"], row["source"], out=row["out"], split=row["split"],
                                     strict=row["strict"], shard=Shard(row["number"], row["of"]),

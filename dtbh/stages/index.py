@@ -14,7 +14,7 @@ from dtbh.codes import HashCodes
 from dtbh.data.manifest import Item
 from dtbh.data.shards import Shard
 from dtbh.data.tiling import Tiling
-from dtbh.errors import CodesError
+from dtbh.errors import CodesError, DtbhError
 from dtbh.index.archive.archive import create_archive, open_archive
 from dtbh.index.archive.layout import META as ARCHIVE_META
 from dtbh.index.base import Index
@@ -39,12 +39,13 @@ def index(
     known: str | Path | None = None,
     cutting: Tiling | None = None,
     passages: bool = False,
-    vectors: bool = False,
+    vectors: bool | None = None,
 ) -> StageResult:
     """Encode as `encode` does, and make a searchable archive of it; one that is up to date is left as it is.
 
-    With ``vectors`` it keeps those of the items too, for searches with ``rescore``; an archive that stands there and
-    keeps vectors goes on keeping them. The other arguments are those of `encode`.
+    With ``vectors`` it keeps those of the items too, by which a search orders what is near. Unless that is said, an
+    archive that stands there goes on as it is, and a new one keeps them where the model takes any words. The other
+    arguments are those of `encode`.
     """
     model, out = load(run), Path(out)
     check_place(out, ARCHIVE_META, "archive")
@@ -56,17 +57,27 @@ def index(
         create_archive(out, codes, model=model.path, shard=shard)
 
     places = [out, *([] if known is None else [Path(known)])]
+    if vectors is None:
+        vectors = next(filter(lambda there: there is not None, map(_keeps_vectors, places)), None)
     return make(
         model, source, places, split=split, shard=shard, strict=strict, cutting=cutting, standing=standing, write=write,
-        passages=passages, vectors=vectors or any(map(_keeps_vectors, places)),
+        passages=passages, vectors=_any_words(model) if vectors is None else vectors,
     )  # fmt: skip
 
 
-def _keeps_vectors(place: Path) -> bool:
-    """Whether an archive stands there that keeps vectors; not so where it is damaged."""
+def _keeps_vectors(place: Path) -> bool | None:
+    """Whether the archive that stands there keeps vectors; None where there is none, or a damaged one."""
     try:
-        return (place / ARCHIVE_META).is_file() and open_archive(place).vector_dim is not None
+        return open_archive(place).vector_dim is not None if (place / ARCHIVE_META).is_file() else None
     except CodesError:
+        return None
+
+
+def _any_words(model: Encoder) -> bool:
+    """Whether a model takes any words, and gives vectors: such are of one space, whatever they are of."""
+    try:
+        return model.senses.sentences is not None and model.vector_dim > 0
+    except DtbhError:  # it was exported by a dtbh that knew no vectors
         return False
 
 
@@ -80,7 +91,7 @@ def grow(
     strict: bool = False,
     cutting: Tiling | None = None,
     passages: bool = False,
-    vectors: bool = False,
+    vectors: bool | None = None,
 ) -> StageResult:
     """Add to an index the items of a source that it does not have.
 
@@ -95,7 +106,8 @@ def grow(
         strict: As in `index`.
         cutting: As in `index`.
         passages: As in `index`.
-        vectors: Make an index that keeps vectors; one that is there keeps them if it was made so.
+        vectors: Make an index that keeps vectors, or one that does not; as in `index` unless said. One that is there
+            keeps them if it was made so.
 
     Raises:
         CodesError: No index, one without vectors where ``vectors`` are asked for, one of another encoder (both
@@ -104,7 +116,8 @@ def grow(
     model, engine = load(run), ArchiveEngine(Path(out)) if isinstance(out, str | Path) else out
     if make:
         items = items_of(model, source, split, cutting, passages)
-        found = engine.open() if engine.exists() else engine.create(no_codes(model, vectors=vectors), model=model.path)
+        keep = _any_words(model) if vectors is None else vectors
+        found = engine.open() if engine.exists() else engine.create(no_codes(model, vectors=keep), model=model.path)
     else:
         found = engine.open()
         items = items_of(model, source, split, cutting, passages)

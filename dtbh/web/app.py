@@ -24,6 +24,7 @@ from dtbh.media.sound import Passage, wav_of
 from dtbh.models.encoder import Encoder
 from dtbh.models.load import load as load_model
 from dtbh.search.confidence import Belief
+from dtbh.search.ranking import Ranking
 from dtbh.utils.version import __version__
 from dtbh.web import schemas
 from dtbh.web.api_docs import render
@@ -74,8 +75,7 @@ def create_app(
     """
     limits = limits or Service()
     registry, metrics = ArchiveRegistry(archives), Metrics()
-    registry.check_rescore(limits.rescore, limits.expand, registry.names)
-    registry.check_asymmetric(limits.asymmetric, registry.names)
+    registry.check(Ranking(limits.rescore or None, limits.expand or None, bool(limits.asymmetric)), registry.names)
     models = Models(model, load, limits.language)
     service = QueryService(registry, models, limits, metrics)
 
@@ -151,8 +151,8 @@ def _add_search(app: FastAPI, registry: ArchiveRegistry, service: QueryService, 
         archive = registry.archive(asks.archives[0])
         try:
             none: list[str | None] = [None] * len(asked.codes)
-            vectors = asked.vectors if asks.rescore and asked.vectors else none
-            weights = asked.weights if asks.asymmetric and asked.weights else none
+            vectors = asked.vectors if asks.ranking.rescore and asked.vectors else none
+            weights = asked.weights if asks.ranking.asymmetric and asked.weights else none
             for name, given in (("vectors", vectors), ("weights", weights)):
                 if len(given) != len(asked.codes):
                     raise ConfigError(f"{name}: wanted one for each of {len(asked.codes)} codes, found {len(given)}")
@@ -160,9 +160,9 @@ def _add_search(app: FastAPI, registry: ArchiveRegistry, service: QueryService, 
                 from_hex(code, archive.bits, archive.encoder, vector, sure)
                 for code, vector, sure in zip(asked.codes, vectors, weights, strict=True)
             ]
-            if asks.rescore is not None:
-                for query in codes:
-                    check_rescore(asks.rescore, query, archive.vector_dim, of=asks.archives[0], expand=asks.expand)
+            for query in codes:
+                check_rescore(asks.ranking.rescore, query, archive.vector_dim, of=asks.archives[0],
+                              expand=asks.ranking.expand)  # fmt: skip
         except CodesError as error:
             raise ConfigError(f"codes: {error}") from None
         by = None if asked.belief is None else Belief(asked.belief.modality, asked.belief.share)

@@ -12,7 +12,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +19,10 @@ from numpy.typing import NDArray
 from dtbh.codes import HashCodes
 from dtbh.data.manifest import Item
 from dtbh.errors import CodesError, ConfigError, DtbhError
-from dtbh.index.base import Find, Index, check_expands, check_weighs
+from dtbh.index.base import Find, Index
 from dtbh.index.engines.archive import ArchiveEngine
 from dtbh.index.engines.base import Engine
+from dtbh.search.ranking import BY_BITS, Ranking, best
 
 RECHECK = 0.5  # seconds between two looks at whether an archive has grown
 AMONG = 1000  # nearest by weighed bits, among which those are looked for that are near enough
@@ -38,9 +38,7 @@ class Question:
         find: ``"image"``, ``"sound"``, ``"any"``, or None for the other modality.
         where: Filters as (field, value).
         distance: Only hits at most so far away.
-        rescore: Candidates that are ordered by their vectors, which the codes must have then; None for none.
-        expand: First hits that are taken as examples, of those that are rescored; None for none.
-        asymmetric: Whether bits are weighed, which the codes must have weights for then.
+        ranking: The order of the hits; what it takes, vectors and weights, the codes must have.
     """
 
     archives: tuple[str, ...]
@@ -48,9 +46,7 @@ class Question:
     find: Find | None = None
     where: tuple[tuple[str, str], ...] = ()
     distance: int | None = None
-    rescore: int | None = None
-    expand: int | None = None
-    asymmetric: bool = False
+    ranking: Ranking = BY_BITS
 
 
 @dataclass(frozen=True)
@@ -125,20 +121,14 @@ class ArchiveRegistry:
             raise ConfigError(f"{', '.join(chosen)} were made by different encoders; name those to search together")
         return chosen
 
-    def check_rescore(self, rescore: int | None, expand: int | None, names: Sequence[str]) -> None:
-        """Raise `ConfigError` if any of these archives is to be rescored or expanded, and can't be."""
-        if expand and not rescore:
-            raise ConfigError("expand: goes with rescore, the number of candidates, as in rescore=1000")
-        for name in names if rescore else ():
-            if self.archive(name).vector_dim is None:
-                raise ConfigError(f"{name}: keeps no vectors, so nothing can be rescored; index again with --vectors")
-            if expand:
-                check_expands(self.archive(name))
+    def best(self, names: Sequence[str]) -> Ranking:
+        """The order that finds most, of those that all of these archives can do."""
+        return best(*map(self.archive, names))
 
-    def check_asymmetric(self, asymmetric: bool, names: Sequence[str]) -> None:
-        """Raise `ConfigError` if bits are to be weighed, and any of these archives can't."""
-        for name in names if asymmetric else ():
-            check_weighs(self.archive(name))
+    def check(self, ranking: Ranking, names: Sequence[str]) -> None:
+        """Raise `ConfigError` if any of these archives can't order so."""
+        for name in names:
+            ranking.check(self.archive(name), name)
 
     def search(self, asked: Sequence[tuple[HashCodes, Question]]) -> list[list[Found] | Exception]:
         """Answer single queries, those of one question together.
@@ -179,17 +169,13 @@ class ArchiveRegistry:
 
     def _together(self, codes: HashCodes, question: Question) -> list[list[Found] | Exception]:
         hits: list[list[Found]] = [[] for _ in range(len(codes))]
-        k, weighed = question.k, question.asymmetric and question.rescore is None
-        more: dict[str, Any] = {"asymmetric": True} if question.asymmetric else {}
-        if question.rescore is not None:
-            more["rescore"] = question.rescore
-        if question.expand is not None:
-            more["expand"] = question.expand
+        ranking = question.ranking
+        k, weighed = question.k, ranking.asymmetric and ranking.rescore is None
         if question.distance is not None:  # those that are near enough need not be the first k
-            k = max(k, question.rescore or 0, AMONG if weighed else 0)
+            k = max(k, ranking.rescore or 0, AMONG if weighed else 0)
         for name in question.archives:
             archive = self.archive(name)
-            result = archive.search(codes, k, find=question.find, where=dict(question.where), **more)
+            result = archive.search(codes, k, find=question.find, where=dict(question.where), **ranking.arguments())
             for found, rows, answer in zip(hits, result.rows, result, strict=True):
                 words = archive.words_at(rows.tolist())
                 for word, hit in zip(words, answer, strict=True):

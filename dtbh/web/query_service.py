@@ -84,7 +84,7 @@ class QueryService:
         """
         model = await self.ready(request, question)
         try:
-            vectors = question.rescore is not None
+            vectors = question.ranking.rescore is not None
             futures = self._encoding.submit([(model, upload.item, vectors) for upload in uploads])
             encoded = await self._wait(request, asyncio.gather(*futures))
         except MediaError as error:
@@ -204,7 +204,7 @@ def _answer(
     return {
         "code": to_hex(code.words[0], code.bits), "belief": by and by._asdict(), "hits": hits,
         "vector": None if code.vectors is None else to_base64(code.vectors[0]),
-        "weights": to_digits(code.weights[0]) if question.asymmetric and code.weights is not None else None,
+        "weights": to_digits(code.weights[0]) if question.ranking.asymmetric and code.weights is not None else None,
         "strength": strength(likeliest(likely)),
     }  # fmt: skip
 

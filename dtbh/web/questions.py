@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from fastapi import HTTPException
 
 from dtbh.config import Service
 from dtbh.data.manifest import Item
 from dtbh.errors import CodesError, ConfigError
+from dtbh.search.ranking import BY_BITS, Ranking
 from dtbh.web import schemas
 from dtbh.web.archives import ArchiveRegistry, Question, to_base64, to_hex
 
@@ -28,23 +31,50 @@ def question(
     if wrong := [text for text, (_, equals, _) in zip(asked.where, pairs, strict=True) if not equals]:
         raise ConfigError(f"where: wanted field=value, as in label=harbor, found {wrong[0]!r}")
     where = tuple((field, value) for field, _, value in pairs)
-    rescore = limits.rescore if asked.rescore is None else asked.rescore
     if (asked.rescore or 0) > limits.hits:
-        raise ConfigError(f"rescore: at most {limits.hits} codes can be rescored, found {rescore}")
-    if isinstance(asked, schemas.CodeQuery) and not asked.vectors:
-        if wanted := [name for name in ("rescore", "expand") if getattr(asked, name)]:
-            raise ConfigError(f"{wanted[0]}: the codes came without vectors; send those of an answer or of an item too")
-        rescore = 0
-    expand = asked.expand if asked.expand is not None else limits.expand if rescore else 0
-    asymmetric = limits.asymmetric if asked.asymmetric is None else asked.asymmetric
-    if isinstance(asked, schemas.CodeQuery) and not asked.weights:
-        if asked.asymmetric:
-            raise ConfigError("asymmetric: the codes came without weights; send those of an answer too")
-        asymmetric = False
+        raise ConfigError(f"rescore: at most {limits.hits} codes can be rescored, found {asked.rescore}")
     together = registry.together(asked.archive)
-    registry.check_rescore(rescore, expand, together)
-    registry.check_asymmetric(asymmetric, together)
-    return Question(together, asked.k, asked.find, where, asked.distance, rescore or None, expand or None, asymmetric)
+    ranking = _ranking(asked, limits, registry.best(together))
+    registry.check(ranking, together)
+    return Question(together, asked.k, asked.find, where, asked.distance, ranking)
+
+
+def _ranking(asked: schemas.Search, limits: Service, best: Ranking) -> Ranking:
+    """The order that is asked for, or else the best; raises `ConfigError`."""
+    if not isinstance(asked, schemas.CodeQuery):
+        return _told(asked, limits) or best
+    _check_codes(asked)
+    ranking = _told(asked, limits) or (best if asked.vectors else BY_BITS)
+    if not asked.vectors:  # what codes came without can have no part
+        ranking = replace(ranking, rescore=None, expand=None)
+    return ranking if asked.weights else replace(ranking, asymmetric=False)
+
+
+def _told(asked: schemas.Search, limits: Service) -> Ranking | None:
+    """The order that a request, or else the service, asks for; None where neither does.
+
+    Raises:
+        ConfigError: Examples are asked for, and no candidates.
+    """
+    rescore, expand, asymmetric = (
+        limits_say if said is None else said
+        for said, limits_say in (
+            (asked.rescore, limits.rescore), (asked.expand, limits.expand), (asked.asymmetric, limits.asymmetric)
+        )
+    )  # fmt: skip
+    if (rescore, expand, asymmetric) == (None, None, None):
+        return None
+    if asked.expand is None and not rescore:
+        expand = None  # the service takes examples of what is rescored
+    return Ranking(rescore or None, expand or None, bool(asymmetric))
+
+
+def _check_codes(asked: schemas.CodeQuery) -> None:
+    """Raise `ConfigError` where an order is asked for that takes more of the queries than is known."""
+    if wanted := [name for name in ("rescore", "expand") if getattr(asked, name) and not asked.vectors]:
+        raise ConfigError(f"{wanted[0]}: the codes came without vectors; send those of an answer or of an item too")
+    if asked.asymmetric and not asked.weights:
+        raise ConfigError("asymmetric: the codes came without weights; send those of an answer too")
 
 
 def few(count: int, most: int, what: str = "queries fit in one request") -> None:

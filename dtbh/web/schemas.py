@@ -23,15 +23,16 @@ def storable(text: str) -> str:
 Text = Annotated[str, Field(max_length=1000), AfterValidator(storable)]
 RESCORE = (
     "so many nearest codes, at least k, are ordered by the cosine of their vectors to the query's; of archives that "
-    "keep vectors. 0 for none; default: what the service was started with"
+    "keep vectors. 0 for none; default: what the service was started with, and where nothing is said of "
+    "the order, 1000 where all archives keep vectors"
 )
 EXPAND = (
     "so many first hits of a rescored query are taken as examples of what is meant, and the order is by how alike the "
-    "codes are and by the cosine to these hits. 0 for none; default: what the service was started with"
+    "codes are and by the cosine to these hits. 0 for none; default: as for rescore, 20"
 )
 ASYMMETRIC = (
-    "whether a bit that differs counts as much as the query is sure of it; of archives in files. Default: what the "
-    "service was started with"
+    "whether a bit that differs counts as much as the query is sure of it; of archives in files. Default: as for "
+    "rescore, true"
 )
 Vector = Annotated[str, Field(pattern=r"^[0-9A-Za-z_-]+$", max_length=16384)]
 Weights = Annotated[str, Field(pattern=r"^[0-7]+$", max_length=1024)]
@@ -122,17 +123,22 @@ class SearchReply(Schema):
     queries: list[Answer]
 
 
-class Asked(Schema):
-    """How to search with files."""
+class Search(Schema):
+    """How to search, whatever the queries are."""
 
     archive: list[Text] = Field(default_factory=list, description="those to search; all, if none is named")
     k: Annotated[int, Field(ge=1, description="number of hits")] = 10
-    find: Find | None = Field(None, description="default: the other modality")
-    where: list[Text] = Field(default_factory=list, description="filters as field=value")
+    where: list[Text] = Field(default_factory=list, description="filters as field=value", examples=[["label=harbor"]])
     distance: Annotated[int, Field(ge=0)] | None = Field(None, description="only hits at most so far away")
     rescore: Annotated[int, Field(ge=0)] | None = Field(None, description=RESCORE)
     expand: Annotated[int, Field(ge=0)] | None = Field(None, description=EXPAND)
     asymmetric: bool | None = Field(None, description=ASYMMETRIC)
+
+
+class Asked(Search):
+    """How to search with files."""
+
+    find: Find | None = Field(None, description="default: the other modality")
     preview: bool = Field(False, description="whether to send pictures of the queries back")
 
 
@@ -170,21 +176,14 @@ class Chosen(Schema):
     items: Annotated[list[Named], Field(min_length=1)]
 
 
-class TextQuery(Schema):
+class TextQuery(Search):
     """A search with texts: what to look for, in anybody's words."""
 
     texts: Annotated[list[Text], Field(min_length=1, examples=[["dinghies at a quay"]])]
-    archive: list[Text] = Field(default_factory=list, description="those to search; all, if none is named")
-    k: Annotated[int, Field(ge=1)] = 10
     find: Find | None = Field(None, description="default: images, where there are any")
-    where: list[Text] = Field(default_factory=list, description="filters as field=value")
-    distance: Annotated[int, Field(ge=0)] | None = Field(None, description="only hits at most so far away")
-    rescore: Annotated[int, Field(ge=0)] | None = Field(None, description=RESCORE)
-    expand: Annotated[int, Field(ge=0)] | None = Field(None, description=EXPAND)
-    asymmetric: bool | None = Field(None, description=ASYMMETRIC)
 
 
-class CodeQuery(Schema):
+class CodeQuery(Search):
     """A search with codes that are known already."""
 
     codes: Annotated[list[Code], Field(min_length=1)]
@@ -195,14 +194,7 @@ class CodeQuery(Schema):
         None, description="of each code, as an answer gives them; without them no bits are weighed"
     )
     belief: Belief | None = Field(None, description="as an answer gave it; without it hits have no probability")
-    archive: list[Text] = Field(default_factory=list, description="those to search; all, if none is named")
-    k: Annotated[int, Field(ge=1)] = 10
     find: Find = "any"
-    where: list[Text] = Field(default_factory=list, description="filters as field=value", examples=[["label=harbor"]])
-    distance: Annotated[int, Field(ge=0)] | None = Field(None, description="only hits at most so far away")
-    rescore: Annotated[int, Field(ge=0)] | None = Field(None, description=RESCORE)
-    expand: Annotated[int, Field(ge=0)] | None = Field(None, description=EXPAND)
-    asymmetric: bool | None = Field(None, description=ASYMMETRIC)
 
 
 class ArchiveEntry(Schema):
@@ -231,8 +223,9 @@ class Limits(Schema):
     batch_queries: int = Field(description="most files in one batch")
     batch_mb: float
     export_items: int = Field(description="most items whose files are given away at once")
-    rescore: int = Field(0, description="nearest codes that are rescored where a query does not say; 0 for none")
-    expand: int = Field(0, description="first hits that are examples where a query does not say; 0 for none")
+    rescore: int | None = Field(None, description="nearest codes that are rescored where a query does not say; 0 for "
+                                "none, null for what the archives can do")  # fmt: skip
+    expand: int | None = Field(None, description="first hits that are examples where a query does not say; 0 for none")
 
 
 class ArchivesReply(Schema):

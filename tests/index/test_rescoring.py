@@ -15,9 +15,10 @@ from dtbh.cli.main import main
 from dtbh.codes import HashCodes, whole_numbers
 from dtbh.errors import CodesError, ConfigError
 from dtbh.index import rescoring
-from dtbh.index.archive.archive import create_archive, open_archive
+from dtbh.index.archive.archive import Archive, create_archive, open_archive
 from dtbh.index.archive.merging import merge_archives
 from dtbh.index.memory import MemoryIndex
+from dtbh.search.ranking import Ranking, best
 from tests.index.conftest import found
 from tests.index.made import make_codes
 from tests.reference import hamming
@@ -137,6 +138,12 @@ def test_an_item_is_a_query(make) -> None:
     assert result.rows[0, :2].tolist() == [7, 37], "its own row, and the one that is alike"
     np.testing.assert_allclose(result.similarities[0, :2], 1, atol=1e-6)
     assert index.codes([]).vectors.shape == (0, DIM)
+
+
+def test_the_best_order_is_what_an_engine_can_do(make) -> None:
+    index = make(CODES)
+    milvus = not isinstance(index, (MemoryIndex, Archive))
+    assert best(index) == Ranking(1000, 20, asymmetric=not milvus)
 
 
 def test_what_has_no_vectors_is_one_clear_line(make) -> None:
@@ -314,7 +321,7 @@ def test_one_without_replaces_one_with(archive) -> None:
 
 def test_info_says_so(archive, capsys) -> None:
     assert main(["info", str(archive.path), "--verify"]) == 0
-    assert "\nvectors   5 bytes an item, 300 bytes, for search --rescore and --expand\n" in capsys.readouterr().out
+    assert "\nvectors   5 bytes an item, 300 bytes, by which search orders what is near\n" in capsys.readouterr().out
     assert main(["info", str(archive.path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["vectors"] == {"bytes_an_item": 5, "bytes": 300}
     archive.remove(["i3"])

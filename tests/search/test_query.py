@@ -22,7 +22,8 @@ from dtbh.models.encoder import Encoding
 from dtbh.models.load import load
 from dtbh.models.senses import Senses
 from dtbh.search.contact_sheet import write_sheet
-from dtbh.search.query import query_file, why_nothing
+from dtbh.search.query import ask, why_nothing
+from dtbh.search.ranking import BY_BITS, Ranking
 from dtbh.search.table import WIDTH, _width, render_table
 
 
@@ -63,40 +64,40 @@ def ids(result):
 
 
 def test_a_sound_finds_images_and_an_image_sounds(archive, folder):
-    by_sound = query_file(archive, FakeModel(), sound=folder / "1.wav", k=3)
+    by_sound = ask(archive, FakeModel(), sound=folder / "1.wav", k=3)
     assert ids(by_sound) == [(1, 0, "1.tif"), (2, 1, "3.tif"), (3, 1, "0.tif")]
     assert [hit.probability for hit in by_sound.hits()] == [1, 0.875, 0.875]
     assert by_sound.strength() == by_sound.to_dict()["queries"][0]["strength"] == "strong"
     assert replace(by_sound, probabilities=((0.1, None, 0.9),)).strength() == "strong", "the nearest came last"
-    by_image = query_file(archive, FakeModel(), image=folder / "1.tif", k=2)
+    by_image = ask(archive, FakeModel(), image=folder / "1.tif", k=2)
     assert by_image.strength() is None
     assert "probability" not in by_image.hits()[0].to_dict()
     assert ids(by_image) == [(1, 0, "1.wav"), (2, 1, "3.wav")]
-    same = query_file(archive, FakeModel(), image=folder / "1.tif", k=1, find="image", where={})
+    same = ask(archive, FakeModel(), image=folder / "1.tif", k=1, find="image", where={})
     assert ids(same) == [(1, 0, "1.tif")]
 
 
 def test_one_query_only(archive, folder):
     for files in ({}, {"sound": folder / "1.wav", "image": folder / "1.tif"}):
         with pytest.raises(ConfigError, match="needs one query: give a sound, an image or a text, and only one"):
-            query_file(archive, FakeModel(), **files)
+            ask(archive, FakeModel(), **files)
 
 
 def test_a_query_that_is_not_there(archive, folder):
     with pytest.raises(DataError, match=r"none\.wav: no such file"):
-        query_file(archive, FakeModel(), sound=folder / "none.wav")
+        ask(archive, FakeModel(), sound=folder / "none.wav")
 
 
 def test_a_query_that_is_a_device_is_not_told_as_missing(archive):
     with pytest.raises(MediaError, match=r"/dev/null: a device, not a regular file, a sound file wanted; save it"):
-        query_file(archive, FakeModel(), sound="/dev/null")
+        ask(archive, FakeModel(), sound="/dev/null")
 
 
 def test_another_model_is_refused_before_it_works(archive, folder):
     model = FakeModel("e2")
     model.encode = None
     with pytest.raises(CodesError, match=r"encoder e1, the model is e2; search with .*/run"):
-        query_file(archive, model, sound=folder / "1.wav")
+        ask(archive, model, sound=folder / "1.wav")
 
 
 def result_of(*queries):
@@ -175,26 +176,38 @@ def test_two_stages_from_the_shell(tiny_run, tiny_data, tmp_path, capsys):
     capsys.readouterr()
     assert main(["search", place, "--sound", str(sound), "-k", "4", "--rescore", "20", "--json"]) == 0
     (answer,) = json.loads(capsys.readouterr().out)["queries"]
-    found = query_file(open_archive(place), load(tiny_run), sound=sound, k=4, rescore=20)
+    found = ask(open_archive(place), load(tiny_run), sound=sound, k=4, ranking=Ranking(20))
     assert [hit["id"] for hit in answer["hits"]] == [hit.item.id for hit in found.hits()]
     alike = [hit["similarity"] for hit in answer["hits"]]
     assert alike == sorted(alike, reverse=True)
     assert alike[0] > alike[-1]
+    for where, said, ranking in (
+        (place, [], None),
+        (place, [], Ranking(1000, 20, asymmetric=True)),
+        (place, ["--rescore", "0"], BY_BITS),
+        (bare, [], None),
+        (bare, [], BY_BITS),
+    ):
+        assert main(["search", where, "--sound", str(sound), "-k", "4", *said, "--json"]) == 0
+        (answer,) = json.loads(capsys.readouterr().out)["queries"]
+        found = ask(open_archive(where), load(tiny_run), sound=sound, k=4, ranking=ranking)
+        assert [hit["id"] for hit in answer["hits"]] == [hit.item.id for hit in found.hits()]
+        assert ("similarity" in answer["hits"][0]) == (found.similarities is not None) == (where == place and not said)
     told = ["--rescore", "20", "--expand", "5", "--asymmetric"]
     assert main(["search", place, "--sound", str(sound), "-k", "4", *told, "--json"]) == 0
     (answer,) = json.loads(capsys.readouterr().out)["queries"]
-    found = query_file(open_archive(place), load(tiny_run), sound=sound, k=4, rescore=20, expand=5, asymmetric=True)
+    found = ask(open_archive(place), load(tiny_run), sound=sound, k=4, ranking=Ranking(20, 5, asymmetric=True))
     assert [hit["id"] for hit in answer["hits"]] == [hit.item.id for hit in found.hits()]
     assert [hit["similarity"] for hit in answer["hits"]] == [round(hit.similarity, 4) for hit in found.hits()] != alike
     assert main(["search", bare, "--sound", str(sound), "-k", "4", "--asymmetric", "--json"]) == 0
     (weighed,) = json.loads(capsys.readouterr().out)["queries"]
-    found = query_file(open_archive(bare), load(tiny_run), sound=sound, k=4, asymmetric=True)
+    found = ask(open_archive(bare), load(tiny_run), sound=sound, k=4, ranking=Ranking(asymmetric=True))
     assert [hit["id"] for hit in weighed["hits"]] == [hit.item.id for hit in found.hits()]
     assert [hit["similarity"] for hit in weighed["hits"]] == [round(hit.similarity, 4) for hit in found.hits()]
     for arguments, message in (
-        ([bare, "--rescore", "20"], "keeps no vectors, so that nothing can be rescored; index again with --vectors"),
-        ([place, "--rescore", "0"], "rescore, the number of candidates, must be a whole number from 1, found 0"),
-        ([place, "--expand", "5"], "--expand goes with --rescore, the number of candidates, as in --rescore 1000"),
+        ([bare, "--rescore", "20"], "keeps no vectors, so nothing can be rescored; index again with --vectors"),
+        ([place, "--rescore", "-1"], "rescore, the number of candidates, must be a whole number from 1, found -1"),
+        ([place, "--expand", "5"], "expand goes with rescore, the number of candidates, as in rescore=1000"),
     ):
         assert main(["search", *arguments, "--sound", str(sound)]) == 2
         said = capsys.readouterr().err

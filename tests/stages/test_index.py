@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import signal
+from dataclasses import replace
 
 import pytest
 
 from dtbh.cli.main import main
 from dtbh.data.manifest import Item, Manifest, write_manifest
-from dtbh.errors import CodesError, DtbhError, MediaError
+from dtbh.errors import CodesError, DtbhError, MediaError, RunError
 from dtbh.index.archive.archive import open_archive
 from dtbh.stages.index import grow, index
 from dtbh.stages.merge import merge
@@ -96,6 +97,27 @@ def test_vectors_are_kept_once_they_were_asked_for(model, media, tmp_path):
     index("x", media, out=tmp_path / "bare")
     with pytest.raises(CodesError, match="bare: was made without vectors; index everything again with --vectors"):
         grow("x", media, out=tmp_path / "bare", vectors=True)
+
+
+def test_vectors_are_kept_unasked_where_the_model_takes_any_words(model, media, tmp_path, monkeypatch):
+    out, old, grown = tmp_path / "out", tmp_path / "old", tmp_path / "grown"
+    index("x", media, out=old)
+    monkeypatch.setattr(model, "senses", replace(model.senses, sentences="minilm"))
+    index("x", media, out=out)
+    assert len(with_vectors(open_archive(out))) == N
+    grow("x", media, out=grown, make=True)
+    assert len(with_vectors(open_archive(grown))) == N
+    index("x", media, out=old)
+    assert open_archive(old).vector_dim is None, "what stands there goes on as it is"
+    index("x", media, out=out, vectors=False)
+    assert open_archive(out).vector_dim is None
+    monkeypatch.setattr(type(model), "vector_dim", property(_gives_none))
+    index("x", media, out=tmp_path / "codes")
+    assert open_archive(tmp_path / "codes").vector_dim is None
+
+
+def _gives_none(model):
+    raise RunError(f"{model.path}: gives codes and no vectors")
 
 
 def test_files_that_cant_be_read_are_left_out_and_tried_again(model, media, stage, tmp_path):

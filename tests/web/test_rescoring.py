@@ -20,6 +20,7 @@ from tests.web.conftest import Making, Serving
 from tests.web.test_page import CARDS
 
 R = 20
+BEST = "k=7&rescore=1000&expand=20&asymmetric=true"
 
 
 @pytest.fixture(scope="module")
@@ -63,12 +64,14 @@ def test_a_sound_is_rescored_as_by_the_archive(
 ) -> None:
     answer = asked(client, a_sound, f"k=7&rescore={R}")
     assert hits(answer) == wanted(archive, tiny_model, a_sound, 7, R)
-    plain = asked(client, a_sound, "k=7")
+    plain = asked(client, a_sound, "k=7&rescore=0")
     assert [hit["similarity"] for hit in plain["hits"]] == [None] * 7
     assert plain["vector"] is None
     assert hits(plain) != hits(answer)
-    assert hits(asked(client, a_sound, "k=7&rescore=0")) == hits(plain)
+    assert hits(asked(client, a_sound, "k=7")) == hits(asked(client, a_sound, BEST)) != hits(plain)
     assert {hit["vector"] for hit in answer["hits"]} == {None}
+    reply = client.post("/v1/search/sound?k=7", files={"file": a_sound.read_bytes()}).json()["queries"][0]
+    assert {hit["similarity"] for hit in reply["hits"]} == {None}, "one of the archives keeps no vectors"
 
 
 def test_a_code_goes_with_its_vector(client: TestClient, a_sound: Path) -> None:
@@ -132,7 +135,7 @@ def test_bits_are_weighed_where_that_is_asked_for(
 
 def test_a_code_goes_with_its_weights(client: TestClient, make: Making, tiny_archive: Path, a_sound: Path) -> None:
     answer = asked(client, a_sound, "k=7&asymmetric=true")
-    assert asked(client, a_sound, "k=7")["weights"] is None
+    assert asked(client, a_sound, "k=7&rescore=0")["weights"] is None
     again = {"codes": [answer["code"]], "weights": [answer["weights"]], "k": 7, "find": "image",
              "archive": ["vectors"], "belief": answer["belief"]}  # fmt: skip
     reply = client.post("/v1/search/code", json=again).json()["queries"][0]
@@ -185,7 +188,7 @@ def test_first_hits_are_examples_where_that_is_asked_for(
              "find": "image", "archive": ["vectors"]}  # fmt: skip
     assert hits(client.post("/v1/search/code", json=again).json()["queries"][0]) == found
     for wrong, said in (
-        ({"rescore": None}, "expand: goes with rescore, the number of candidates, as in rescore=1000"),
+        ({"rescore": None}, "expand goes with rescore, the number of candidates, as in rescore=1000"),
         ({"rescore": None, "vectors": None}, "expand: the codes came without vectors; send those of an answer"),
     ):
         refused = client.post("/v1/search/code", json={**again, **wrong})
@@ -196,7 +199,7 @@ def test_first_hits_are_examples_where_that_is_asked_for(
         assert hits(asked(by_itself, a_sound, "k=7&rescore=0"))[0][2] is None, "and nothing is expanded"
         alone = by_itself.post("/v1/search/code", json={"codes": [answer["code"]], "k": 7}).json()["queries"][0]
         assert alone["hits"][0]["similarity"] is None, "a code that comes alone is searched as before"
-    with pytest.raises(ConfigError, match="expand: goes with rescore"):
+    with pytest.raises(ConfigError, match="expand goes with rescore"):
         make(place, limits={"expand": 3})
 
 

@@ -14,12 +14,14 @@ from dtbh.config import Service
 from dtbh.data.manifest import Item
 from dtbh.errors import ConfigError
 from dtbh.index.archive.archive import create_archive
-from dtbh.index.base import check_expands, check_weighs
 from dtbh.index.memory import MemoryIndex
 from dtbh.index.result import SearchResult
+from dtbh.search.ranking import BY_BITS, Ranking, best
 from dtbh.web.app import create_app
 from dtbh.web.archives import ArchiveRegistry, Question
 from tests.index.made import make_codes
+
+WEIGHED, EXPANDED = Ranking(asymmetric=True), Ranking(9, 2)
 
 
 def codes(bits: list[list[int]], weights: NDArray[np.uint8] | None = None) -> HashCodes:
@@ -28,7 +30,7 @@ def codes(bits: list[list[int]], weights: NDArray[np.uint8] | None = None) -> Ha
 
 
 def ids(registry: ArchiveRegistry, query: HashCodes, **question: Any) -> list[str]:
-    (answer,) = registry.search([(query, Question(("a",), find="image", asymmetric=True, **question))])
+    (answer,) = registry.search([(query, Question(("a",), find="image", ranking=WEIGHED, **question))])
     assert not isinstance(answer, Exception)
     return [hit.item.id for hit in answer]
 
@@ -64,13 +66,13 @@ class Its:
 def test_an_engine_that_knows_no_weights_says_so() -> None:
     index, said = OfAnotherPackage(make_codes()), "its engine can't weigh bits .*; search without asymmetric"
     with pytest.raises(ConfigError, match=said):
-        check_weighs(index)
-    check_weighs(MemoryIndex(make_codes()))
+        WEIGHED.check(index)
+    WEIGHED.check(MemoryIndex(make_codes()))
     engine: Any = Its()
     registry = ArchiveRegistry([engine])
-    registry.check_asymmetric(False, registry.names)
+    registry.check(BY_BITS, registry.names)
     with pytest.raises(ConfigError, match=said):
-        registry.check_asymmetric(True, registry.names)
+        registry.check(WEIGHED, registry.names)
 
 
 class Rescoring(OfAnotherPackage):
@@ -83,15 +85,17 @@ class Rescoring(OfAnotherPackage):
 def test_an_engine_that_expands_nothing_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     said = "its engine can't expand queries .*; search without expand"
     with pytest.raises(ConfigError, match=said):
-        check_expands(Rescoring(make_codes(dim=5)))
-    for able in (MemoryIndex(make_codes(dim=5)), MemoryIndex(make_codes())):
-        check_expands(able)
+        EXPANDED.check(Rescoring(make_codes(dim=5)))
+    able, bare = MemoryIndex(make_codes(dim=5)), MemoryIndex(make_codes())
+    EXPANDED.check(able)
+    assert best(able) == best(able, able) == Ranking(1000, 20, asymmetric=True)
+    assert best(bare) == best(able, bare) == best(able, Rescoring(make_codes(dim=5))) == BY_BITS
     monkeypatch.setattr(Its, "open", lambda self: Rescoring(make_codes(dim=5)))
     engine: Any = Its()
     registry = ArchiveRegistry([engine])
-    registry.check_rescore(9, 0, registry.names)
+    registry.check(Ranking(9), registry.names)
     with pytest.raises(ConfigError, match=said):
-        registry.check_rescore(9, 2, registry.names)
+        registry.check(EXPANDED, registry.names)
 
 
 def test_a_service_of_such_an_engine_is_not_started_to_weigh() -> None:

@@ -77,7 +77,7 @@ class ArchiveInfo:
         ]
         if self.vector_dim:
             size = f"{self.vector_dim} bytes an item, {_size(self.vector_bytes)}"
-            lines.insert(3, f"vectors   {size}, for search --rescore and --expand")
+            lines.insert(3, f"vectors   {size}, by which search orders what is near")
         if self.shard:
             lines.append(f"shard     {self.shard} of a source; dtbh merge joins them")
         if self.removed:

@@ -74,7 +74,8 @@ function byCode(query, options) {
 }
 
 async function byItem(item, options) {
-  const { vector } = state.served.limits.rescore && !item.vector ? await known(item.id, item.archive).catch(() => item) : item;
+  const kept = state.served.archives.find(({ name }) => name === item.archive)?.vectors;
+  const { vector } = kept && !item.vector ? await known(item.id, item.archive).catch(() => item) : item;
   await byCode({ name: item.label || item.id, modality: item.modality, belief: { modality: item.modality }, code: item.code, vector, item }, options);
   scrollTo({ top: 0 });
   $("result-name").focus({ preventScroll: true });
