@@ -69,8 +69,7 @@ def reader_for(
     )
     together = not training and len(views) > 1
     if sequences:
-        width = tower.backbone.out_dim
-        return StoredReader([[view.reshape(-1, width) for view in row] for row in rows], together=together)
+        return StoredReader(rows.in_rows(tower.backbone.out_dim), together=together)
     return StoredReader(torch.from_numpy(np.stack([np.stack(row) for row in rows])), together=together)
 
 

@@ -7,9 +7,10 @@ renamed file is still known, or by the text. Several processes may share it.
 from __future__ import annotations
 
 import hashlib
+import os
 import sqlite3
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,6 +23,7 @@ from dtbh.utils.progress import track
 
 TABLE = """CREATE TABLE IF NOT EXISTS outputs
            (file BLOB, view INTEGER, vector BLOB, PRIMARY KEY (file, view)) WITHOUT ROWID"""
+MAPPED = 1 << 40  # bytes of a store that may be memory-mapped; SQLite stops at two gigabytes, and reads what is beyond
 
 
 S = TypeVar("S", Path, str)
@@ -37,8 +39,8 @@ def stored_outputs(
     batch: int,
     dtype: str = "<f4",
     label: str = "computing features",
-) -> list[list[NDArray[Any]]]:
-    """The backbone's outputs for files or texts, from the store or computed and stored: one array for each and view.
+) -> StoredOutputs:
+    """The backbone's outputs for files or texts, computed where the store lacks them: one array for each and view.
 
     Args:
         sources: The files, or the texts.
@@ -46,7 +48,7 @@ def stored_outputs(
         backbone: Fingerprint of the backbone and of all that comes before it.
         views: Numbers of the views of each, in -2**63..2**63 - 1.
         batch: How many are computed at a time; small ones come first, so that clips of like length meet.
-        dtype: Of the arrays as stored and returned; they are flat.
+        dtype: Of the arrays as they are stored and read; they are flat.
         label: What computing them is called where progress is shown.
 
     Raises:
@@ -56,11 +58,89 @@ def stored_outputs(
     if not sources:
         raise DtbhError("no files to encode")
     file = cache_folder() / f"{backbone}.sqlite"
-    try:
+    with _used(file):
         file.parent.mkdir(parents=True, exist_ok=True)
         with closing(sqlite3.connect(file, timeout=60)) as store:
             store.execute(TABLE)
-            return _fill(store, sources, compute, views=views, batch=batch, dtype=dtype, label=label)
+            keys = _fill(store, sources, compute, views=views, batch=batch, dtype=dtype, label=label)
+    return StoredOutputs(file, keys, views, dtype)
+
+
+class StoredOutputs(Sequence["Views"]):
+    """Outputs that are stored, each read when it is asked for: the store is memory-mapped, and none stays in memory.
+
+    It may be handed to other processes.
+
+    Args:
+        file: The store, which has them all.
+        keys: What each file or text is known by.
+        views: Numbers of the views of each.
+        dtype: Of the arrays.
+        width: Numbers in a row of an array; None for flat ones.
+    """
+
+    def __init__(
+        self, file: Path, keys: Sequence[bytes], views: Sequence[int], dtype: str, width: int | None = None
+    ) -> None:
+        self._file, self._keys, self._views, self._dtype, self._width = file, keys, views, dtype, width
+        self._opened: dict[int, sqlite3.Connection] = {}  # by process: one that was forked opens its own
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __getitem__(self, row: Any) -> Any:
+        if not 0 <= row < len(self):
+            raise IndexError(row)
+        return Views(self, row, len(self._views))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_opened": {}}
+
+    def in_rows(self, width: int) -> StoredOutputs:
+        """The same, each array as rows of so many numbers: [t, width]."""
+        return StoredOutputs(self._file, self._keys, self._views, self._dtype, width)
+
+    def read(self, row: int, view: int) -> NDArray[Any]:
+        """One array; raises `DtbhError` where the store can't be read any more."""
+        with _used(self._file):
+            found = self._store().execute(
+                "SELECT vector FROM outputs WHERE file = ? AND view = ?", (self._keys[row], self._views[view])
+            ).fetchone()  # fmt: skip
+            if found is None:
+                raise OSError("what it had is gone")
+        array = np.frombuffer(bytearray(found[0]), dtype=self._dtype)
+        return array if self._width is None else array.reshape(-1, self._width)
+
+    def _store(self) -> sqlite3.Connection:
+        """The store, opened to be read by this process."""
+        if os.getpid() not in self._opened:
+            store = sqlite3.connect(f"{self._file.absolute().as_uri()}?mode=ro", uri=True, timeout=60,
+                                    check_same_thread=False)  # fmt: skip
+            store.execute(f"PRAGMA mmap_size = {MAPPED}")
+            self._opened[os.getpid()] = store
+        return self._opened[os.getpid()]
+
+
+class Views(Sequence[NDArray[Any]]):
+    """The views of one file or text, each read when it is asked for."""
+
+    def __init__(self, outputs: StoredOutputs, row: int, count: int) -> None:
+        self._outputs, self._row, self._count = outputs, row, count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, view: Any) -> Any:
+        if not 0 <= view < self._count:
+            raise IndexError(view)
+        return self._outputs.read(self._row, view)
+
+
+@contextmanager
+def _used(file: Path) -> Iterator[None]:
+    """Names the store where it can't be used."""
+    try:
+        yield
     except (sqlite3.Error, OSError) as error:
         raise DtbhError(
             f"{file}: the store of backbone outputs can't be used ({error}); "
@@ -77,30 +157,27 @@ def _fill(
     batch: int,
     dtype: str,
     label: str,
-) -> list[list[NDArray[Any]]]:
-    """Look everything up, compute what is missing, and commit batch by batch."""
+) -> list[bytes]:
+    """Look everything up, compute what is missing, and commit batch by batch; returns what each source is known by."""
     keys, sizes = [], {}
     for source in sources:
         data = content(source)
         keys.append(hashlib.sha256(data).digest())
         sizes[keys[-1]] = len(data)
-    known: dict[tuple[bytes, int], NDArray[Any]] = {}
-    for key in sizes:
-        for view, vector in store.execute("SELECT view, vector FROM outputs WHERE file = ?", (key,)):
-            if view in views:
-                known[key, view] = np.frombuffer(bytearray(vector), dtype=dtype)
+    known = {
+        (key, view) for key in sizes for (view,) in store.execute("SELECT view FROM outputs WHERE file = ?", (key,))
+    }
     wanted = {(k, v): source for k, source in zip(keys, sources, strict=True) for v in views if (k, v) not in known}
     todo = sorted(wanted.items(), key=lambda one: (sizes[one[0][0]], one[0]))
     for start in track(range(0, len(todo), batch), label, total=len(todo), each=batch):
         part = todo[start : start + batch]
         rows = [row.astype(dtype).ravel() for row in compute([(source, view) for (_, view), source in part])]
-        known.update((found, row) for (found, _), row in zip(part, rows, strict=True))
         store.executemany(
             "INSERT OR REPLACE INTO outputs VALUES (?, ?, ?)",
             [(k, v, row.tobytes()) for ((k, v), _), row in zip(part, rows, strict=True)],
         )
         store.commit()
-    return [[known[k, v] for v in views] for k in keys]
+    return keys
 
 
 def content(source: Path | str) -> bytes:

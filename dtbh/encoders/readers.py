@@ -111,13 +111,13 @@ class StoredReader:
     """Stored outputs of a frozen backbone, some views of each item; a generator chooses among them.
 
     Args:
-        outputs: float [n, views, d], one vector a view; or lists of n times views arrays float [t, d], one
-            sequence a view.
+        outputs: float [n, views, d], one vector a view; or n times views arrays float [t, d], one sequence a view,
+            each of which is taken when it is wanted.
         together: Give all views of an item at once where no generator chooses: float [views, d], or a list of
             sequences.
     """
 
-    def __init__(self, outputs: Tensor | list[list[NDArray[Any]]], *, together: bool = False) -> None:
+    def __init__(self, outputs: Tensor | Sequence[Sequence[NDArray[Any]]], *, together: bool = False) -> None:
         self.outputs, self.together = outputs, together
 
     def __len__(self) -> int:

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import multiprocessing
+import sqlite3
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
@@ -318,6 +323,27 @@ def test_a_damaged_store_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (tmp_path / "abc.sqlite").write_text("not a database, but long enough to be taken for one" * 40)
     with pytest.raises(DtbhError, match=r"abc\.sqlite: the store of backbone outputs can't be used"):
         stored_outputs(make_images(tmp_path, 1), lambda wanted: [np.zeros(2)], backbone="abc", views=[0], batch=1)
+
+
+def test_stored_outputs_are_read_when_asked_for_by_any_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DTBH_CACHE", str(tmp_path))
+
+    def lengths(wanted: list[tuple[str, int]]) -> list[NDArray[np.float64]]:
+        return [np.full(6, len(text) + view / 8) for text, view in wanted]
+
+    stored = stored_outputs(["a", "bcd", "a"], lengths, backbone="abc", views=[4, 2], batch=2, dtype="<f2").in_rows(3)
+    wanted = [[[[length + view / 8] * 3] * 2 for view in (4, 2)] for length in (1, 3, 1)]
+    assert [[view.tolist() for view in row] for row in stored] == wanted
+    for start in ("fork", "spawn"):
+        context = multiprocessing.get_context(start)
+        with ProcessPoolExecutor(1, mp_context=context) as pool:
+            assert pool.submit(stored.read, 1, 0).result().tolist() == wanted[1][0]
+    with closing(sqlite3.connect(tmp_path / "abc.sqlite")) as store:
+        store.execute("DELETE FROM outputs WHERE view = 2")
+        store.commit()
+    assert stored[0][0].tolist() == wanted[0][0]
+    with pytest.raises(DtbhError, match=r"abc\.sqlite: the store of backbone outputs can't be used \(what it had is g"):
+        stored[0][1]
 
 
 def test_a_file_that_is_gone_is_named_and_not_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
