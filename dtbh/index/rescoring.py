@@ -1,7 +1,6 @@
 """The second stage of a search: the nearest codes, ordered by the cosine of their vectors to the query's.
 
-A query may be expanded by its first hits, which show what it means here (pseudo-relevance feedback: Rocchio 1971; of
-images, average query expansion: Chum and others, ICCV 2007).
+A query may be expanded by its first hits, which show what it means here (`dtbh.index.expansion`).
 
 Vectors are whole numbers, so that a product of two is exact in whatever order it is summed up: every engine, compiled
 or not, and any number of queries at once, gives the same order.
@@ -16,17 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dtbh.codes import HashCodes, whole_numbers
+from dtbh.codes import HashCodes
 from dtbh.errors import CodesError, ConfigError
+from dtbh.index.expansion import by_examples
 from dtbh.index.hamming.search import compiled_already
 from dtbh.utils.packages import where_compiled
-from dtbh.utils.vectors import unit
 
 CELLS = 1 << 22  # numbers of candidates that are worked on at once in NumPy: 32 MB as float64
 NEEDS = "index again with --vectors"
-OWN, BEHIND = 0.25, 0.1
-"""Weight of a query's own vector beside the mean of its first hits, of which each weighs less by a factor of e for so
-much of a cosine that it lies behind the first. Chosen as docs/search.md tells."""
 
 
 def check_rescore(rescore: int | None, codes: HashCodes, dim: int | None, *, of: str, expand: int | None) -> None:
@@ -84,7 +80,7 @@ def rescored(
         k: At most c.
         places: int64 [q, c], where among the vectors that of each candidate stands; at its row unless given.
         expand: Order by the mean of two likenesses: that of the codes, and the cosine to the query's vector once it is
-            expanded by so many first hits.
+            expanded by so many first hits; the first candidates as their neighbours show them.
         likeness: Of the codes, float [q, c], -1 to 1; needed where queries are expanded.
 
     Returns:
@@ -95,39 +91,12 @@ def rescored(
     found = cosines(queries, vectors, places)
     if expand is not None:
         assert likeness is not None
-        meant = expanded(queries, vectors, places, likeness + OWN * found, expand)
+        meant, near, alike = by_examples(queries, vectors, places, found, likeness, expand)
         found = (likeness + cosines(meant, vectors, places)) / 2
+        np.put_along_axis(found, near, alike, axis=1)
     order = np.argsort(-found, axis=1, kind="stable")[:, :k]
     every = np.arange(len(rows))[:, None]
     return distances[every, order], rows[every, order], found[every, order].astype(np.float32)
-
-
-def expanded(
-    queries: NDArray[np.int16],
-    vectors: NDArray[np.int8],
-    places: NDArray[np.int64],
-    found: NDArray[np.floating[Any]],
-    first: int,
-) -> NDArray[np.int16]:
-    """Queries brought to where their first hits lie: the weighted mean of these, and a quarter of what was asked.
-
-    Args:
-        queries: int16 [q, d].
-        vectors: int8 [n, d].
-        places: int64 [q, c], of candidates among the vectors.
-        found: How likely each is meant, float [q, c]; the first are the highest.
-        first: How many are taken; all where there are fewer.
-
-    Returns:
-        int16 [q, d].
-    """
-    order = np.argsort(-found, axis=1, kind="stable")[:, :first]
-    likely = np.take_along_axis(found, order, axis=1)
-    weights = np.exp((likely - likely[:, :1]) / BEHIND)
-    sums = np.zeros(queries.shape)
-    for place, weight in zip(np.take_along_axis(places, order, axis=1).T, weights.T, strict=True):
-        sums += weight[:, None] * unit(vectors[place].astype(np.float64))  # in this order, however many are asked
-    return whole_numbers(unit(sums) + OWN * unit(queries.astype(np.float64)), np.int16)
 
 
 def cosines(queries: NDArray[np.int16], vectors: NDArray[np.int8], places: NDArray[np.int64]) -> NDArray[np.float64]:

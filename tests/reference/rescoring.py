@@ -31,22 +31,41 @@ def unit(vector):
     return [value / length if length else 0.0 for value in vector]
 
 
-def expanded(query, candidates, k, first, bits):
+def expanded(query, candidates, k, first, bits, most=300):
     """The first k (likeness, distance, row) of candidates (distance, row, vector), whose first ones are examples.
 
     By the mean of how alike the codes are, of so many bits, and of the cosine to the query as it is then: the direction
     of the mean of the examples' directions, each weighing less the further it is behind the first, and a quarter of its
-    own.
+    own. Of the first of all, the vector and the likeness of codes are those of its neighbours too.
     """
     near = [1 - 2 * distance / bits for distance, _, _ in candidates]
     likely = [alike + 0.25 * cosine(query, vector) for alike, (_, _, vector) in zip(near, candidates, strict=True)]
-    examples = sorted(range(len(candidates)), key=lambda place: -likely[place])[:first]
+    among = sorted(range(len(candidates)), key=lambda place: -likely[place])[:most]
+    own = vouched([(candidates[place][2], near[place]) for place in among])
+    likely = [alike + 0.25 * cosine(query, vector) for vector, alike in own]
+    examples = sorted(range(len(own)), key=lambda place: -likely[place])[:first]
     weights = [math.exp((likely[place] - likely[examples[0]]) / 0.1) for place in examples]
-    scaled = [[w * x for x in unit(candidates[place][2])] for w, place in zip(weights, examples, strict=True)]
+    scaled = [[w * x for x in unit(own[place][0])] for w, place in zip(weights, examples, strict=True)]
     mean = unit([sum(values) for values in zip(*scaled, strict=True)])
-    meant = rounded([there + 0.25 * own for there, own in zip(mean, unit(query), strict=True)], 32767)
-    found = [
-        (-(alike + cosine(meant, vector)) / 2, place, distance, row)
-        for place, (alike, (distance, row, vector)) in enumerate(zip(near, candidates, strict=True))
-    ]
+    meant = rounded([there + 0.25 * part for there, part in zip(mean, unit(query), strict=True)], 32767)
+    shown = dict(zip(among, own, strict=True))
+    found = []
+    for place, (distance, row, vector) in enumerate(candidates):
+        its, alike = shown.get(place, (vector, near[place]))
+        found.append((-(alike + cosine(meant, its)) / 2, place, distance, row))
     return [(-alike, distance, row) for alike, _, distance, row in sorted(found)[:k]]
+
+
+def vouched(pairs):
+    """Pairs (vector, likeness) averaged with the five nearest by vector, themselves among these, near ones more."""
+    found = []
+    for vector, _ in pairs:
+        alike = [cosine(vector, other) for other, _ in pairs]
+        nearest = sorted(range(len(pairs)), key=lambda place: -alike[place])[:5]
+        weights = [math.exp((alike[place] - 1) / 0.2) for place in nearest]
+        shares = [weight / sum(weights) for weight in weights]
+        scaled = [[s * x for x in unit(pairs[place][0])] for s, place in zip(shares, nearest, strict=True)]
+        mean = [sum(values) for values in zip(*scaled, strict=True)]
+        likeness = sum(share * pairs[place][1] for share, place in zip(shares, nearest, strict=True))
+        found.append((rounded(mean, 32767), likeness))
+    return found
