@@ -58,15 +58,19 @@ def reader_for(
     else:
         assert sound is not None
         views = sound_views(sound, sound.views) if training else list(range(tower.tta_views))
-    sequences = tower.temporal is not None
-    rows = stored_outputs(
-        paths,
-        _Computing(tower, media, paths, device, sound),
-        backbone=backbone_fingerprint(twin, modality),
-        views=views,
-        batch=BATCH,
-        dtype="<f2" if sequences else "<f4",
-    )
+    sequences, threads = tower.temporal is not None, torch.get_num_threads()
+    try:
+        rows = stored_outputs(
+            paths,
+            _Computing(tower, media, paths, device, sound),
+            backbone=backbone_fingerprint(twin, modality),
+            views=views,
+            batch=BATCH,
+            dtype="<f2" if sequences else "<f4",
+            threads=threads,
+        )
+    finally:
+        torch.set_num_threads(threads)  # those that compute set their own, which for MKL is everybody's
     together = not training and len(views) > 1
     if sequences:
         return StoredReader(rows.in_rows(tower.backbone.out_dim), together=together)
@@ -107,7 +111,7 @@ def sound_views(settings: SoundTower, count: int) -> list[int]:
 
 
 class _Computing:
-    """What the store calls for outputs that it lacks."""
+    """What the store calls for outputs that it lacks, on a core: files are then read on all, too."""
 
     def __init__(
         self,
@@ -122,6 +126,7 @@ class _Computing:
 
     @torch.inference_mode()
     def __call__(self, wanted: list[tuple[Path, int]]) -> list[NDArray[Any]]:
+        torch.set_num_threads(1)  # of the thread that calls
         read = [self._view(path, view) for path, view in wanted]
         outputs = self._tower.outputs(*(x.to(self._device) for x in self._media.collate(read)))
         arrays = [x.float().cpu().numpy() for x in outputs]

@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -39,6 +41,7 @@ def stored_outputs(
     batch: int,
     dtype: str = "<f4",
     label: str = "computing features",
+    threads: int = 1,
 ) -> StoredOutputs:
     """The backbone's outputs for files or texts, computed where the store lacks them: one array for each and view.
 
@@ -50,6 +53,7 @@ def stored_outputs(
         batch: How many are computed at a time; small ones come first, so that clips of like length meet.
         dtype: Of the arrays as they are stored and read; they are flat.
         label: What computing them is called where progress is shown.
+        threads: How many call ``compute`` at once, each for a batch of its own.
 
     Raises:
         MediaError: A file can't be read.
@@ -62,7 +66,8 @@ def stored_outputs(
         file.parent.mkdir(parents=True, exist_ok=True)
         with closing(sqlite3.connect(file, timeout=60)) as store:
             store.execute(TABLE)
-            keys = _fill(store, sources, compute, views=views, batch=batch, dtype=dtype, label=label)
+            keys = _fill(store, sources, compute, views=views, batch=batch, dtype=dtype, label=label,
+                         threads=threads)  # fmt: skip
     return StoredOutputs(file, keys, views, dtype)
 
 
@@ -157,6 +162,7 @@ def _fill(
     batch: int,
     dtype: str,
     label: str,
+    threads: int,
 ) -> list[bytes]:
     """Look everything up, compute what is missing, and commit batch by batch; returns what each source is known by."""
     keys, sizes = [], {}
@@ -169,15 +175,36 @@ def _fill(
     }
     wanted = {(k, v): source for k, source in zip(keys, sources, strict=True) for v in views if (k, v) not in known}
     todo = sorted(wanted.items(), key=lambda one: (sizes[one[0][0]], one[0]))
-    for start in track(range(0, len(todo), batch), label, total=len(todo), each=batch):
-        part = todo[start : start + batch]
-        rows = [row.astype(dtype).ravel() for row in compute([(source, view) for (_, view), source in part])]
+    parts = [todo[start : start + batch] for start in range(0, len(todo), batch)]
+    wishes = [[(source, view) for (_, view), source in part] for part in parts]
+    computed = zip(parts, _in_turn(compute, wishes, threads), strict=True)
+    for part, arrays in track(computed, label, total=len(todo), each=batch):
+        rows = [array.astype(dtype).ravel() for array in arrays]
         store.executemany(
             "INSERT OR REPLACE INTO outputs VALUES (?, ?, ?)",
             [(k, v, row.tobytes()) for ((k, v), _), row in zip(part, rows, strict=True)],
         )
         store.commit()
     return keys
+
+
+def _in_turn(
+    compute: Callable[[list[tuple[S, int]]], list[NDArray[Any]]], wishes: Sequence[list[tuple[S, int]]], threads: int
+) -> Iterator[list[NDArray[Any]]]:
+    """What is computed of each, in order, by so many threads, none of which is far ahead."""
+    if threads < 2:
+        yield from map(compute, wishes)
+        return
+    pool, under_way = ThreadPoolExecutor(threads, "dtbh-features"), deque[Future[list[NDArray[Any]]]]()
+    try:
+        for wish in wishes:
+            under_way.append(pool.submit(compute, wish))
+            if len(under_way) > threads:
+                yield under_way.popleft().result()
+        while under_way:
+            yield under_way.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def content(source: Path | str) -> bytes:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import multiprocessing
 import sqlite3
+import threading
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -344,6 +345,31 @@ def test_stored_outputs_are_read_when_asked_for_by_any_process(tmp_path: Path, m
     assert stored[0][0].tolist() == wanted[0][0]
     with pytest.raises(DtbhError, match=r"abc\.sqlite: the store of backbone outputs can't be used \(what it had is g"):
         stored[0][1]
+
+
+def test_several_compute_at_once_and_what_they_give_is_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DTBH_CACHE", str(tmp_path))
+    texts, together, met = [f"{number:02}" for number in range(20)], threading.Barrier(2, timeout=30), set()
+
+    def numbers(wanted: list[tuple[str, int]]) -> list[NDArray[np.float64]]:
+        if len(met) < 2:
+            met.add(threading.current_thread().name)
+            together.wait()
+        if "13" in dict(wanted) and broken:
+            raise MediaError("13: can't be read")
+        return [np.full(1, int(text)) for text, _ in wanted]
+
+    broken = True
+    with pytest.raises(MediaError, match="13: can't be read"):
+        stored_outputs(texts, numbers, backbone="abc", views=[0], batch=3, threads=2)
+    with closing(sqlite3.connect(tmp_path / "abc.sqlite")) as store:
+        assert store.execute("SELECT count(*) FROM outputs").fetchone()[0] % 3 == 0, "what was done before is kept"
+    broken = False
+    stored = stored_outputs(texts, numbers, backbone="abc", views=[0], batch=3, threads=2)
+    assert [int(row[0][0]) for row in stored] == [*range(20)]
+    assert len(met) == 2
 
 
 def test_a_file_that_is_gone_is_named_and_not_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -276,7 +276,7 @@ def test_texts_are_items_of_an_archive(run, archive, tmp_path):
     place = tmp_path / "archive"
     shutil.copytree(archive, place)
     opened = dtbh.open_archive(place)
-    opened.add(model.encode_texts(["a red tile number 3", "a green tile number 4"]))
+    opened.add(model.encode_texts(["a red tile number 3", "a green tile number 4"], vectors=True))
     found = dtbh.open_archive(place).search(model.encode_texts(["something crimson"]), 1, find="text")
     assert [hit.item.id for hit in found.hits()] == ["a red tile number 3"]
 
