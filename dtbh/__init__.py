@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from dtbh.models.encoder import Encoder
     from dtbh.models.load import load
     from dtbh.search.query import ask
+    from dtbh.search.ranking import Ranking
 
 
 _HOMES = {
@@ -42,6 +43,7 @@ _HOMES = {
     "Item": "data.manifest",
     "Manifest": "data.manifest",
     "MemoryIndex": "index.memory",
+    "Ranking": "search.ranking",
     "SearchResult": "index.result",
     "ask": "search.query",
     "create_archive": "index.archive.archive",
@@ -61,6 +63,7 @@ __all__ = [
     "Item",
     "Manifest",
     "MemoryIndex",
+    "Ranking",
     "SearchResult",
     "__version__",
     "ask",

@@ -41,6 +41,7 @@ from dtbh.codes import pack, whole_numbers
 from dtbh.index.hamming import search as hamming
 from dtbh.index.hamming.rows import let_go, read_scattered
 from dtbh.index.rescoring import cosines, rescored
+from dtbh.search.ranking import CANDIDATES, EXAMPLES
 
 Floats = NDArray[np.float32]
 K, BLOCK, MANY, RUNS = 10, 1 << 16, 64, 15
@@ -258,6 +259,19 @@ def print_times(
             cells += [f"{own[0] / (more[0] + vectors[0]):>9.1f}" for own in peer]
         slow = cold(path, mapped, lambda found=found: rescored(numbers[:1], found[0][:1], found[1][:1], mapped, K))
         print(f"{codes.bits:>5}{r:>6}" + "".join(cells) + f"{slow:>9.2f}", flush=True)
+    found = searcher.nearest(codes.asked, min(CANDIDATES, len(mapped)), threads=1)
+    alike = 1 - 2 * found[0] / codes.bits
+    asks = [
+        lambda chosen: rescored(numbers[chosen], found[0][chosen], found[1][chosen], mapped, K),
+        lambda chosen: rescored(
+            numbers[chosen], found[0][chosen], found[1][chosen], mapped, K, expand=EXAMPLES, likeness=alike[chosen]
+        ),
+    ]  # fmt: skip
+    asks[0](np.arange(count))  # what was cold lies in memory again
+    for q in (1, min(MANY, count)):
+        vectors, examples = (took[RUNS // 2] for took in times(asks, q, count))
+        print(f"{codes.bits} bits, {q} at once: {found[0].shape[1]} candidates take {vectors:.2f} ms a query, "
+              f"with {EXAMPLES} as examples {examples:.2f}", flush=True)  # fmt: skip
 
 
 def benchmark(drawn: Drawn, folder: Path, settings: argparse.Namespace) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,13 +34,12 @@ def _add_search(parser: Parser) -> None:
                         "hear any language (default auto)")  # fmt: skip
     parser.add_argument("-k", type=int, default=10, help="how many hits (default 10)")
     parser.add_argument("--rescore", type=int, metavar="N", help="order the N nearest codes by their vectors, 0 for "
-                        "none (where no order is asked for: --rescore 1000 --expand 20 --asymmetric if the archive "
-                        "keeps vectors, else by the bits alone)")  # fmt: skip
-    parser.add_argument("--expand", type=int, metavar="N", help="with --rescore: take the first N hits as examples of "
-                        "what is meant (pseudo-relevance feedback)")  # fmt: skip
-    parser.add_argument(
-        "--asymmetric", action="store_true", help="let each bit count as much as the query is sure of it"
-    )
+                        "none, that is by the bits alone (default, if the archive keeps vectors: 1000, and --expand 20 "
+                        "--asymmetric; with --rescore those are off unless said)")  # fmt: skip
+    parser.add_argument("--expand", type=int, metavar="N", help="take the first N of these hits as examples of what is "
+                        "meant (pseudo-relevance feedback), 0 for none")  # fmt: skip
+    parser.add_argument("--asymmetric", action=argparse.BooleanOptionalAction, help="let each bit count as much as the "
+                        "query is sure of it")  # fmt: skip
     parser.add_argument("--find", choices=("image", "sound", "text", "any"), help="default: the other modality")
     add_where(parser)
     parser.add_argument("--bbox", metavar="W,S,E,N", help="only footprints that meet this box, in degrees")
@@ -55,13 +55,11 @@ def _add_search(parser: Parser) -> None:
 def search(args: Arguments) -> int:
     """Search an archive with a sound, an image or a text."""
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")  # NumPy's threads sleep where they wait
-    from dtbh.search.query import check_encoder, encode_query, why_nothing
+    from dtbh.search.query import check_encoder, encode_query, ranking_for, why_nothing
     from dtbh.search.query import search as search_index
-    from dtbh.search.ranking import Ranking, best
+    from dtbh.search.ranking import chosen
     from dtbh.search.table import render_table
 
-    told = (args.rescore, args.expand, args.asymmetric or None) != (None, None, None)
-    ranking = Ranking(args.rescore or None, args.expand, args.asymmetric) if told else None
     index, where = opened(args), pairs(args.where)
     where |= {"bbox": args.bbox} if args.bbox else {}
     run = args.model or index.model
@@ -72,7 +70,7 @@ def search(args: Arguments) -> int:
     model = load(run)
     model.language = args.language
     check_encoder(index, model)
-    ranking = best(index) if ranking is None else ranking
+    ranking = chosen(ranking_for(index, model), args.rescore, args.expand, args.asymmetric)
     vectors = ranking.rescore is not None
     query = encode_query(model, sound=args.sound, image=args.image, text=args.text, vectors=vectors)
     result = search_index(index, model, query, args.k, find=args.find, where=where, ranking=ranking)

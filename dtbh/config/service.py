@@ -20,12 +20,11 @@ class Service(Settings):
     image_megapixels: float = Field(50.0, gt=0, description="largest image that is taken as a query or drawn")
     hits: int = Field(1000, ge=1, description="most hits a query may ask for")
     rescore: int | None = Field(None, ge=0, description="nearest codes that a query which does not say has ordered by "
-                                "their vectors, 0 for none; where nothing is said of the order, it is the best that "
-                                "the archives can do")  # fmt: skip
+                                "their vectors, 0 for none; default: as dtbh search does")  # fmt: skip
     expand: int | None = Field(None, ge=0, description="first hits that a rescored query which does not say takes as "
-                               "examples of what is meant; 0 for none")  # fmt: skip
+                               "examples of what is meant, 0 for none; default: as dtbh search does")  # fmt: skip
     asymmetric: bool | None = Field(None, description="whether each bit counts as much as the query is sure of it, of "
-                                    "queries that do not say")  # fmt: skip
+                                    "queries that do not say; default: as dtbh search does")  # fmt: skip
     queries: int = Field(32, ge=1, description="most queries in one request")
     batch_queries: int = Field(200, ge=1, description="most files in one batch, which is answered as it goes")
     batch_mb: float = Field(100.0, gt=0, description="largest batch, in megabytes; the time that it may take to arrive "

@@ -26,6 +26,7 @@ from dtbh.media.raster import Tile
 from dtbh.media.sound import Passage
 
 BATCH = 32
+AT_ONCE = 8  # batches on a CPU: what each takes of memory is theirs alone
 ORIENTATIONS = len(FLIPS_AND_TURNS)
 
 
@@ -58,11 +59,12 @@ def reader_for(
     else:
         assert sound is not None
         views = sound_views(sound, sound.views) if training else list(range(tower.tta_views))
-    sequences, threads = tower.temporal is not None, torch.get_num_threads()
+    sequences, cores = tower.temporal is not None, torch.get_num_threads()
+    threads = min(cores, AT_ONCE) if device.type == "cpu" else 2  # one reads while the other's batch is on the device
     try:
         rows = stored_outputs(
             paths,
-            _Computing(tower, media, paths, device, sound),
+            _Computing(tower, media, paths, device, sound, cores=max(1, cores // threads)),
             backbone=backbone_fingerprint(twin, modality),
             views=views,
             batch=BATCH,
@@ -70,7 +72,7 @@ def reader_for(
             threads=threads,
         )
     finally:
-        torch.set_num_threads(threads)  # those that compute set their own, which for MKL is everybody's
+        torch.set_num_threads(cores)  # those that compute set their own, which for MKL is everybody's
     together = not training and len(views) > 1
     if sequences:
         return StoredReader(rows.in_rows(tower.backbone.out_dim), together=together)
@@ -111,7 +113,7 @@ def sound_views(settings: SoundTower, count: int) -> list[int]:
 
 
 class _Computing:
-    """What the store calls for outputs that it lacks, on a core: files are then read on all, too."""
+    """What the store calls for outputs that it lacks, from several threads, each with its share of the cores."""
 
     def __init__(
         self,
@@ -120,13 +122,15 @@ class _Computing:
         paths: Sequence[Path],
         device: torch.device,
         sound: SoundTower | None,
+        *,
+        cores: int,
     ) -> None:
-        self._tower, self._media, self._device, self._sound = tower, media, device, sound
+        self._tower, self._media, self._device, self._sound, self._cores = tower, media, device, sound, cores
         self._rows = {path: row for row, path in enumerate(paths)}
 
     @torch.inference_mode()
     def __call__(self, wanted: list[tuple[Path, int]]) -> list[NDArray[Any]]:
-        torch.set_num_threads(1)  # of the thread that calls
+        torch.set_num_threads(self._cores)  # of the thread that calls
         read = [self._view(path, view) for path, view in wanted]
         outputs = self._tower.outputs(*(x.to(self._device) for x in self._media.collate(read)))
         arrays = [x.float().cpu().numpy() for x in outputs]

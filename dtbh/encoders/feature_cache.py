@@ -9,8 +9,10 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
+import threading
+import weakref
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -61,8 +63,8 @@ def stored_outputs(
     """
     if not sources:
         raise DtbhError("no files to encode")
-    file = cache_folder() / f"{backbone}.sqlite"
-    with _used(file):
+    file = (cache_folder() / f"{backbone}.sqlite").absolute()
+    with _naming(file):
         file.parent.mkdir(parents=True, exist_ok=True)
         with closing(sqlite3.connect(file, timeout=60)) as store:
             store.execute(TABLE)
@@ -71,13 +73,13 @@ def stored_outputs(
     return StoredOutputs(file, keys, views, dtype)
 
 
-class StoredOutputs(Sequence["Views"]):
+class StoredOutputs(Sequence["StoredViews"]):
     """Outputs that are stored, each read when it is asked for: the store is memory-mapped, and none stays in memory.
 
-    It may be handed to other processes.
+    Every process and every thread that reads has a connection of its own, closed when nobody reads any more.
 
     Args:
-        file: The store, which has them all.
+        file: The store, which has them all; an absolute path.
         keys: What each file or text is known by.
         views: Numbers of the views of each.
         dtype: Of the arrays.
@@ -88,18 +90,26 @@ class StoredOutputs(Sequence["Views"]):
         self, file: Path, keys: Sequence[bytes], views: Sequence[int], dtype: str, width: int | None = None
     ) -> None:
         self._file, self._keys, self._views, self._dtype, self._width = file, keys, views, dtype, width
-        self._opened: dict[int, sqlite3.Connection] = {}  # by process: one that was forked opens its own
+        self._open()
 
     def __len__(self) -> int:
         return len(self._keys)
 
     def __getitem__(self, row: Any) -> Any:
-        if not 0 <= row < len(self):
-            raise IndexError(row)
-        return Views(self, row, len(self._views))
+        places = range(len(self))[row]
+        return StoredViews(self, places) if isinstance(places, int) else [self[place] for place in places]
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_opened": {}}
+        return {name: value for name, value in self.__dict__.items() if name != "_opened"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._open()
+
+    @property
+    def view_count(self) -> int:
+        """How many views each has."""
+        return len(self._views)
 
     def in_rows(self, width: int) -> StoredOutputs:
         """The same, each array as rows of so many numbers: [t, width]."""
@@ -107,50 +117,64 @@ class StoredOutputs(Sequence["Views"]):
 
     def read(self, row: int, view: int) -> NDArray[Any]:
         """One array; raises `DtbhError` where the store can't be read any more."""
-        with _used(self._file):
-            found = self._store().execute(
+        with _naming(self._file):
+            found = self._connection().execute(
                 "SELECT vector FROM outputs WHERE file = ? AND view = ?", (self._keys[row], self._views[view])
             ).fetchone()  # fmt: skip
-            if found is None:
-                raise OSError("what it had is gone")
+        if found is None:
+            raise _useless(self._file, "what it had is gone")
         array = np.frombuffer(bytearray(found[0]), dtype=self._dtype)
         return array if self._width is None else array.reshape(-1, self._width)
 
-    def _store(self) -> sqlite3.Connection:
-        """The store, opened to be read by this process."""
-        if os.getpid() not in self._opened:
-            store = sqlite3.connect(f"{self._file.absolute().as_uri()}?mode=ro", uri=True, timeout=60,
-                                    check_same_thread=False)  # fmt: skip
+    def _open(self) -> None:
+        self._opened: dict[tuple[int, int], sqlite3.Connection] = {}
+        weakref.finalize(self, _close, self._opened)
+
+    def _connection(self) -> sqlite3.Connection:
+        """That of this thread of this process; one that was forked has none yet."""
+        reader = (os.getpid(), threading.get_ident())
+        if reader not in self._opened:
+            store = sqlite3.connect(f"{self._file.as_uri()}?mode=rw", uri=True, timeout=60, check_same_thread=False)
             store.execute(f"PRAGMA mmap_size = {MAPPED}")
-            self._opened[os.getpid()] = store
-        return self._opened[os.getpid()]
+            self._opened[reader] = store
+        return self._opened[reader]
 
 
-class Views(Sequence[NDArray[Any]]):
+def _close(opened: dict[tuple[int, int], sqlite3.Connection]) -> None:
+    """Close what this process opened; what it inherited is its parent's."""
+    for (process, _), store in opened.items():
+        if process == os.getpid():
+            store.close()
+
+
+class StoredViews(Sequence[NDArray[Any]]):
     """The views of one file or text, each read when it is asked for."""
 
-    def __init__(self, outputs: StoredOutputs, row: int, count: int) -> None:
-        self._outputs, self._row, self._count = outputs, row, count
+    def __init__(self, outputs: StoredOutputs, row: int) -> None:
+        self._outputs, self._row = outputs, row
 
     def __len__(self) -> int:
-        return self._count
+        return self._outputs.view_count
 
     def __getitem__(self, view: Any) -> Any:
-        if not 0 <= view < self._count:
-            raise IndexError(view)
-        return self._outputs.read(self._row, view)
+        places = range(len(self))[view]
+        return self._outputs.read(self._row, places) if isinstance(places, int) else [self[place] for place in places]
 
 
 @contextmanager
-def _used(file: Path) -> Iterator[None]:
+def _naming(file: Path) -> Iterator[None]:
     """Names the store where it can't be used."""
     try:
         yield
     except (sqlite3.Error, OSError) as error:
-        raise DtbhError(
-            f"{file}: the store of backbone outputs can't be used ({error}); "
-            "free some disk, delete the file, or set DTBH_CACHE to another folder"
-        ) from error
+        raise _useless(file, error) from error
+
+
+def _useless(file: Path, why: object) -> DtbhError:
+    return DtbhError(
+        f"{file}: the store of backbone outputs can't be used ({why}); "
+        "free some disk, delete the file, or set DTBH_CACHE to another folder"
+    )
 
 
 def _fill(
@@ -177,21 +201,21 @@ def _fill(
     todo = sorted(wanted.items(), key=lambda one: (sizes[one[0][0]], one[0]))
     parts = [todo[start : start + batch] for start in range(0, len(todo), batch)]
     wishes = [[(source, view) for (_, view), source in part] for part in parts]
-    computed = zip(parts, _in_turn(compute, wishes, threads), strict=True)
-    for part, arrays in track(computed, label, total=len(todo), each=batch):
-        rows = [array.astype(dtype).ravel() for array in arrays]
-        store.executemany(
-            "INSERT OR REPLACE INTO outputs VALUES (?, ?, ?)",
-            [(k, v, row.tobytes()) for ((k, v), _), row in zip(part, rows, strict=True)],
-        )
-        store.commit()
+    with closing(_in_turn(compute, wishes, threads)) as computed:
+        for part, arrays in track(zip(parts, computed, strict=True), label, total=len(todo), each=batch):
+            rows = [array.astype(dtype).ravel() for array in arrays]
+            store.executemany(
+                "INSERT OR REPLACE INTO outputs VALUES (?, ?, ?)",
+                [(k, v, row.tobytes()) for ((k, v), _), row in zip(part, rows, strict=True)],
+            )
+            store.commit()
     return keys
 
 
 def _in_turn(
     compute: Callable[[list[tuple[S, int]]], list[NDArray[Any]]], wishes: Sequence[list[tuple[S, int]]], threads: int
-) -> Iterator[list[NDArray[Any]]]:
-    """What is computed of each, in order, by so many threads, none of which is far ahead."""
+) -> Generator[list[NDArray[Any]], None, None]:
+    """What is computed of each, in order, by so many threads, none of which is far ahead; they end with it."""
     if threads < 2:
         yield from map(compute, wishes)
         return

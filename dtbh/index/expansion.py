@@ -30,7 +30,7 @@ less by a factor of e for so much of a cosine. Chosen, as all of these, as docs/
 EXACT = 1 << 24  # below it float32 has every whole number
 
 
-def by_examples(
+def expand_queries(
     queries: NDArray[np.int16],
     vectors: NDArray[np.int8],
     places: NDArray[np.int64],
@@ -49,13 +49,16 @@ def by_examples(
         first: How many hits are taken as examples; all candidates where there are fewer.
 
     Returns:
-        The queries brought to where their first hits lie, int16 [q, d]; which of the candidates come first, int64
-        [q, m], at most `AMONG`; and of these the mean of both likenesses, of codes and of vectors, float64 [q, m].
+        The queries brought to where their first hits lie, int16 [q, d]; which candidates come first, as places among
+        the c, int64 [q, m], at most `AMONG`; and of these the mean of both likenesses, of codes and of vectors,
+        float64 [q, m].
     """
     near = np.argsort(-(likeness + OWN * found), axis=1, kind="stable")[:, :AMONG]
-    meant, alike = np.empty_like(queries), np.empty(near.shape)
-    for row, some in enumerate(near if near.size else ()):
-        own, codes = vouched(vectors[places[row, some]], likeness[row, some])
+    meant, alike = queries.copy(), np.empty(near.shape)
+    if not near.size:
+        return meant, near, alike
+    for row, some in enumerate(near):
+        own, codes = augmented(vectors[places[row, some]], likeness[row, some])
         likely = codes + OWN * _cosines(queries[row], own)
         examples = np.argsort(-likely, kind="stable")[:first]
         weights = np.exp((likely[examples] - likely[examples[:1]]) / BEHIND)
@@ -65,10 +68,10 @@ def by_examples(
     return meant, near, alike
 
 
-def vouched(
+def augmented(
     vectors: NDArray[np.int8], likeness: NDArray[np.floating[Any]]
 ) -> tuple[NDArray[np.int16], NDArray[np.float64]]:
-    """Each averaged with its nearest neighbours among these.
+    """Each averaged with its nearest neighbours among these; a vector of zeros stays alone.
 
     Args:
         vectors: int8 [m, d].
@@ -90,12 +93,15 @@ def vouched(
 
 
 def _alike(vectors: NDArray[np.int8]) -> NDArray[np.float64]:
-    """Cosines of all to all, [m, m]; those of a vector of zeros are 0."""
+    """Cosines of all to all, [m, m]; a vector of zeros is like itself alone."""
     whole = vectors.astype(np.float32 if vectors.shape[1] * 127**2 < EXACT else np.float64)
     products = np.matmul(whole, whole.T).astype(np.float64)
-    lengths = np.sqrt(np.diagonal(products))
-    lengths = np.where(lengths > 0, lengths, 1)
-    return np.asarray(products / (lengths * lengths[:, None]))
+    squares = np.diagonal(products).copy()
+    lengths = np.where(squares > 0, squares, 1)
+    alike: NDArray[np.float64] = products / np.sqrt(lengths * lengths[:, None])
+    alike[squares == 0] = -np.inf
+    np.fill_diagonal(alike, 1)
+    return alike
 
 
 def _cosines(query: NDArray[np.int16], own: NDArray[np.int16]) -> NDArray[np.float64]:

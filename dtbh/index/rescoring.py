@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from dtbh.codes import HashCodes
 from dtbh.errors import CodesError, ConfigError
-from dtbh.index.expansion import by_examples
+from dtbh.index.expansion import expand_queries
 from dtbh.index.hamming.search import compiled_already
 from dtbh.utils.packages import where_compiled
 
 CELLS = 1 << 22  # numbers of candidates that are worked on at once in NumPy: 32 MB as float64
-NEEDS = "index again with --vectors"
+NO_CANDIDATES = "expand goes with rescore, the number of candidates, as in rescore=1000 or --rescore 1000"
 
 
 def check_rescore(rescore: int | None, codes: HashCodes, dim: int | None, *, of: str, expand: int | None) -> None:
@@ -42,7 +42,7 @@ def check_rescore(rescore: int | None, codes: HashCodes, dim: int | None, *, of:
     if rescore is None and expand is None:
         return
     if rescore is None:
-        raise ConfigError("expand goes with rescore, the number of candidates, as in rescore=1000")
+        raise ConfigError(NO_CANDIDATES)
     for number, name in (
         (rescore, "rescore, the number of candidates,"),
         (expand, "expand, the number of first hits,"),
@@ -52,7 +52,7 @@ def check_rescore(rescore: int | None, codes: HashCodes, dim: int | None, *, of:
         if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or number < 1:
             raise ConfigError(f"{name} must be a whole number from 1, found {number!r}")
     if dim is None:
-        raise CodesError(f"{of} keeps no vectors, so that nothing can be rescored; {NEEDS}")
+        raise CodesError(f"{of}: keeps no vectors, so nothing can be rescored; index again with --vectors")
     if codes.vector_dim is None:
         raise CodesError("the queries have no vectors, so that nothing can be rescored; encode them with vectors=True")
     if codes.vector_dim != dim:
@@ -91,9 +91,11 @@ def rescored(
     found = cosines(queries, vectors, places)
     if expand is not None:
         assert likeness is not None
-        meant, near, alike = by_examples(queries, vectors, places, found, likeness, expand)
+        own = found
+        meant, near, alike = expand_queries(queries, vectors, places, own, likeness, expand)
         found = (likeness + cosines(meant, vectors, places)) / 2
         np.put_along_axis(found, near, alike, axis=1)
+        found = np.maximum(found, own)  # what is as near to the query itself, an image's like, stays so
     order = np.argsort(-found, axis=1, kind="stable")[:, :k]
     every = np.arange(len(rows))[:, None]
     return distances[every, order], rows[every, order], found[every, order].astype(np.float32)

@@ -66,6 +66,14 @@ class Encoding:
         return Encoding(self.codes.select([row]), (), values, heard, familiarity)
 
 
+def gives_vectors(model: Encoder) -> bool:
+    """Whether it gives vectors that can be compared; one that an older dtbh exported gives none."""
+    try:
+        return model.vector_dim > 0
+    except DtbhError:
+        return False
+
+
 class Encoder(Protocol):
     """Trained towers; `load` opens them."""
 

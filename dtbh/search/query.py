@@ -16,9 +16,9 @@ from dtbh.index.base import Find, Index
 from dtbh.index.bounds import BOX
 from dtbh.index.result import SearchResult
 from dtbh.media.files import check_media
-from dtbh.models.encoder import Encoder, Encoding, as_query, text_item
+from dtbh.models.encoder import Encoder, Encoding, as_query, gives_vectors, text_item
 from dtbh.search.confidence import belief, hit_probabilities
-from dtbh.search.ranking import Ranking, best
+from dtbh.search.ranking import BY_BITS, Ranking, best
 from dtbh.utils.progress import echo
 
 
@@ -84,7 +84,7 @@ def ask(
         k: Number of hits, from 1.
         find: What to find, as in `Index.search`.
         where: Filters, as in `Index.search`.
-        ranking: The order of the hits; the best that the index can do, as in `dtbh.search.ranking.best`, unless given.
+        ranking: The order of the hits; that of `ranking_for` unless given.
 
     Raises:
         ConfigError: Several queries or none, a ranking that the index can't do, or what `Index.search` refuses.
@@ -92,9 +92,15 @@ def ask(
         CodesError: The model is not the one the index was made with.
     """
     check_encoder(index, model)
-    ranking = best(index) if ranking is None else ranking
+    ranking = ranking_for(index, model) if ranking is None else ranking
     query = encode_query(model, sound=sound, image=image, text=text, vectors=ranking.rescore is not None)
     return search(index, model, query, k, find=find, where=where, ranking=ranking)
+
+
+def ranking_for(index: Index, model: Encoder) -> Ranking:
+    """The best that the index can do (`dtbh.search.ranking.best`); by the bits where the model gives no vectors."""
+    ranking = best(index)
+    return BY_BITS if ranking.rescore is not None and not gives_vectors(model) else ranking
 
 
 def search(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from dtbh.codes import HashCodes, word_count
 from dtbh.errors import ConfigError
 from dtbh.index.base import Index
+from dtbh.index.rescoring import NO_CANDIDATES
 
 CANDIDATES, EXAMPLES = 1000, 20
 """Chosen as docs/search.md tells, under "Expanded queries"."""
@@ -34,7 +36,7 @@ class Ranking:
 
     def __post_init__(self) -> None:
         if self.expand is not None and self.rescore is None:
-            raise ConfigError("expand goes with rescore, the number of candidates, as in rescore=1000")
+            raise ConfigError(NO_CANDIDATES)
 
     def arguments(self) -> dict[str, Any]:
         """Those of `Index.search`; of a package's own engine only what is asked for."""
@@ -42,7 +44,7 @@ class Ranking:
         return {name: value for name, value in numbers.items() if value is not None}
 
     def check(self, index: Index, name: str = "") -> None:
-        """Raise `ConfigError` where the index can't order so, as one of an own engine may not; ``name`` it is given."""
+        """Raise `ConfigError`, naming the index, where it can't order so, as one of an own engine may not."""
         name = name or index.name
         if self.rescore is not None and index.vector_dim is None:
             raise ConfigError(f"{name}: keeps no vectors, so nothing can be rescored; index again with --vectors")
@@ -53,21 +55,34 @@ class Ranking:
 
 
 BY_BITS = Ranking()
+BEST = (Ranking(CANDIDATES, EXAMPLES, asymmetric=True), Ranking(CANDIDATES, EXAMPLES), BY_BITS)
+"""Orders, that first which finds most: with the first hits as examples, bits weighed if that can be done; by bits."""
 
 
-def best(*indexes: Index) -> Ranking:
-    """The order that finds most, of those that all these indexes can do.
-
-    With the first hits as examples where vectors are kept, bits weighed if that can be done; else by the bits alone.
-    """
-    for ranking in (Ranking(CANDIDATES, EXAMPLES, asymmetric=True), Ranking(CANDIDATES, EXAMPLES)):
-        try:
-            for index in indexes:
-                ranking.check(index)
-        except ConfigError:
-            continue
-        return ranking
+def best(index: Index) -> Ranking:
+    """The first of `BEST` that an index can do: one that keeps vectors takes examples."""
+    for ranking in BEST[:-1]:
+        with suppress(ConfigError):
+            ranking.check(index)
+            return ranking
     return BY_BITS
+
+
+def chosen(best: Ranking, rescore: int | None, expand: int | None, asymmetric: bool | None) -> Ranking:
+    """What somebody asked for, None where they did not say, and 0 for none.
+
+    With ``rescore`` it is what was said and no more; without, the others change only themselves in the best order.
+
+    Raises:
+        ConfigError: ``expand`` with a ``rescore`` of 0.
+    """
+    if rescore is not None:
+        return Ranking(rescore or None, expand or None, bool(asymmetric))
+    return Ranking(
+        best.rescore or (CANDIDATES if expand else None),
+        best.expand if expand is None else expand or None,
+        best.asymmetric if asymmetric is None else asymmetric,
+    )
 
 
 def _try(index: Index, problem: str, without: str, **arguments: Any) -> None:

@@ -97,11 +97,11 @@ def over_cluster(
 def _one(row: dict[str, Any]) -> dict[str, Any]:
     """One shard, in a worker."""
     answer = {"number": row["number"], "said": "", "error": "", "count": 0, "new": 0, "failures": list[str]()}
-    more = {name: row[name] for name in ("passages", "vectors") if row[name] is not None}
+    more = {} if row["vectors"] is None else {"vectors": row["vectors"]}  # of an archive alone
     try:
         done = STAGES[row["stage"]](row["run"], row["source"], out=row["out"], split=row["split"],
                                     strict=row["strict"], shard=Shard(row["number"], row["of"]),
-                                    known=row["known"],
+                                    known=row["known"], passages=row["passages"],
                                     cutting=Tiling.from_json(row["cutting"]) if row["cutting"] else None,
                                     **more)  # fmt: skip
     except DtbhError as error:

@@ -14,18 +14,21 @@ from dtbh.codes import HashCodes
 from dtbh.data.manifest import Item
 from dtbh.data.shards import Shard
 from dtbh.data.tiling import Tiling
-from dtbh.errors import CodesError, DtbhError
+from dtbh.errors import CodesError
 from dtbh.index.archive.archive import create_archive, open_archive
 from dtbh.index.archive.layout import META as ARCHIVE_META
 from dtbh.index.base import Index
 from dtbh.index.engines.archive import ArchiveEngine
 from dtbh.index.engines.base import Engine
-from dtbh.models.encoder import Encoder
+from dtbh.models.encoder import Encoder, gives_vectors
 from dtbh.models.load import load
 from dtbh.stages.inputs import items_of, storable
 from dtbh.stages.resumable import KeptCodes, StageResult, batches, begin, make, media_key, no_codes, stored_in
 from dtbh.utils.files import check_place
 from dtbh.utils.interrupts import kept
+from dtbh.utils.progress import echo
+
+BARE = "keeps no vectors, as it was made; made again with dtbh index --vectors, searches find more"
 
 
 def index(
@@ -58,10 +61,12 @@ def index(
 
     places = [out, *([] if known is None else [Path(known)])]
     if vectors is None:
-        vectors = next(filter(lambda there: there is not None, map(_keeps_vectors, places)), None)
+        vectors = next((there for there in map(_keeps_vectors, places) if there is not None), _any_words(model))
+        if not vectors and _any_words(model):
+            echo(f"{out}: {BARE}")
     return make(
         model, source, places, split=split, shard=shard, strict=strict, cutting=cutting, standing=standing, write=write,
-        passages=passages, vectors=_any_words(model) if vectors is None else vectors,
+        passages=passages, vectors=vectors,
     )  # fmt: skip
 
 
@@ -75,10 +80,7 @@ def _keeps_vectors(place: Path) -> bool | None:
 
 def _any_words(model: Encoder) -> bool:
     """Whether a model takes any words, and gives vectors: such are of one space, whatever they are of."""
-    try:
-        return model.senses.sentences is not None and model.vector_dim > 0
-    except DtbhError:  # it was exported by a dtbh that knew no vectors
-        return False
+    return model.senses.sentences is not None and gives_vectors(model)
 
 
 def grow(
@@ -107,11 +109,12 @@ def grow(
         cutting: As in `index`.
         passages: As in `index`.
         vectors: Make an index that keeps vectors, or one that does not; as in `index` unless said. One that is there
-            keeps them if it was made so.
+            goes on as it was made.
 
     Raises:
-        CodesError: No index, one without vectors where ``vectors`` are asked for, one of another encoder (both
-            fingerprints are named), or ids that stand for other files there; nothing is added then.
+        CodesError: No index, one without vectors where ``vectors`` are asked for, or with where none are to be, one
+            of another encoder (both fingerprints are named), or ids that stand for other files there; nothing is added
+            then.
     """
     model, engine = load(run), ArchiveEngine(Path(out)) if isinstance(out, str | Path) else out
     if make:
@@ -121,8 +124,11 @@ def grow(
     else:
         found = engine.open()
         items = items_of(model, source, split, cutting, passages)
-    if vectors and found.vector_dim is None:
-        raise CodesError(f"{found.name}: was made without vectors; index everything again with --vectors, elsewhere")
+    if vectors is not None and vectors != (found.vector_dim is not None):
+        made, how = ("out", "--vectors") if vectors else ("", "--no-vectors")
+        raise CodesError(f"{found.name} was made with{made} vectors; index everything again with {how}, without --add")
+    if vectors is None and found.vector_dim is None and _any_words(model):
+        echo(f"{found.name}: {BARE}")
     done = _grow(model, items, found, strict=strict)
     return replace(done, path=engine.path) if isinstance(engine, ArchiveEngine) else done
 

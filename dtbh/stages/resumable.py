@@ -114,7 +114,7 @@ def _codes_of(
     have = np.zeros(len(items), np.bool_)
     named: dict[int, Mapping[str, str]] = {}
     for part in kept:
-        if part is not None and _alike(part.codes, none):
+        if part is not None and part.codes.encoder == none.encoder:
             _take_over(items, part, words, vectors, have, named)
     missing = np.flatnonzero(~have)
     if 0 < len(missing) < len(items):
@@ -156,17 +156,22 @@ def _take_over(
     items: Sequence[Item], kept: KeptCodes, words: NDArray[np.uint64], vectors: NDArray[np.int16] | None,
     have: NDArray[np.bool_], named: dict[int, Mapping[str, str]],
 ) -> None:  # fmt: skip
-    """Fill in the codes of media that did not change since, and the words that they were given."""
+    """Fill in the codes of media that did not change since, if they have the vectors that are wanted; and the words.
+
+    Words that media were given they keep, whether they are encoded again or not.
+    """
     rows = {media_key(item): row for row, item in enumerate(kept.codes.items)}
+    fits = vectors is None or kept.codes.vector_dim == vectors.shape[1]
     for place, item in enumerate(items):
         row = rows.get(media_key(item))
         if row is not None and not have[place]:
             file = Path(str(item.path))
             if file.is_file() and file.stat().st_mtime_ns < kept.when:
-                _copy(kept.codes, row, words, vectors, place)
-                have[place] = True
                 if said := words_of(kept.codes.items[row]):
                     named[place] = said
+                if fits:
+                    _copy(kept.codes, row, words, vectors, place)
+                    have[place] = True
 
 
 def _named(item: Item, said: Mapping[str, str]) -> Item:

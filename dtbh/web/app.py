@@ -24,7 +24,7 @@ from dtbh.media.sound import Passage, wav_of
 from dtbh.models.encoder import Encoder
 from dtbh.models.load import load as load_model
 from dtbh.search.confidence import Belief
-from dtbh.search.ranking import Ranking
+from dtbh.utils.progress import echo
 from dtbh.utils.version import __version__
 from dtbh.web import schemas
 from dtbh.web.api_docs import render
@@ -38,7 +38,7 @@ from dtbh.web.models import Models
 from dtbh.web.overviews import Overviews
 from dtbh.web.previews import media_type, preview, whole_tile
 from dtbh.web.query_service import QueryService, entry
-from dtbh.web.questions import existing, few, item_of, question
+from dtbh.web.questions import existing, few, item_of, question, told
 from dtbh.web.uploads import stored
 
 STATIC = Path(__file__).with_name("static")
@@ -75,7 +75,10 @@ def create_app(
     """
     limits = limits or Service()
     registry, metrics = ArchiveRegistry(archives), Metrics()
-    registry.check(Ranking(limits.rescore or None, limits.expand or None, bool(limits.asymmetric)), registry.names)
+    registry.check(told(registry.best(registry.names), limits, schemas.Search()), registry.names)
+    if bare := registry.bare():
+        echo(f"{', '.join(bare)}: without vectors, so that all archives together are searched by the bits alone; index "
+             "again with --vectors, or serve apart")  # fmt: skip
     models = Models(model, load, limits.language)
     service = QueryService(registry, models, limits, metrics)
 

@@ -22,7 +22,7 @@ from dtbh.errors import CodesError, ConfigError, DtbhError
 from dtbh.index.base import Find, Index
 from dtbh.index.engines.archive import ArchiveEngine
 from dtbh.index.engines.base import Engine
-from dtbh.search.ranking import BY_BITS, Ranking, best
+from dtbh.search.ranking import BEST, BY_BITS, Ranking, best
 
 RECHECK = 0.5  # seconds between two looks at whether an archive has grown
 AMONG = 1000  # nearest by weighed bits, among which those are looked for that are near enough
@@ -75,6 +75,7 @@ class ArchiveRegistry:
         self._engines: dict[str, Engine] = {}
         self._open: dict[str, Index] = {}
         self._seen: dict[str, tuple[float, object]] = {}
+        self._best: dict[str, tuple[Index, Ranking]] = {}  # of each as it was open when that was last asked
         for place in places:
             engine: Engine = ArchiveEngine(Path(place)) if isinstance(place, str | Path) else place
             seen, name, number = engine.state(), engine.label, 2
@@ -123,7 +124,18 @@ class ArchiveRegistry:
 
     def best(self, names: Sequence[str]) -> Ranking:
         """The order that finds most, of those that all of these archives can do."""
-        return best(*map(self.archive, names))
+        orders = []
+        for name in names:
+            archive = self.archive(name)
+            if name not in self._best or self._best[name][0] is not archive:
+                self._best[name] = archive, best(archive)
+            orders.append(self._best[name][1])
+        return max(orders, key=BEST.index)
+
+    def bare(self) -> list[str]:
+        """Names of the archives that keep no vectors, where others do."""
+        bare = [name for name in self.names if self.archive(name).vector_dim is None]
+        return bare if len(bare) < len(self.names) else []
 
     def check(self, ranking: Ranking, names: Sequence[str]) -> None:
         """Raise `ConfigError` if any of these archives can't order so."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from fastapi import HTTPException
@@ -9,7 +10,7 @@ from fastapi import HTTPException
 from dtbh.config import Service
 from dtbh.data.manifest import Item
 from dtbh.errors import CodesError, ConfigError
-from dtbh.search.ranking import BY_BITS, Ranking
+from dtbh.search.ranking import Ranking, chosen
 from dtbh.web import schemas
 from dtbh.web.archives import ArchiveRegistry, Question, to_base64, to_hex
 
@@ -34,39 +35,34 @@ def question(
     if (asked.rescore or 0) > limits.hits:
         raise ConfigError(f"rescore: at most {limits.hits} codes can be rescored, found {asked.rescore}")
     together = registry.together(asked.archive)
-    ranking = _ranking(asked, limits, registry.best(together))
-    registry.check(ranking, together)
+    if isinstance(asked, schemas.CodeQuery):
+        _check_codes(asked)
+    ranking = _ranking(asked, registry, together, limits)
     return Question(together, asked.k, asked.find, where, asked.distance, ranking)
 
 
-def _ranking(asked: schemas.Search, limits: Service, best: Ranking) -> Ranking:
-    """The order that is asked for, or else the best; raises `ConfigError`."""
-    if not isinstance(asked, schemas.CodeQuery):
-        return _told(asked, limits) or best
-    _check_codes(asked)
-    ranking = _told(asked, limits) or (best if asked.vectors else BY_BITS)
-    if not asked.vectors:  # what codes came without can have no part
-        ranking = replace(ranking, rescore=None, expand=None)
-    return ranking if asked.weights else replace(ranking, asymmetric=False)
+def _ranking(asked: schemas.Search, registry: ArchiveRegistry, together: Sequence[str], limits: Service) -> Ranking:
+    """The order that is asked for; raises `ConfigError` where the archives can't order so."""
+    best = registry.best(together)
+    if best.rescore is not None:
+        best = replace(best, rescore=min(best.rescore, limits.hits))
+    if isinstance(asked, schemas.CodeQuery):  # what codes came with has a part, and nothing else can
+        best = best if asked.vectors else Ranking(asymmetric=bool(asked.weights))
+    ranking = told(best, limits, asked)
+    if isinstance(asked, schemas.CodeQuery):
+        ranking = ranking if asked.vectors else replace(ranking, rescore=None, expand=None)
+        ranking = ranking if asked.weights else replace(ranking, asymmetric=False)
+    registry.check(ranking, together)
+    return ranking
 
 
-def _told(asked: schemas.Search, limits: Service) -> Ranking | None:
-    """The order that a request, or else the service, asks for; None where neither does.
-
-    Raises:
-        ConfigError: Examples are asked for, and no candidates.
-    """
-    rescore, expand, asymmetric = (
-        limits_say if said is None else said
-        for said, limits_say in (
-            (asked.rescore, limits.rescore), (asked.expand, limits.expand), (asked.asymmetric, limits.asymmetric)
-        )
-    )  # fmt: skip
-    if (rescore, expand, asymmetric) == (None, None, None):
-        return None
-    if asked.expand is None and not rescore:
+def told(best: Ranking, limits: Service, asked: schemas.Search) -> Ranking:
+    """The order that a request asks for, or else the service, or else the best one; raises `ConfigError`."""
+    rescore = limits.rescore if asked.rescore is None else asked.rescore
+    expand = limits.expand if asked.expand is None else asked.expand
+    if rescore == 0 and asked.expand is None:
         expand = None  # the service takes examples of what is rescored
-    return Ranking(rescore or None, expand or None, bool(asymmetric))
+    return chosen(best, rescore, expand, limits.asymmetric if asked.asymmetric is None else asked.asymmetric)
 
 
 def _check_codes(asked: schemas.CodeQuery) -> None:

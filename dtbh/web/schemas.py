@@ -23,16 +23,17 @@ def storable(text: str) -> str:
 Text = Annotated[str, Field(max_length=1000), AfterValidator(storable)]
 RESCORE = (
     "so many nearest codes, at least k, are ordered by the cosine of their vectors to the query's; of archives that "
-    "keep vectors. 0 for none; default: what the service was started with, and where nothing is said of "
-    "the order, 1000 where all archives keep vectors"
+    "keep vectors. 0 for none: by the bits alone. Default: what the service was started with, or else, if all archives "
+    "keep vectors, 1000, with expand=20, and asymmetric if all can weigh. Where rescore is said, those are off unless "
+    "they are said too"
 )
 EXPAND = (
     "so many first hits of a rescored query are taken as examples of what is meant, and the order is by how alike the "
-    "codes are and by the cosine to these hits. 0 for none; default: as for rescore, 20"
+    "codes are and by the cosine to these hits. 0 for none. Default: as for rescore"
 )
 ASYMMETRIC = (
     "whether a bit that differs counts as much as the query is sure of it; of archives in files. Default: as for "
-    "rescore, true"
+    "rescore; of codes that come with weights and without vectors, true"
 )
 Vector = Annotated[str, Field(pattern=r"^[0-9A-Za-z_-]+$", max_length=16384)]
 Weights = Annotated[str, Field(pattern=r"^[0-7]+$", max_length=1024)]
@@ -225,7 +226,8 @@ class Limits(Schema):
     export_items: int = Field(description="most items whose files are given away at once")
     rescore: int | None = Field(None, description="nearest codes that are rescored where a query does not say; 0 for "
                                 "none, null for what the archives can do")  # fmt: skip
-    expand: int | None = Field(None, description="first hits that are examples where a query does not say; 0 for none")
+    expand: int | None = Field(None, description="first hits that are examples where a query does not say; as rescore")
+    asymmetric: bool | None = Field(None, description="whether bits are weighed where a query does not say; as rescore")
 
 
 class ArchivesReply(Schema):

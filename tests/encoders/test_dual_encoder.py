@@ -365,11 +365,35 @@ def test_several_compute_at_once_and_what_they_give_is_in_order(
     with pytest.raises(MediaError, match="13: can't be read"):
         stored_outputs(texts, numbers, backbone="abc", views=[0], batch=3, threads=2)
     with closing(sqlite3.connect(tmp_path / "abc.sqlite")) as store:
-        assert store.execute("SELECT count(*) FROM outputs").fetchone()[0] % 3 == 0, "what was done before is kept"
+        assert store.execute("SELECT count(*) FROM outputs").fetchone()[0] == 3, "what was done before is kept"
     broken = False
     stored = stored_outputs(texts, numbers, backbone="abc", views=[0], batch=3, threads=2)
     assert [int(row[0][0]) for row in stored] == [*range(20)]
+    assert [[int(view[0]) for view in row] for row in stored[-2:]] == [[18], [19]]
     assert len(met) == 2
+
+
+def test_who_computes_ends_with_who_stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DTBH_CACHE", str(tmp_path))
+    calls = []
+
+    def wrong(wanted: list[tuple[str, int]]) -> list[NDArray[np.float64]]:
+        calls.append(wanted)
+        return []
+
+    with pytest.raises(ValueError, match="zip"):
+        stored_outputs([str(n) for n in range(50)], wrong, backbone="abc", views=[0], batch=1, threads=2)
+    assert not [one for one in threading.enumerate() if one.name.startswith("dtbh-features")]
+    assert len(calls) <= 4
+
+
+def test_a_store_is_found_from_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DTBH_CACHE", "cache")
+    stored = stored_outputs(["a"], lambda wanted: [np.ones(2)], backbone="abc", views=[0], batch=1)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert stored[0][0].tolist() == [1, 1]
 
 
 def test_a_file_that_is_gone_is_named_and_not_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -20,8 +22,8 @@ def test_neighbours_are_those_of_loops(seed: int, count: int, dim: int) -> None:
     rng = np.random.default_rng(seed)
     vectors = rng.integers(-3, 4, (count, dim)).astype(np.int8)
     likeness = rng.integers(-8, 9, count) / 8
-    shown, alike = expansion.vouched(vectors, likeness)
-    wanted = reference.vouched(list(zip(vectors.tolist(), likeness.tolist(), strict=True)))
+    shown, alike = expansion.augmented(vectors, likeness)
+    wanted = reference.augmented(list(zip(vectors.tolist(), likeness.tolist(), strict=True)))
     np.testing.assert_allclose(shown, [vector for vector, _ in wanted], atol=1)  # halves, by the last bit of a sum
     np.testing.assert_allclose(alike, [of_codes for _, of_codes in wanted], atol=1e-9)
 
@@ -53,7 +55,25 @@ def test_those_beyond_the_first_stay_alone(monkeypatch: pytest.MonkeyPatch) -> N
 def test_what_lies_in_a_heap_is_known_by_it() -> None:
     """Of two codes as far from the query one is of a heap of near ones, and one lies alone."""
     vectors = np.array([[100, row, 0] for row in range(5)] + [[0, 0, 100]], np.int8)
-    shown, alike = expansion.vouched(vectors, np.array([1, 1, 1, 1, -0.5, -0.5]))
+    shown, alike = expansion.augmented(vectors, np.array([1, 1, 1, 1, -0.5, -0.5]))
     assert alike[4] > 0.5
     assert alike[5] < -0.4
     assert shown[5].tolist().index(32767) == 2
+
+
+def test_what_is_the_query_itself_comes_first() -> None:
+    for row in range(len(CODES)):
+        query = replace(CODES.select([row]), weights=None)
+        rows = MemoryIndex(CODES).search(query, 60, find="any", rescore=60, expand=5).rows[0].tolist()
+        alike = [other for other in range(len(CODES)) if (CODES.vectors[other] == CODES.vectors[row]).all()]
+        if CODES.vectors[row].any():
+            assert rows[0] in alike
+
+
+def test_a_vector_of_zeros_stays_alone() -> None:
+    vectors = np.array([[5, 1], [5, 2], [5, 3], [5, 4], [5, 5], [0, 0], [0, 0]], np.int8)
+    likeness = np.array([1, 1, 1, 1, 1, -0.5, 0.25])
+    shown, alike = expansion.augmented(vectors, likeness)
+    assert not shown[5:].any()
+    assert alike[5:].tolist() == [-0.5, 0.25]
+    np.testing.assert_allclose(alike[:5], 1)

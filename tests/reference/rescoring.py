@@ -36,12 +36,13 @@ def expanded(query, candidates, k, first, bits, most=300):
 
     By the mean of how alike the codes are, of so many bits, and of the cosine to the query as it is then: the direction
     of the mean of the examples' directions, each weighing less the further it is behind the first, and a quarter of its
-    own. Of the first of all, the vector and the likeness of codes are those of its neighbours too.
+    own. Of the first of all, the vector and the likeness of codes are those of its neighbours too. What is nearer to
+    the query as it was asked keeps that.
     """
     near = [1 - 2 * distance / bits for distance, _, _ in candidates]
     likely = [alike + 0.25 * cosine(query, vector) for alike, (_, _, vector) in zip(near, candidates, strict=True)]
     among = sorted(range(len(candidates)), key=lambda place: -likely[place])[:most]
-    own = vouched([(candidates[place][2], near[place]) for place in among])
+    own = augmented([(candidates[place][2], near[place]) for place in among])
     likely = [alike + 0.25 * cosine(query, vector) for vector, alike in own]
     examples = sorted(range(len(own)), key=lambda place: -likely[place])[:first]
     weights = [math.exp((likely[place] - likely[examples[0]]) / 0.1) for place in examples]
@@ -52,15 +53,17 @@ def expanded(query, candidates, k, first, bits, most=300):
     found = []
     for place, (distance, row, vector) in enumerate(candidates):
         its, alike = shown.get(place, (vector, near[place]))
-        found.append((-(alike + cosine(meant, its)) / 2, place, distance, row))
+        likeness = max((alike + cosine(meant, its)) / 2, cosine(query, vector))
+        found.append((-likeness, place, distance, row))
     return [(-alike, distance, row) for alike, _, distance, row in sorted(found)[:k]]
 
 
-def vouched(pairs):
+def augmented(pairs):
     """Pairs (vector, likeness) averaged with the five nearest by vector, themselves among these, near ones more."""
     found = []
-    for vector, _ in pairs:
-        alike = [cosine(vector, other) for other, _ in pairs]
+    for own, (vector, _) in enumerate(pairs):
+        lone = -math.inf if not any(vector) else 0.0
+        alike = [1.0 if place == own else cosine(vector, other) or lone for place, (other, _) in enumerate(pairs)]
         nearest = sorted(range(len(pairs)), key=lambda place: -alike[place])[:5]
         weights = [math.exp((alike[place] - 1) / 0.2) for place in nearest]
         shares = [weight / sum(weights) for weight in weights]

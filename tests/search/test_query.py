@@ -13,7 +13,7 @@ import pytest
 from dtbh.cli.main import main
 from dtbh.codes import HashCodes
 from dtbh.data.manifest import Item
-from dtbh.errors import CodesError, ConfigError, DataError, MediaError
+from dtbh.errors import CodesError, ConfigError, DataError, MediaError, RunError
 from dtbh.index.archive.archive import create_archive, open_archive
 from dtbh.index.memory import MemoryIndex
 from dtbh.index.result import Hit, SearchResult
@@ -168,7 +168,11 @@ def test_what_was_rescored_says_how_alike_it_is(tmp_path):
         replace(result, similarities=np.zeros((1, 1), np.float32))
 
 
-def test_two_stages_from_the_shell(tiny_run, tiny_data, tmp_path, capsys):
+def _gives_none(model):
+    raise RunError(f"{model.path}: gives codes and no vectors")
+
+
+def test_two_stages_from_the_shell(tiny_run, tiny_data, tmp_path, capsys, monkeypatch):
     images, (sound, *_) = tiny_data / "images", sorted((tiny_data / "sounds").rglob("*red3*"))
     place, bare = str(tmp_path / "archive"), str(tmp_path / "bare")
     assert main(["index", str(tiny_run), str(images), "--out", place, "--vectors"]) == 0
@@ -185,6 +189,8 @@ def test_two_stages_from_the_shell(tiny_run, tiny_data, tmp_path, capsys):
         (place, [], None),
         (place, [], Ranking(1000, 20, asymmetric=True)),
         (place, ["--rescore", "0"], BY_BITS),
+        (place, ["--expand", "0", "--no-asymmetric"], Ranking(1000)),
+        (place, ["--rescore", "20"], Ranking(20)),
         (bare, [], None),
         (bare, [], BY_BITS),
     ):
@@ -192,7 +198,13 @@ def test_two_stages_from_the_shell(tiny_run, tiny_data, tmp_path, capsys):
         (answer,) = json.loads(capsys.readouterr().out)["queries"]
         found = ask(open_archive(where), load(tiny_run), sound=sound, k=4, ranking=ranking)
         assert [hit["id"] for hit in answer["hits"]] == [hit.item.id for hit in found.hits()]
-        assert ("similarity" in answer["hits"][0]) == (found.similarities is not None) == (where == place and not said)
+        assert ("similarity" in answer["hits"][0]) == (found.similarities is not None)
+        assert (found.similarities is None) == (where == bare or said == ["--rescore", "0"])
+    old = load(tiny_run)
+    monkeypatch.setattr(type(old), "vector_dim", property(_gives_none))
+    found = ask(open_archive(place), old, sound=sound, k=4)
+    assert found.similarities is None, "an older export gives codes alone"
+    monkeypatch.undo()
     told = ["--rescore", "20", "--expand", "5", "--asymmetric"]
     assert main(["search", place, "--sound", str(sound), "-k", "4", *told, "--json"]) == 0
     (answer,) = json.loads(capsys.readouterr().out)["queries"]
@@ -207,7 +219,8 @@ def test_two_stages_from_the_shell(tiny_run, tiny_data, tmp_path, capsys):
     for arguments, message in (
         ([bare, "--rescore", "20"], "keeps no vectors, so nothing can be rescored; index again with --vectors"),
         ([place, "--rescore", "-1"], "rescore, the number of candidates, must be a whole number from 1, found -1"),
-        ([place, "--expand", "5"], "expand goes with rescore, the number of candidates, as in rescore=1000"),
+        ([bare, "--expand", "5"], "keeps no vectors, so nothing can be rescored; index again with --vectors"),
+        ([place, "--rescore", "0", "--expand", "5"], "expand goes with rescore, the number of candidates, as in resc"),
     ):
         assert main(["search", *arguments, "--sound", str(sound)]) == 2
         said = capsys.readouterr().err

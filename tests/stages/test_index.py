@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from dtbh.cli.main import main
+from dtbh.data.item_words import word_fields
 from dtbh.data.manifest import Item, Manifest, write_manifest
 from dtbh.errors import CodesError, DtbhError, MediaError, RunError
 from dtbh.index.archive.archive import open_archive
@@ -89,17 +90,21 @@ def test_vectors_are_kept_once_they_were_asked_for(model, media, tmp_path):
     assert model.encoded == ["new.png"]
     assert len(with_vectors(open_archive(out))) == N + 1
     (media / "newer.png").write_bytes(b"newer")
-    for vectors in (False, True):
+    for vectors in (None, True):
         grow("x", media, out=out, vectors=vectors)
     assert len(with_vectors(open_archive(out))) == N + 2
     grow("x", media, out=tmp_path / "grown", make=True, vectors=True)
     assert len(with_vectors(open_archive(tmp_path / "grown"))) == N + 2
     index("x", media, out=tmp_path / "bare")
-    with pytest.raises(CodesError, match="bare: was made without vectors; index everything again with --vectors"):
+    with pytest.raises(
+        CodesError, match=r"bare was made without vectors; index everything .* --vectors, without --add"
+    ):
         grow("x", media, out=tmp_path / "bare", vectors=True)
+    with pytest.raises(CodesError, match="out was made with vectors; index everything again with --no-vectors"):
+        grow("x", media, out=out, vectors=False)
 
 
-def test_vectors_are_kept_unasked_where_the_model_takes_any_words(model, media, tmp_path, monkeypatch):
+def test_vectors_are_kept_unasked_where_the_model_takes_any_words(model, media, tmp_path, monkeypatch, capsys):
     out, old, grown = tmp_path / "out", tmp_path / "old", tmp_path / "grown"
     index("x", media, out=old)
     monkeypatch.setattr(model, "senses", replace(model.senses, sentences="minilm"))
@@ -107,13 +112,32 @@ def test_vectors_are_kept_unasked_where_the_model_takes_any_words(model, media, 
     assert len(with_vectors(open_archive(out))) == N
     grow("x", media, out=grown, make=True)
     assert len(with_vectors(open_archive(grown))) == N
-    index("x", media, out=old)
+    for make in (index, grow):
+        capsys.readouterr()
+        make("x", media, out=old)
+        assert "old: keeps no vectors, as it was made; made again with dtbh index --vectors" in capsys.readouterr().err
     assert open_archive(old).vector_dim is None, "what stands there goes on as it is"
+    index("x", media, out=tmp_path / "part", known=old)
+    assert open_archive(tmp_path / "part").vector_dim is None, "so does what it is a part of"
     index("x", media, out=out, vectors=False)
     assert open_archive(out).vector_dim is None
     monkeypatch.setattr(type(model), "vector_dim", property(_gives_none))
     index("x", media, out=tmp_path / "codes")
     assert open_archive(tmp_path / "codes").vector_dim is None
+
+
+def test_words_stay_when_vectors_come_and_go(model, media, tmp_path):
+    out = tmp_path / "out"
+    index("x", media, out=out)
+    words = word_fields(["dock", "quay"], [0.6, 0.2], "2 words 0123")
+    open_archive(out).describe(lambda codes: [words] * len(codes))
+    for vectors, encoded in ((True, N), (False, 0), (None, 0)):
+        model.encoded.clear()
+        index("x", media, out=out, vectors=vectors)
+        assert len(model.encoded) == encoded, "codes do where no vectors are wanted"
+        found = open_archive(out)
+        assert (found.vector_dim is not None) == bool(vectors)
+        assert [item.fields for item in found.at(range(N)).items] == [words] * N
 
 
 def _gives_none(model):

@@ -122,10 +122,11 @@ def test_bits_are_weighed_where_that_is_asked_for(
         answer = archive.search(codes, k, rescore=rescore, asymmetric=True)
         return [(hit.item.id, hit.distance, round(hit.similarity or 0, 4)) for hit in answer.hits()]
 
-    assert hits(asked(client, a_sound, "k=7&asymmetric=true")) == found() != hits(asked(client, a_sound, "k=7"))
+    weighed, best = (hits(asked(client, a_sound, f"k=7{said}")) for said in ("&rescore=0&asymmetric=true", ""))
+    assert weighed == found() != best
     assert hits(asked(client, a_sound, f"k=7&asymmetric=true&rescore={R}")) == found(R)
     near = [hit for hit in found(k=36) if hit[1] <= 2]
-    assert hits(asked(client, a_sound, "k=7&asymmetric=true&distance=2")) == near[:7]
+    assert hits(asked(client, a_sound, "k=7&rescore=0&asymmetric=true&distance=2")) == near[:7]
     with TestClient(make(tiny_archive, limits={"asymmetric": True})) as by_itself:
         reply = by_itself.post("/v1/search/sound?k=7", files={"file": a_sound.read_bytes()}).json()["queries"][0]
         assert [hit["similarity"] for hit in reply["hits"]] == [alike for _, _, alike in found()]
@@ -134,14 +135,14 @@ def test_bits_are_weighed_where_that_is_asked_for(
 
 
 def test_a_code_goes_with_its_weights(client: TestClient, make: Making, tiny_archive: Path, a_sound: Path) -> None:
-    answer = asked(client, a_sound, "k=7&asymmetric=true")
+    answer = asked(client, a_sound, "k=7&rescore=0&asymmetric=true")
     assert asked(client, a_sound, "k=7&rescore=0")["weights"] is None
     again = {"codes": [answer["code"]], "weights": [answer["weights"]], "k": 7, "find": "image",
              "archive": ["vectors"], "belief": answer["belief"]}  # fmt: skip
     reply = client.post("/v1/search/code", json=again).json()["queries"][0]
-    assert (reply["weights"], reply["hits"][0]["similarity"]) == (None, None), "only where that is asked for"
-    reply = client.post("/v1/search/code", json={**again, "asymmetric": True}).json()["queries"][0]
     assert [reply["hits"], reply["weights"]] == [answer["hits"], answer["weights"]]
+    reply = client.post("/v1/search/code", json={**again, "asymmetric": False}).json()["queries"][0]
+    assert (reply["weights"], reply["hits"][0]["similarity"]) == (None, None)
     for wrong, said in (
         ({"weights": None}, "the codes came without weights; send those of an answer too"),
         ({"weights": [answer["weights"]] * 2}, "weights: wanted one for each of 1 codes, found 2"),
@@ -174,8 +175,9 @@ def test_the_page_goes_on_weighing(
 
 
 def test_first_hits_are_examples_where_that_is_asked_for(
-    client: TestClient, make: Making, place: Path, archive: Archive, a_sound: Path, tiny_model: Encoder
-) -> None:
+    client: TestClient, make: Making, place: Path, tiny_archive: Path, archive: Archive, a_sound: Path,
+    tiny_model: Encoder,
+) -> None:  # fmt: skip
     codes = tiny_model.encode_sounds([a_sound], vectors=True)
     found = [
         (hit.item.id, hit.distance, round(hit.similarity or 0, 4))
@@ -188,7 +190,7 @@ def test_first_hits_are_examples_where_that_is_asked_for(
              "find": "image", "archive": ["vectors"]}  # fmt: skip
     assert hits(client.post("/v1/search/code", json=again).json()["queries"][0]) == found
     for wrong, said in (
-        ({"rescore": None}, "expand goes with rescore, the number of candidates, as in rescore=1000"),
+        ({"rescore": 0}, "expand goes with rescore, the number of candidates, as in rescore=1000"),
         ({"rescore": None, "vectors": None}, "expand: the codes came without vectors; send those of an answer"),
     ):
         refused = client.post("/v1/search/code", json={**again, **wrong})
@@ -199,8 +201,40 @@ def test_first_hits_are_examples_where_that_is_asked_for(
         assert hits(asked(by_itself, a_sound, "k=7&rescore=0"))[0][2] is None, "and nothing is expanded"
         alone = by_itself.post("/v1/search/code", json={"codes": [answer["code"]], "k": 7}).json()["queries"][0]
         assert alone["hits"][0]["similarity"] is None, "a code that comes alone is searched as before"
-    with pytest.raises(ConfigError, match="expand goes with rescore"):
-        make(place, limits={"expand": 3})
+    with TestClient(make(place, limits={"expand": 3})) as by_itself:
+        assert hits(asked(by_itself, a_sound, "k=7")) == hits(asked(client, a_sound, "k=7&expand=3"))
+    with pytest.raises(ConfigError, match="tiny: keeps no vectors"):
+        make(tiny_archive, limits={"expand": 3})
+
+
+def test_candidates_that_are_said_are_all_and_others_change_themselves(
+    make: Making, client: TestClient, place: Path, a_sound: Path
+) -> None:
+    same = {
+        "": "rescore=1000&expand=20&asymmetric=true",
+        "expand=0": "rescore=1000&expand=0&asymmetric=true",
+        "expand=3": "rescore=1000&expand=3&asymmetric=true",
+        "asymmetric=false": "rescore=1000&expand=20&asymmetric=false",
+        "rescore=1000": "rescore=1000&expand=0&asymmetric=false",
+        "rescore=0": "rescore=0&expand=0&asymmetric=false",
+    }
+    found = [hits(asked(client, a_sound, f"k=7&{said}")) for said in same]
+    assert found == [hits(asked(client, a_sound, f"k=7&{whole}")) for whole in same.values()]
+    assert len({str(one) for one in found}) >= 4, "the case is not vacuous"
+    with TestClient(make(place, limits={"hits": 7})) as few:
+        best = hits(asked(few, a_sound, "k=7"))
+        assert best == hits(asked(few, a_sound, "k=7&rescore=7&expand=20&asymmetric=true")), "no more than may be asked"
+        assert few.get("/v1/archives").json()["limits"].items() >= {"rescore": None, "asymmetric": None}.items()
+
+
+def test_a_service_says_which_archive_keeps_others_from_their_vectors(
+    make: Making, place: Path, tiny_archive: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make(place, tiny_archive)
+    assert "tiny: without vectors, so that all archives together are searched by the bits" in capsys.readouterr().err
+    make(place)
+    make(tiny_archive)
+    assert capsys.readouterr().err == ""
 
 
 def test_several_archives_are_one_order(make: Making, place: Path, a_sound: Path) -> None:
