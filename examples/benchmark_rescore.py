@@ -270,7 +270,7 @@ def print_times(
     asks[0](np.arange(count))  # what was cold lies in memory again
     for q in (1, min(MANY, count)):
         vectors, examples = (took[RUNS // 2] for took in times(asks, q, count))
-        print(f"{codes.bits} bits, {q} at once: {found[0].shape[1]} candidates take {vectors:.2f} ms a query, "
+        print(f"of {q} at once, {codes.bits} bits: {found[0].shape[1]} candidates take {vectors:.2f} ms a query, "
               f"with {EXAMPLES} as examples {examples:.2f}", flush=True)  # fmt: skip
 
 

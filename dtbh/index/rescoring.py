@@ -22,6 +22,9 @@ from dtbh.index.hamming.search import compiled_already
 from dtbh.utils.packages import where_compiled
 
 CELLS = 1 << 22  # numbers of candidates that are worked on at once in NumPy: 32 MB as float64
+SAME = 0.95
+"""A cosine from which on a candidate is the query itself, or all but, as of an image its own tile: that comes first,
+whatever the query is taken to mean."""
 NO_CANDIDATES = "expand goes with rescore, the number of candidates, as in rescore=1000 or --rescore 1000"
 
 
@@ -95,7 +98,7 @@ def rescored(
         meant, near, alike = expand_queries(queries, vectors, places, own, likeness, expand)
         found = (likeness + cosines(meant, vectors, places)) / 2
         np.put_along_axis(found, near, alike, axis=1)
-        found = np.maximum(found, own)  # what is as near to the query itself, an image's like, stays so
+        found = np.where(own > SAME, np.maximum(found, own), found)
     order = np.argsort(-found, axis=1, kind="stable")[:, :k]
     every = np.arange(len(rows))[:, None]
     return distances[every, order], rows[every, order], found[every, order].astype(np.float32)

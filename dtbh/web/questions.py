@@ -46,10 +46,11 @@ def _ranking(asked: schemas.Search, registry: ArchiveRegistry, together: Sequenc
     best = registry.best(together)
     if best.rescore is not None:
         best = replace(best, rescore=min(best.rescore, limits.hits))
-    if isinstance(asked, schemas.CodeQuery):  # what codes came with has a part, and nothing else can
-        best = best if asked.vectors else Ranking(asymmetric=bool(asked.weights))
-    ranking = told(best, limits, asked)
-    if isinstance(asked, schemas.CodeQuery):
+    unsaid = best
+    if isinstance(asked, schemas.CodeQuery) and not asked.vectors:
+        unsaid = Ranking(asymmetric=bool(asked.weights))  # what codes came with has a part
+    ranking = told(unsaid, limits, asked)
+    if isinstance(asked, schemas.CodeQuery):  # and nothing else can
         ranking = ranking if asked.vectors else replace(ranking, rescore=None, expand=None)
         ranking = ranking if asked.weights else replace(ranking, asymmetric=False)
     if ranking != best:  # which they can

@@ -36,8 +36,8 @@ def expanded(query, candidates, k, first, bits, most=300):
 
     By the mean of how alike the codes are, of so many bits, and of the cosine to the query as it is then: the direction
     of the mean of the examples' directions, each weighing less the further it is behind the first, and a quarter of its
-    own. Of the first of all, the vector and the likeness of codes are those of its neighbours too. What is nearer to
-    the query as it was asked keeps that.
+    own. Of the first of all, the vector and the likeness of codes are those of its neighbours too. What is all but the
+    query itself keeps that.
     """
     near = [1 - 2 * distance / bits for distance, _, _ in candidates]
     likely = [alike + 0.25 * cosine(query, vector) for alike, (_, _, vector) in zip(near, candidates, strict=True)]
@@ -53,8 +53,8 @@ def expanded(query, candidates, k, first, bits, most=300):
     found = []
     for place, (distance, row, vector) in enumerate(candidates):
         its, alike = shown.get(place, (vector, near[place]))
-        likeness = max((alike + cosine(meant, its)) / 2, cosine(query, vector))
-        found.append((-likeness, place, distance, row))
+        likeness, same = (alike + cosine(meant, its)) / 2, cosine(query, vector)
+        found.append((-max(likeness, same) if same > 0.95 else -likeness, place, distance, row))
     return [(-alike, distance, row) for alike, _, distance, row in sorted(found)[:k]]
 
 
