@@ -60,7 +60,7 @@ def reader_for(
         assert sound is not None
         views = sound_views(sound, sound.views) if training else list(range(tower.tta_views))
     sequences, cores = tower.temporal is not None, torch.get_num_threads()
-    threads = min(cores, AT_ONCE) if device.type == "cpu" else 2  # one reads while the other's batch is on the device
+    threads = {"cpu": min(cores, AT_ONCE), "cuda": 2}.get(device.type, 1)  # two: one reads while the other computes
     try:
         rows = stored_outputs(
             paths,

@@ -130,7 +130,7 @@ class ArchiveRegistry:
             if name not in self._best or self._best[name][0] is not archive:
                 self._best[name] = archive, best(archive)
             orders.append(self._best[name][1])
-        return max(orders, key=BEST.index)
+        return max(orders, key=BEST.index, default=BY_BITS)
 
     def bare(self) -> list[str]:
         """Names of the archives that keep no vectors, where others do."""
