@@ -11,8 +11,9 @@ machine counts little; two cores are set against one by the clock, where it coun
 "decode" is reading a tile and bringing it to the network's size, "network" the bare network on pixels in memory, and
 "dtbh" everything, from files to codes. Beside them stand the smallest image tower of open_clip on ONNX Runtime, with
 random weights, at its own size, decoding and all, and pHash as the package imagehash computes it, the least that a code
-of a tile can cost. Whisper is CTranslate2's here, so there is nothing to set beside it; MFCC and log-mel stand beside
-librosa's in ``benchmark_features.py``.
+of a tile can cost. "Scenes" are GeoTIFF files of tiles of 1,024 pixels, without overviews and with them. Whisper is
+CTranslate2's here, so there is nothing to set beside it; MFCC and log-mel stand beside librosa's in
+``benchmark_features.py``.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import statistics
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -49,7 +51,8 @@ TOWER = "ViT-S-32"  # of open_clip's own networks the one with the fewest operat
 FLAGS = ("avx2", "avx512f", "avx_vnni", "avx512_vnni")
 PLACES = ("harbor", "forest", "river", "airport", "beach", "road", "town", "field", "factory", "garden")
 VOICES = ("slt", "rms", "awb", "kal")
-PARTS = ("cores", "tiles", "sounds")
+PARTS = ("cores", "tiles", "scenes", "sounds")
+LARGE = 1024  # pixels a side of a scene's tile
 Work = Callable[[int], object]
 """Of so many items, the first ones."""
 
@@ -211,6 +214,37 @@ def of_tiles(files: list[Path], seconds: float, peers: bool, scratch: Path) -> N
         print(left_out)
 
 
+def of_scenes(files: list[Path], seconds: float, scratch: Path) -> None:
+    """The rows of a GeoTIFF scene's large tiles, without overviews and with them, on one core."""
+    try:
+        import rasterio
+        from rasterio.enums import Resampling
+    except ImportError:
+        print("scenes: left out, rasterio is not installed (pip install 'dtbh[geo]')")
+        return
+    warnings.simplefilter("ignore")  # the scene lies nowhere
+    model, works, codes = open_exported(place_of("ready")), dict[str, Work](), []
+    for name, levels in (("dtbh, without overviews", []), ("with overviews", [2, 4, 8])):
+        path = scratch / f"{len(levels)}.tif"
+        shape = {"width": LARGE * len(files), "height": LARGE, "count": 3, "dtype": "uint8"}
+        with rasterio.open(path, "w", driver="GTiff", tiled=True, compress="deflate", **shape) as scene:
+            for column, file in enumerate(files):
+                with Image.open(file) as tile:
+                    pixels = np.asarray(tile.convert("RGB").resize((LARGE, LARGE))).transpose(2, 0, 1)
+                scene.write(pixels, window=rasterio.windows.Window(column * LARGE, 0, LARGE, LARGE))
+        if levels:
+            with rasterio.open(path, "r+") as scene:
+                scene.build_overviews(levels, Resampling.average)
+        items = [
+            Item(str(column), "image", str(path), window=(column * LARGE, 0, LARGE, LARGE))
+            for column in range(len(files))
+        ]
+        works[name] = lambda n, items=items: model.encode(items[:n])
+        codes.append(model.encode(items).codes.words)
+    show("scenes", rates(works, len(files), seconds), "dtbh, without overviews")
+    print(f"their codes are {np.bitwise_count(codes[0] ^ codes[1]).sum(axis=1).mean():.2f} of {model.bits} bits apart")
+
+
 def of_sounds(files: list[Path], seconds: float) -> None:
     """The rows of sounds, on one core."""
     model = open_exported(place_of("ready"))
@@ -253,8 +287,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=Path, help="a folder of images to make the tiles of")
     parser.add_argument("--tiles", type=int, default=96)
+    parser.add_argument("--scenes", type=int, default=32, help="tiles of 1,024 pixels a scene")
     parser.add_argument("--sounds", type=int, default=32)
-    parser.add_argument("--seconds", type=float, default=60, help="for each of tiles, cores and sounds")
+    parser.add_argument("--seconds", type=float, default=60, help="for each part")
     parser.add_argument("--no-peers", action="store_true", help="without open_clip, whose export takes half a minute")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     args = parser.parse_args(arguments)
@@ -271,6 +306,8 @@ def main(arguments: list[str] | None = None) -> int:
         one_core()
         if "tiles" in args.parts:
             of_tiles(files, args.seconds, not args.no_peers, Path(scratch))
+        if "scenes" in args.parts:
+            of_scenes(files[: args.scenes], args.seconds, Path(scratch))
         if "sounds" in args.parts and shutil.which("flite") is None:
             print("sounds: left out, flite is not installed (apt-get install flite)")
         elif "sounds" in args.parts:

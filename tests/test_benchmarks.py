@@ -131,13 +131,15 @@ def test_what_encoding_costs_is_printed(
     monkeypatch.setattr(benchmark.os, "sched_setaffinity", lambda *_: None, raising=False)  # other tests want all cores
     Image.new("RGB", (40, 30), "navy").save(tmp_path / "sea.png")
     few = ["--images", str(tmp_path), "--tiles", "3", "--sounds", "2", "--seconds", "0", "--no-peers"]
-    assert benchmark.main([*few, "--parts", "tiles", "sounds"]) == 0
+    assert benchmark.main([*few, "--scenes", "2", "--parts", "tiles", "scenes", "sounds"]) == 0
     said = capsys.readouterr().out
     for row in (
         "tiles   dtbh, files to codes",
         "tiles   decode alone, to 160 pixels",
         "tiles   network alone",
         "tiles   pHash",
+        "scenes  dtbh, without overviews",
+        "scenes  with overviews",
     ):
         assert row in said
     assert "open_clip: left out by --no-peers" in said

@@ -21,6 +21,7 @@ from dtbh.media.raster import PERCENTILES, Ranges, Tile, Window, check_bands, op
 
 SUFFIXES = frozenset({".tif", ".tiff"})
 PROBES = 6  # windows along each side that the percentiles are taken from
+SEEN = 64  # pixels a side that tell whether a tile is empty
 LEAST = 0.1  # share of pixels with data, below which a tile is empty
 
 
@@ -117,8 +118,8 @@ def _starts(length: int, size: int, stride: int) -> list[int]:
 
 
 def _holds_data(scene: Any, bands: tuple[int, ...], window: Window) -> bool:
-    """Whether enough pixels are valid and not 0 in every band."""
-    values, valid = read(scene, bands, window)
+    """Whether enough pixels are valid and not 0 in every band; an overview of the scene will do."""
+    values, valid = read(scene, bands, window, least=SEEN)
     return bool((valid & values.any(axis=0)).mean() >= LEAST)
 
 

@@ -30,7 +30,8 @@ def load_pixels(path: Path | str | Tile, size: int) -> Pixels:
     that leaves hardly a shade, as of heights or heat, stretched to its own range.
     The shorter side is brought to ``size`` by antialiased bicubic interpolation, keeping the aspect, and
     the middle of the longer side is kept (aerial tiles are square and lose nothing). A JPEG that is much larger is
-    decoded at a half, a quarter or an eighth of its size, where that is a whole one of twice ``size`` at least.
+    decoded at a half, a quarter or an eighth of its size, where that is a whole one of twice ``size`` at least; so is a
+    tile read from an overview of its scene.
 
     Args:
         path: Any file Pillow reads: JPEG, PNG, TIFF, WebP, BMP and others. Of several pages, the first. Or a tile,
@@ -45,7 +46,7 @@ def load_pixels(path: Path | str | Tile, size: int) -> Pixels:
         MissingExtraError: A tile, and rasterio is not installed.
     """
     if isinstance(path, Tile):
-        return _resized(raster.picture(path), size)
+        return _resized(raster.picture(path, least=2 * size), size)
     path = Path(path)
     _check_file(path)
     try:

@@ -43,8 +43,12 @@ class Tile:
     ranges: Ranges | None = None
 
 
-def picture(tile: Tile) -> Image.Image:
-    """The tile as RGB, in its own size.
+def picture(tile: Tile, *, least: int | None = None) -> Image.Image:
+    """The tile as RGB, in its own size, or, where ``least`` is given, as the scene's overviews have it.
+
+    Args:
+        tile: Of which scene, and how it is shown.
+        least: Read the coarsest overview that has so many pixels a side of the tile; the tile itself where none has.
 
     Raises:
         MediaError: The file can't be read, or has no such window or band.
@@ -59,11 +63,11 @@ def picture(tile: Tile) -> Image.Image:
         bands = tile.bands or shown_bands(scene)
         check_bands(scene, bands)
         ranges = tile.ranges or tuple(_whole(scene.dtypes[band - 1]) for band in bands)
-        values, valid = read(scene, bands, tile.window)
+        values, valid = read(scene, bands, tile.window, least=least)
     low, high = (np.array(ends)[:, None, None] for ends in zip(*ranges, strict=True))
     scaled = (np.where(valid, values, low) - low) / np.maximum(high - low, 1e-12)
     grey = (255 * scaled.clip(0, 1)).round().astype(np.uint8)
-    return Image.fromarray(np.ascontiguousarray(np.broadcast_to(grey, (3, height, width)).transpose(1, 2, 0)))
+    return Image.fromarray(np.ascontiguousarray(np.broadcast_to(grey, (3, *grey.shape[1:])).transpose(1, 2, 0)))
 
 
 @contextmanager
@@ -94,13 +98,21 @@ def opened(path: Path) -> Iterator[Any]:
         raise MediaError(f"{path}: a scene that can't be read ({reason}); copy it again or leave it out") from None
 
 
-def read(scene: Any, bands: tuple[int, ...], window: Window) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-    """Values float32 [bands, height, width] of a window, and which pixels [height, width] hold data."""
+def read(
+    scene: Any, bands: tuple[int, ...], window: Window, *, least: int | None = None
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    """Values float32 [bands, height, width] of a window, and which pixels [height, width] hold data.
+
+    With ``least`` they are of the coarsest overview of the scene that has so many pixels a side of the window; of the
+    scene itself where none has.
+    """
     from rasterio.windows import Window as Part
 
-    part = Part(*window)
-    values = scene.read(list(bands), window=part, out_dtype=np.float32)
-    valid = (scene.read_masks(list(bands), window=part) > 0).all(axis=0) & np.isfinite(values).all(axis=0)
+    there = set.intersection(*(set(scene.overviews(band)) for band in bands)) if least else set()
+    smaller = max((times for times in there if min(window[2:]) >= times * (least or 0)), default=1)
+    how = {"window": Part(*window), "out_shape": (len(bands), -(-window[3] // smaller), -(-window[2] // smaller))}
+    values = scene.read(list(bands), out_dtype=np.float32, **how)
+    valid = (scene.read_masks(list(bands), **how) > 0).all(axis=0) & np.isfinite(values).all(axis=0)
     return values, valid
 
 

@@ -17,6 +17,7 @@ from dtbh.media.raster import Tile, picture
 from dtbh.stages.inputs import items_at
 
 rasterio = pytest.importorskip("rasterio", reason="the extra geo is not installed")
+from rasterio.enums import Resampling  # noqa: E402
 from rasterio.transform import Affine  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")  # within rasterio, of affine
@@ -116,6 +117,33 @@ def test_tiles_without_data_are_left_out_and_holes_are_black(tmp_path) -> None:
     pixels = np.asarray(picture(media_of(items[1])))
     assert not pixels[:16].any()
     assert pixels[16:].any()
+
+
+def test_large_tiles_are_read_from_overviews_that_will_do(tmp_path) -> None:
+    """Overviews are known by what they say: each of one grey, which the scene itself nowhere is."""
+    path, greys = tmp_path / "a.tif", {1: 10, 2: 20, 4: 40, 8: 80}
+    write_scene(path, np.full((3, 512, 512), greys[1], np.uint8))
+    with rasterio.open(path, "r+") as scene:
+        scene.build_overviews([2, 4, 8], Resampling.average)
+    for number, times in enumerate((2, 4, 8)):
+        with rasterio.open(path, "r+", overview_level=number) as overview:
+            overview.write(np.full((3, 512 // times, 512 // times), greys[times], np.uint8))
+    tile = Tile(path, (8, 16, 400, 480))
+    for size, times in ((16, 8), (25, 8), (26, 4), (50, 4), (51, 2), (100, 2), (101, 1), (400, 1)):
+        assert np.unique(load_pixels(tile, size)).tolist() == [greys[times]], size
+    assert picture(tile).size == (400, 480), "the tile itself is shown as it is"
+    assert picture(tile, least=100).size == (100, 120)
+    assert np.unique(picture(tile)).tolist() == [greys[1]]
+
+
+def test_what_is_empty_is_so_with_overviews_too(tmp_path) -> None:
+    values = np.zeros((1, 256, 512), np.uint8)
+    values[:, :, :40], values[:, 100:103, 300] = 9, 9  # of the first tile enough, of the second a speck
+    path = write_scene(tmp_path / "a.tif", values, nodata=0)
+    alone = [item.window for item in cut(path, "a.tif", Tiling(256))]
+    with rasterio.open(path, "r+") as scene:
+        scene.build_overviews([2, 4], Resampling.average)
+    assert [item.window for item in cut(path, "a.tif", Tiling(256))] == alone == [(0, 0, 256, 256)]
 
 
 def test_a_folder_of_scenes(tmp_path) -> None:
