@@ -7,7 +7,7 @@
 ``own_words.tsv`` has 168 wishes of three kinds, none of whose content words any caption of UCM says, and 84 plain ones
 in the captions' words; half of either belongs to validation. ``own_words_rsicd.tsv`` has 180, none of whose content
 words more than ten of RSICD's 54,605 captions say, and 60 plain ones. The voices of flite speak in no training of ours.
-"Weighed" lines are by asymmetric distance (``dtbh search --asymmetric``), "expanded" ones by that and by the first 20
+"Weighed" lines are by asymmetric distance (``--rescore 0 --asymmetric``), "expanded" ones by that and by the first 20
 hits, which are taken as examples (``--asymmetric --rescore N --expand 20``, N all images), others by the bits alone.
 """
 

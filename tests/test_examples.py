@@ -22,6 +22,7 @@ from dtbh.data.manifest import read_manifest, write_manifest
 from dtbh.data.sources.base import SOURCES
 from dtbh.data.splits import split_for
 from dtbh.encoders.image_libraries import IMAGE_BACKBONES
+from dtbh.stages.inputs import absolute, manifest_for, of_split
 from dtbh.stages.speak import speak
 from dtbh.stages.train import train
 from dtbh.training.losses.base import LOSSES
@@ -188,6 +189,35 @@ def test_the_table_of_pairs_is_right_where_it_can_be_counted(
     assert "texts; R@1, 5, 10 and mR" in head
     assert [row[:12].strip() for row in rows] == ["12 bits", "real query", "rescored 5", "vectors"]
     assert all(row.endswith(f"{float(row.split()[-1]):5.1f}") for row in rows)
+
+
+def test_orders_of_hits_are_counted_in_every_direction(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    run = train(any_words(sound=None, concepts={"count": 3, "pairs": 1.0}), tiny_data, tmp_path / "run")
+    kept = tmp_path / "orders.json"
+    monkeypatch.setattr("sys.argv", ["orders.py", str(run), "--split", "test", "--json", str(kept)])
+    capfd.readouterr()
+    load("orders").main()
+    head, *rows = capfd.readouterr().out.splitlines()
+    assert "class mAP, and mR in percent" in head
+    assert [row.split()[0] for row in rows] == ["text->image", "image->text", "image->image"]
+    found = json.loads(kept.read_text())
+    assert [{*found[way]} for way in found] == [{"bits", "weighed", "vectors", "examples"}] * 3
+    model = dtbh.load(run)
+    manifest, _ = manifest_for(model, None)
+    images = [absolute(manifest, item) for item in of_split(manifest, "test") if item.modality == "image"]
+    codes = model.encode(images).codes
+    apart = np.bitwise_count(codes.words[:, None] ^ codes.words).sum(axis=2).astype(np.float64)
+    alike = np.array([[one.label == other.label for other in images] for one in images])
+    own = load("own_words").precisions
+    wanted = [
+        own(np.delete(apart[row], row)[None], np.delete(alike[row], row)[None])[0]
+        for row in range(len(images))
+        if np.delete(alike[row], row).any()
+    ]
+    assert found["image->image"]["bits"]["map"] == pytest.approx(np.mean(wanted))
 
 
 def test_bounds_count_as_loops_do(
