@@ -4,7 +4,8 @@
     python examples/other_archive.py runs/ucm --data data/rsicd --list examples/own_words_rsicd.tsv
 
 ``BOTH`` names the twelve classes that UCM and RSICD share. All tiles of these classes are searched, and both halves of
-the list are asked: nothing of the archive was seen in training.
+the list are asked: nothing of the archive was seen in training. ``--unchosen`` leaves out the archive's validation
+split and the validation half of the list, which had a part in choosing how hits serve as examples.
 
 "Weighed" is by asymmetric distance, "expanded" by that and by the first 20 hits, as in ``own_words.py``. Then what
 bounds it: typed queries by real values, before their signs; queries that are no words but the mean of what a class's
@@ -43,12 +44,15 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--data", type=Path, required=True, help="a prepared data folder that training did not see")
     parser.add_argument("--list", type=Path, default=LIST, help="a table of label, kind, split and text")
+    parser.add_argument("--unchosen", action="store_true", help="only tiles and queries that had no part in choosing")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     model, manifest = load(args.run), read_manifest(args.data)
     known = {*BOTH} | {*BOTH.values()}
-    tiles = [absolute(manifest, item) for item in manifest.images if item.label in known]
-    asked = [query for query in queries(args.list) if query.label in {item.label for item in tiles}]
+    left = "val" if args.unchosen else ""
+    tiles = [absolute(manifest, item) for item in manifest.images if item.label in known and item.split != left]
+    there = {item.label for item in tiles}
+    asked = [query for query in queries(args.list) if query.label in there and query.split != left]
     seen, texts = model.encode(tiles, stored=True, values=True, vectors=True), [query.text for query in asked]
     told, gallery = model.encode([text_item(text) for text in texts], values=True, vectors=True), seen.codes
     ways = {"typed": (told.codes, np.ones(len(texts), np.bool_))}

@@ -36,12 +36,12 @@ from dtbh.evaluation.metrics.ranking import average_precision
 from dtbh.index.memory import MemoryIndex
 from dtbh.models.encoder import Encoder
 from dtbh.models.load import load
+from dtbh.search.ranking import EXAMPLES
 from dtbh.stages.inputs import absolute, manifest_for, of_split
 from dtbh.stages.perturbations import in_noise
 
 SNR = 10.0  # dB of speech above noise
 VOICES = ("slt", "rms", "awb", "kal")
-FIRST = 20  # hits that are taken as examples
 LIST = Path(__file__).with_name("own_words.tsv")
 
 
@@ -112,7 +112,7 @@ def weighed(asked: HashCodes, labels: list[str], images: HashCodes) -> NDArray[n
 def expanded(asked: HashCodes, labels: list[str], images: HashCodes) -> NDArray[np.float64]:
     """As `weighed`, with the first hits as examples."""
     every = len(images)
-    found = MemoryIndex(images).search(asked, every, find="image", rescore=every, expand=FIRST, asymmetric=True)
+    found = MemoryIndex(images).search(asked, every, find="image", rescore=every, expand=EXAMPLES, asymmetric=True)
     assert found.similarities is not None
     own = np.array([str(item.label) for item in images.items])[found.rows]
     return precisions(-found.similarities.astype(np.float64), np.array(labels)[:, None] == own)

@@ -128,7 +128,8 @@ class Index(Protocol):
             rescore: Order so many nearest items, at least k, by the cosine of their vectors to the query's, ties as
                 otherwise, and give the first k of them. Queries and index must have vectors.
             expand: Take so many first hits as examples of what is meant: order the candidates of ``rescore`` by how
-                alike the codes are and by the cosine to the mean of these hits, in which the query has a part.
+                alike the codes are and by the cosine to the mean of these hits, in which the query has a part; the
+                first candidates with their neighbours (`dtbh.index.expansion`), what is all but the query itself first.
             asymmetric: Take the nearest by asymmetric distance, in which a bit that differs counts as much as the
                 query is sure of it, and then by order of insertion. Queries must have weights.
 
